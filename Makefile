@@ -1,0 +1,93 @@
+# Photos of clothes in, key points out. `make` alone lists the targets.
+# DATA=   one or more train roots (folders with Annotations/*.csv and Images/); without it the sample is drawn
+# TEST=   folder with test.csv and Images/          ANSWERS=  its answers, to be scored (optional)
+# PRESET= sample | cpu | gpu (files in configs/)    RUN=      run folder, may lie anywhere
+# LIMIT=  rehearse on so many images                ARGS=     more options for the command, such as --keypoints.lr 3e-4
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/installed
+PIPELINE := $(BIN)/python -m pipeline
+
+ifeq ($(strip $(DATA)),)
+PRESET ?= sample
+SAMPLE_TRAIN ?= 400
+SAMPLE_TEST ?= 100
+SAMPLE_SEED ?= 0
+SAMPLE := data/sample-$(SAMPLE_TRAIN)-$(SAMPLE_TEST)-$(SAMPLE_SEED)
+ROOTS := $(SAMPLE)/train
+TEST ?= $(SAMPLE)/test
+ANSWERS ?= $(wildcard $(TEST)/answer.csv)$(if $(wildcard $(TEST)/answer.csv),,$(SAMPLE)/test/answer.csv)
+ANNOTATIONS := $(SAMPLE)/test/answer.csv
+else
+PRESET ?= $(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu || echo cpu)
+ROOTS := $(DATA)
+ANNOTATIONS := $(wildcard $(addsuffix /Annotations/*.csv,$(DATA)))
+endif
+
+CONFIG := configs/$(PRESET).yaml
+# Run folders are named after what went in, so that two data sets never share results.
+DATA_PRINT := $(shell (cat $(CONFIG) $(if $(DATA),$(ANNOTATIONS)); echo $(SAMPLE) $(LIMIT) $(ARGS)) 2>/dev/null | cksum | cut -d' ' -f1)
+TEST_PRINT := $(shell (cat $(wildcard $(TEST)/test.csv); echo $(TEST) $(LIMIT)) | cksum | cut -d' ' -f1)
+RUN ?= runs/$(PRESET)-$(DATA_PRINT)
+OUT ?= $(RUN)/submit-$(TEST_PRINT)
+OPTIONS = --config $(CONFIG) --run $(RUN) $(if $(LIMIT),--limit $(LIMIT)) $(ARGS)
+
+.DELETE_ON_ERROR:
+.PHONY: help install test test-slow lint format sample check look train-detector boxes train-keypoints submit
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+	@echo "  with DATA=, TEST=, ANSWERS=, RUN=, PRESET=sample|cpu|gpu, LIMIT=, ARGS= as the head of the Makefile says"
+
+install: $(INSTALLED)  ## make .venv with exact versions
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(v not in ((3, 11), (3, 12)) and f"Python 3.11 or 3.12 is needed, {sys.executable} is {v[0]}.{v[1]}; try make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+test: $(INSTALLED)  ## run the fast tests (about 5 minutes on 2 cores)
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(INSTALLED)  ## run the long tests
+	$(BIN)/python -m pytest -m slow
+
+lint: $(INSTALLED)  ## check style
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+format: $(INSTALLED)  ## mend style
+	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+sample: | $(INSTALLED)  ## draw the sample dataset
+	$(PIPELINE) sample --out $(SAMPLE) --train $(SAMPLE_TRAIN) --test $(SAMPLE_TEST) --seed $(SAMPLE_SEED)
+
+ifneq ($(SAMPLE),)
+$(SAMPLE)/test/answer.csv: | $(INSTALLED)
+	$(PIPELINE) sample --out $(SAMPLE) --train $(SAMPLE_TRAIN) --test $(SAMPLE_TEST) --seed $(SAMPLE_SEED)
+endif
+
+check: $(ANNOTATIONS) | $(INSTALLED)  ## report all faults of DATA= and TEST=
+	$(PIPELINE) check --data $(ROOTS) $(if $(TEST),--test $(TEST)) $(if $(ANSWERS),--answers $(ANSWERS))
+
+look: $(RUN)/boxes.csv  ## draw what the loaders really yield
+	$(PIPELINE) look $(OPTIONS) --data $(ROOTS) --stage detector --out $(RUN)/look
+	$(PIPELINE) look $(OPTIONS) --data $(ROOTS) --stage keypoints --out $(RUN)/look
+
+train-detector: $(RUN)/detector/final.pt  ## train stage 1: a detector a fold, and the final one
+$(RUN)/detector/final.pt: $(ANNOTATIONS) $(CONFIG) | $(INSTALLED)
+	$(PIPELINE) train-detector $(OPTIONS) --data $(ROOTS)
+
+boxes: $(RUN)/boxes.csv  ## predict the boxes of the training images, out of fold
+$(RUN)/boxes.csv: $(RUN)/detector/final.pt
+	$(PIPELINE) boxes $(OPTIONS) --data $(ROOTS)
+
+train-keypoints: $(RUN)/keypoints/final.pt  ## train stage 2 on those boxes
+$(RUN)/keypoints/final.pt: $(RUN)/boxes.csv
+	$(PIPELINE) train-keypoints $(OPTIONS) --data $(ROOTS)
+
+submit: $(OUT)/submission.csv  ## predict TEST= (and score it by ANSWERS=); does first what is missing
+	@echo "submission: $(OUT)/submission.csv"
+$(OUT)/submission.csv: $(RUN)/detector/final.pt $(RUN)/keypoints/final.pt
+	@test -n "$(TEST)" || { echo "TEST= must name a folder with test.csv"; exit 2; }
+	$(PIPELINE) submit --config $(CONFIG) --test $(TEST) --detector $(RUN)/detector/final.pt --keypoints $(RUN)/keypoints/final.pt \
+		--out $@ $(if $(ANSWERS),--answers $(ANSWERS)) $(if $(LIMIT),--limit $(LIMIT))

@@ -1,0 +1,96 @@
+"""Training data of the detector: pictures from the loader, target boxes by row, one affine a draw."""
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from detector.config import DetectorConfig
+from pipeline.contract import geometry
+from pipeline.contract.loading import ImageDataset
+from pipeline.contract.records import Annotation, ImageBatch
+from pipeline.contract.schema import Schema
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # its import asks the network for a newer version otherwise
+import albumentations as A  # noqa: E402
+
+
+class DetectorData:
+    """What `training.fit` loads, and the true extents (N, 4) in image pixels of the rows' points."""
+
+    def __init__(self, rows: Sequence[Annotation], schema: Schema, config: DetectorConfig) -> None:
+        self.rows, self.config = rows, config
+        self.category = [schema.category_index(row.category) for row in rows]
+        self.extents = true_extents(rows)
+
+    def train_dataset(self) -> ImageDataset:
+        return ImageDataset(self.rows, self.category, Photometric(self.config.brightness))
+
+    def monitor_loader(self) -> DataLoader | None:
+        """Nothing to watch: the boxes of the fold left out are measured once, when they are written."""
+        return None
+
+
+class Photometric:
+    """Changes brightness and contrast, by albumentations; the same picture and seed give the same result."""
+
+    def __init__(self, limit: float) -> None:
+        self.transform = A.Compose([A.RandomBrightnessContrast(limit, limit, p=0.5)])
+
+    def __call__(self, image: np.ndarray, seed: int) -> np.ndarray:
+        self.transform.set_random_seed(seed)
+        return self.transform(image=image)["image"]
+
+
+def true_extents(rows: Sequence[Annotation]) -> Tensor:
+    """Return the extents (N, 4) in image pixels of each row's annotated points."""
+    xy = torch.tensor(np.stack([row.xy for row in rows]))
+    return geometry.box_from_points(xy, torch.tensor(np.stack([row.present for row in rows])))
+
+
+def target_boxes(extents: Tensor, sizes_wh: Tensor, margin: float) -> Tensor:
+    """Return what the detector should find (N, 4): the extents with their margin, clipped to the images."""
+    boxes = geometry.clip_box(geometry.pad_box(extents, margin), sizes_wh)
+    # Points on one line, or cut off by the border, still need a box with an area.
+    thin = (boxes[:, 2:] - boxes[:, :2] < 2).any(-1, keepdim=True)
+    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
+    return torch.where(thin, torch.cat([centre - 2, centre + 2], -1), boxes)
+
+
+def input_affines(sizes_wh: Tensor, size: int) -> Tensor:
+    """Return the affines (B, 2, 3) that fit whole images of sizes_wh (B, 2) into square inputs."""
+    whole = torch.cat([torch.zeros_like(sizes_wh), sizes_wh], -1).float()
+    return geometry.crop_from_image(whole, (size, size))
+
+
+def training_inputs(batch: ImageBatch, extents: Tensor, config: DetectorConfig) -> tuple[Tensor, Tensor]:
+    """Return augmented inputs (B, 3, size, size) of 0..255 and the target boxes (B, 4) in input pixels.
+
+    extents (B, 4) in image pixels. A draw that would leave less than half of the target inside is not augmented.
+    """
+    uniform = batch.uniform.float()
+    whole = torch.cat([torch.zeros_like(batch.sizes_wh), batch.sizes_wh], -1).float()
+    affine = geometry.crop_from_image(
+        whole,
+        (config.size, config.size),
+        scale=(1 - config.scale) ** (2 * uniform[:, 0] - 1),
+        shift=(2 * uniform[:, 1:3] - 1) * config.shift,
+        flip=uniform[:, 3] < config.flip,
+    )
+    targets = target_boxes(extents.float(), batch.sizes_wh, config.margin)
+    limit = torch.full_like(batch.sizes_wh, config.size)
+    moved = geometry.transform_box(affine, targets)
+    kept = geometry.clip_box(moved, limit)
+    lost = _area(kept) < 0.5 * _area(moved)
+    plain = input_affines(batch.sizes_wh, config.size)
+    affine = torch.where(lost[:, None, None], plain, affine)
+    boxes = geometry.clip_box(geometry.transform_box(affine, targets), limit)
+    size_wh = (config.size, config.size)
+    return geometry.crop(batch.images, affine, size_wh, batch.sizes_wh), boxes
+
+
+def _area(boxes: Tensor) -> Tensor:
+    return (boxes[:, 2:] - boxes[:, :2]).prod(-1)

@@ -1,0 +1,48 @@
+"""Losses for partial labels: one garment of a picture is annotated, others may be in it without a label.
+
+Where an anchor or proposal matches the annotated box, everything is known: it is this category and no other. Anywhere
+else only the annotated category is known to be absent.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchvision.ops import sigmoid_focal_loss
+
+UNMATCHED, IGNORED = -1, -2
+
+
+def partial_focal_loss(logits: Tensor, matched: Tensor, labels: Tensor) -> Tensor:
+    """RetinaNet's classification loss (Lin et al. 2017, 1708.02002) without the negatives that nobody knows.
+
+    logits (B, A, C); matched (B, A): index of the matched box, -1 unmatched, -2 between the thresholds (ignored);
+    labels (B,) the annotated category. Summed over anchors, divided by each image's matched anchors, averaged over images.
+    """
+    annotated = F.one_hot(labels, logits.shape[-1]).bool()[:, None, :]
+    positive = (matched >= 0)[..., None]
+    counted = positive | ((matched == UNMATCHED)[..., None] & annotated)
+    loss = sigmoid_focal_loss(logits, (positive & annotated).to(logits.dtype), reduction="none")
+    summed = torch.where(counted, loss, 0).sum((1, 2))
+    return (summed / (matched >= 0).sum(1).clamp(min=1)).mean()
+
+
+def partial_cross_entropy(logits: Tensor, labels: Tensor, annotated: Tensor) -> Tensor:
+    """Faster R-CNN's box head: a negative may be background or any category that was not annotated.
+
+    logits (N, C + 1) with background first; labels (N,) with 0 for negatives; annotated (N,) the label that the
+    proposal's picture has. A negative costs -log(p_background + sum of p over the categories not annotated).
+    """
+    log_p = F.log_softmax(logits.float(), dim=-1)
+    known_absent = F.one_hot(annotated, logits.shape[-1]).bool()
+    negative = -torch.logsumexp(log_p.masked_fill(known_absent, -torch.inf), dim=-1)
+    positive = -log_p.gather(1, labels[:, None])[:, 0]
+    return torch.where(labels > 0, positive, negative).mean()
+
+
+def ignore_confident_negatives(labels: Tensor, objectness: Tensor, threshold: float = 0.7) -> Tensor:
+    """Take unmatched anchors that already look like a garment out of the RPN's negatives.
+
+    labels (A,) of 1 garment, 0 background, -1 ignored; objectness (A,) logits.
+    """
+    confident = (labels == 0) & (objectness.detach().sigmoid() > threshold)
+    return labels.masked_fill(confident, -1)

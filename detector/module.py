@@ -1,0 +1,38 @@
+"""Training of the detector as a thin LightningModule: inputs, loss, optimizer; no geometry and no tables of its own."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+from torch import Tensor
+
+from detector.config import DetectorConfig
+from detector.data import DetectorData, training_inputs
+from detector.network import GarmentNetwork
+from pipeline.contract.optimization import build_optimizer
+from pipeline.contract.records import ImageBatch
+from pipeline.contract.schema import Schema
+
+
+class DetectorModule(pl.LightningModule):
+    """Trains a GarmentNetwork on full images; the inputs are cut on the device."""
+
+    def __init__(self, config: DetectorConfig, schema: Schema, data: DetectorData) -> None:
+        super().__init__()
+        self.config, self.data = config, data
+        self.network = GarmentNetwork(config, len(schema.categories))
+
+    def training_step(self, batch: ImageBatch, batch_idx: int) -> Tensor:
+        extents = self.data.extents[batch.index.cpu()].to(batch.images.device)
+        inputs, boxes = training_inputs(batch, extents, self.config)
+        losses = self.network.losses(inputs, boxes, batch.category)
+        loss = sum(losses.values())
+        self.log("loss", loss, prog_bar=True, batch_size=len(batch))
+        self.log_dict({name: value.detach() for name, value in losses.items()}, batch_size=len(batch))
+        return loss
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        backbone = list(self.network.backbone.parameters())
+        known = {id(p) for p in backbone}
+        rest = [p for p in self.network.parameters() if id(p) not in known]
+        optimizer, schedule = build_optimizer(backbone, rest, self.config, self.trainer.max_steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

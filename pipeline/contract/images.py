@@ -1,0 +1,22 @@
+"""Decode a picture to RGB uint8, as a viewer shows it: EXIF turned, grey and CMYK converted."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from pipeline.contract.faults import DataError, Fault
+
+
+def read_image(path: Path) -> np.ndarray:
+    """Return the picture as uint8 (H, W, 3) RGB; raise DataError naming the file when it cannot be read whole."""
+    try:
+        with Image.open(path) as image:
+            return np.array(ImageOps.exif_transpose(image).convert("RGB"))
+    except FileNotFoundError:
+        problem, remedy = "missing image", "put the file there, or drop the row"
+    except UnidentifiedImageError:
+        problem, remedy = "not an image", "replace the file by a JPEG or PNG, or drop the row"
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        problem, remedy = f"unreadable image ({error})", "fetch the file again, or drop the row"
+    raise DataError([Fault(str(path), problem=problem, remedy=remedy)])

@@ -1,0 +1,106 @@
+"""Normalised error (NE) of FashionAI and PCK, in numpy float64: written once, for validation, reports and the leaderboard.
+
+NE pools d_k / s over all counted points of all images, d_k the distance in pixels, s the distance of the category's
+reference pair in the answers. Variant `default` is the published formula (visible points); `round1` is what the round-1
+leaderboard computed, known from submissions whose scores are public (shared notes, field/competition.md section 3).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.contract.records import ABSENT, VISIBLE, Annotation
+from pipeline.contract.schema import Schema
+
+VARIANTS = ("default", "round1")
+MISSING_COST = 1.0
+
+
+@dataclass(frozen=True)
+class NormalizedError:
+    """NE as fractions (1.0 is the reference distance): pooled, by category and by keypoint (None where nothing counts).
+
+    `errors` (N, K) holds d / s of the counted points and NaN elsewhere.
+    """
+
+    value: float
+    points: int
+    skipped: int
+    missing: int
+    by_category: dict[str, float | None]
+    by_keypoint: dict[str, float | None]
+    errors: np.ndarray
+
+    def per_image(self) -> np.ndarray:
+        """(N,) mean error of each image's counted points, NaN where none counts."""
+        counted = np.isfinite(self.errors)
+        total = np.where(counted, self.errors, 0).sum(1)
+        return np.divide(total, counted.sum(1), out=np.full(len(total), np.nan), where=counted.any(1))
+
+
+def normalized_error(
+    answers: Sequence[Annotation], xy: np.ndarray, given: np.ndarray, schema: Schema, variant: str = "default"
+) -> NormalizedError:
+    """Score points xy (N, K, 2) in image pixels, in the order of the answers; given (N, K) bool, False costs 1.0 a point.
+
+    Raises ValueError when no point counts: there is no error of nothing.
+    """
+    if variant not in VARIANTS:
+        raise ValueError(f"variant {variant!r}; expected one of {', '.join(VARIANTS)}")
+    truth, visibility, category = stack_answers(answers, schema)
+    scale, usable = _reference_distance(truth, visibility, category, schema, variant)
+    counted = (visibility == VISIBLE) if variant == "default" else (visibility != ABSENT)
+    counted &= schema.mask.numpy()[category] & usable[:, None]
+    if not counted.any():
+        raise ValueError("no point counts: no visible point in any image with a reference distance")
+    distance = np.linalg.norm(np.asarray(xy, dtype=np.float64) - truth, axis=-1)
+    errors = np.where(given, distance / np.where(usable, scale, 1.0)[:, None], MISSING_COST)
+    if not np.isfinite(errors[counted]).all():
+        raise ValueError("a predicted point is not a finite number")
+    errors = np.where(counted, errors, np.nan)
+    return NormalizedError(
+        value=float(errors[counted].mean()),
+        points=int(counted.sum()),
+        skipped=int((~usable).sum()),
+        missing=int((counted & ~given).sum()),
+        by_category={name: _mean(errors[category == c]) for c, name in enumerate(schema.categories)},
+        by_keypoint={name: _mean(errors[:, k]) for k, name in enumerate(schema.keypoints)},
+        errors=errors,
+    )
+
+
+def pck(errors: np.ndarray, threshold: float) -> float:
+    """Percentage of correct keypoints, as a fraction: counted errors (N, K) of at most `threshold` reference distances."""
+    counted = errors[np.isfinite(errors)]
+    if not len(counted):
+        raise ValueError("no point counts")
+    return float((counted <= threshold).mean())
+
+
+def stack_answers(answers: Sequence[Annotation], schema: Schema) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return truth (N, K, 2) float64 in image pixels, visibility (N, K) and category indices (N,)."""
+    if not answers:
+        raise ValueError("there are no answers to score against")
+    category = np.array([schema.category_index(a.category) for a in answers])
+    return np.stack([a.xy for a in answers]).astype(np.float64), np.stack([a.visibility for a in answers]), category
+
+
+def _reference_distance(
+    truth: np.ndarray, visibility: np.ndarray, category: np.ndarray, schema: Schema, variant: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distance (N,) of each image's reference pair and whether it is usable (N,) bool."""
+    pairs = np.array([schema.reference[name] for name in schema.categories])[category]
+    rows = np.arange(len(truth))
+    ends, seen = truth[rows[:, None], pairs], visibility[rows[:, None], pairs]
+    if variant == "round1":
+        # The leaderboard took an absent point at (-1, -1) as written, and skipped only where both coincide.
+        ends = np.where(seen[..., None] == ABSENT, -1.0, ends)
+    scale = np.linalg.norm(ends[:, 0] - ends[:, 1], axis=-1)
+    usable = scale > 0
+    return scale, usable if variant == "round1" else usable & (seen != ABSENT).all(-1)
+
+
+def _mean(errors: np.ndarray) -> float | None:
+    counted = errors[np.isfinite(errors)]
+    return float(counted.mean()) if len(counted) else None

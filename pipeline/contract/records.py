@@ -1,0 +1,131 @@
+"""Small validated records that cross module boundaries, and the two Protocols that the stages fill in.
+
+Boxes are xyxy floats and points xy floats, in continuous pixels of the full image (pixel i covers [i, i + 1)).
+"""
+
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+VISIBLE, OCCLUDED, ABSENT = 1, 0, -1
+BOX_SOURCES = ("detector", "truth", "image")
+
+
+@dataclass(frozen=True)
+class ImageRow:
+    """A picture and its given category: what `test.csv` says."""
+
+    image_id: str
+    category: str
+    path: Path
+
+
+@dataclass(frozen=True, eq=False)
+class Annotation(ImageRow):
+    """A row with answers: `xy` (K, 2) float64 in image pixels, `visibility` (K,) of 1 visible, 0 occluded, -1 absent."""
+
+    xy: np.ndarray
+    visibility: np.ndarray
+
+    def __post_init__(self) -> None:
+        if self.xy.ndim != 2 or self.xy.shape != (len(self.visibility), 2):
+            raise ValueError(f"{self.image_id}: xy {self.xy.shape} and visibility {self.visibility.shape} do not fit")
+
+    @property
+    def present(self) -> np.ndarray:
+        """(K,) bool: annotated, visible or not."""
+        return self.visibility != ABSENT
+
+
+@dataclass(frozen=True, eq=False)
+class Detection:
+    """One row of boxes.csv: `box` (4,) xyxy in image pixels and where it came from.
+
+    `fold` is the fold that the detector had not seen (-1: not out of fold), `fallback` tells that the whole image stands
+    in for a box that was not found.
+    """
+
+    image_id: str
+    category: str
+    box: np.ndarray
+    score: float
+    source: str
+    fold: int
+    checkpoint: str
+    fallback: bool
+
+    def __post_init__(self) -> None:
+        x0, y0, x1, y1 = (float(v) for v in self.box)
+        if not (np.isfinite(self.box).all() and x1 > x0 and y1 > y0):
+            raise ValueError(f"{self.image_id}: box {self.box.tolist()} has no area or is not finite")
+        if self.source not in BOX_SOURCES:
+            raise ValueError(f"{self.image_id}: box source {self.source!r} is none of {', '.join(BOX_SOURCES)}")
+
+
+@dataclass(frozen=True, eq=False)
+class Keypoints:
+    """The prediction of one picture: `xy` (K, 2) in image pixels, `score` (K,), and the box that it came from."""
+
+    image_id: str
+    category: str
+    xy: np.ndarray
+    score: np.ndarray
+    box: np.ndarray
+    box_score: float
+    fallback: bool
+
+
+@dataclass(frozen=True, eq=False)
+class ImageBatch:
+    """Full images as the loader yields them; both stages and the orchestrator start from it.
+
+    images uint8 (B, 3, H, W) RGB, padded at the right and bottom to the largest; sizes_wh int64 (B, 2) the real sizes;
+    category int64 (B,); index int64 (B,) position in the loader's list of rows; uniform float64 (B, 32) in [0, 1), the
+    random numbers of this draw's augmentation (so that a draw depends on seed and step alone).
+    """
+
+    images: Tensor
+    sizes_wh: Tensor
+    category: Tensor
+    index: Tensor
+    uniform: Tensor
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> "ImageBatch":
+        moved = {f.name: getattr(self, f.name).to(device, non_blocking=non_blocking) for f in fields(self)}
+        return replace(self, **moved)
+
+    def pin_memory(self) -> "ImageBatch":
+        return replace(self, **{f.name: getattr(self, f.name).pin_memory() for f in fields(self)})
+
+
+@dataclass(frozen=True, eq=False)
+class Boxes:
+    """One box an image: boxes float32 (B, 4) in image pixels, scores (B,), fallback bool (B,)."""
+
+    boxes: Tensor
+    scores: Tensor
+    fallback: Tensor
+
+
+class Detector(Protocol):
+    """Stage 1 as the orchestrator sees it."""
+
+    def detect(self, batch: ImageBatch) -> Boxes:
+        """Return the best box of each image's given category, or the whole image with its fallback flag."""
+
+
+class Locator(Protocol):
+    """Stage 2 as the orchestrator sees it. `padding` is a fraction of the box's width and height on each side."""
+
+    size_wh: tuple[int, int]
+    padding: float
+
+    def locate(self, crops: Tensor, category: Tensor) -> tuple[Tensor, Tensor]:
+        """Map crops float32 (N, 3, h, w) of 0..255 RGB to points (N, K, 2) in crop pixels and scores (N, K)."""

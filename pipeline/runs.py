@@ -1,0 +1,101 @@
+"""The record of a run: resolved config, command, commit, versions, seed, hardware, times, results. Written by programs."""
+
+import json
+import platform
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+import yaml
+
+from pipeline.contract.tables import write_text
+
+PACKAGES = ("torch", "torchvision", "pytorch-lightning", "timm", "albumentations", "numpy")
+
+
+def provenance() -> dict[str, Any]:
+    """Return what produced a result: command, commit, versions, machine."""
+    return {
+        "command": shlex.join(["python -m pipeline", *sys.argv[1:]]).replace("'", "", 2),
+        "commit": _commit(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in PACKAGES},
+        "machine": _machine(),
+    }
+
+
+def claim(folder: Path, config: dict[str, Any]) -> None:
+    """Make `folder` the run of this config; raise ValueError when it already holds a run of another one."""
+    file = folder / "config.yaml"
+    if file.exists():
+        differing = _differences(yaml.safe_load(file.read_text()) or {}, config)
+        if differing:
+            raise ValueError(
+                f"{folder} holds a run with other settings ({'; '.join(differing[:5])}); "
+                "choose another run folder (RUN=), or remove this one"
+            )
+        return
+    write_text(file, yaml.safe_dump(config, sort_keys=False))
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a results file, whole or not at all."""
+    write_text(path, json.dumps(content, indent=1) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text())
+
+
+@contextmanager
+def measured(record: dict[str, Any]) -> Iterator[None]:
+    """Add to `record` the wall time in seconds and the peak memory in GB of this process and its children."""
+    start = time.perf_counter()
+    yield
+    record["wall_s"] = round(time.perf_counter() - start, 1)
+    record["peak_memory_gb"] = round(peak_memory_gb(), 2)
+
+
+def peak_memory_gb() -> float:
+    """Return the largest resident size so far of this process plus what its workers hold now, in 10^9 bytes."""
+    import resource
+
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    largest_child = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    # Workers are alike; two of the largest is what the default settings run beside each other.
+    return (own + 2 * largest_child) / 1e9
+
+
+def _differences(old: Any, new: Any, name: str = "") -> list[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = [*old, *(k for k in new if k not in old)]
+        return [d for k in keys for d in _differences(old.get(k), new.get(k), f"{name}.{k}" if name else k)]
+    return [] if old == new else [f"{name} was {old}, now {new}"]
+
+
+def _commit() -> str:
+    folder = Path(__file__).parent
+    try:
+        commit = subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"], cwd=folder, capture_output=True, text=True, check=True
+        ).stdout.strip()
+        changed = subprocess.run(["git", "status", "--porcelain"], cwd=folder, capture_output=True, text=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return commit + ("+changes" if changed.strip() else "")
+
+
+def _machine() -> str:
+    memory = f"{psutil.virtual_memory().total / 1e9:.0f} GB"
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return ", ".join([f"{psutil.cpu_count()} CPU cores ({platform.machine()})", memory, *gpus])
