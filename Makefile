@@ -89,5 +89,5 @@ submit: $(OUT)/submission.csv  ## predict TEST= (and score it by ANSWERS=); does
 	@echo "submission: $(OUT)/submission.csv"
 $(OUT)/submission.csv: $(RUN)/detector/final.pt $(RUN)/keypoints/final.pt
 	@test -n "$(TEST)" || { echo "TEST= must name a folder with test.csv"; exit 2; }
-	$(PIPELINE) submit --config $(CONFIG) --test $(TEST) --detector $(RUN)/detector/final.pt --keypoints $(RUN)/keypoints/final.pt \
+	$(PIPELINE) submit --test $(TEST) --detector $(RUN)/detector/final.pt --keypoints $(RUN)/keypoints/final.pt \
 		--out $@ $(if $(ANSWERS),--answers $(ANSWERS)) $(if $(LIMIT),--limit $(LIMIT))

@@ -47,7 +47,9 @@ def predict_fold(
     if shard.exists():
         kept = json.loads(shard.read_text())
         if kept["checkpoint"] == detector.name and kept["ids"] == ids:
-            return [_detection(row, record, fold, detector.name) for row, record in zip(rows, kept["chosen"], strict=True)], kept["found"]
+            return [
+                _detection(row, record, fold, detector.name) for row, record in zip(rows, kept["chosen"], strict=True)
+            ], kept["found"]
     chosen, found = _predict(rows, detector, schema, device, workers, batch_size)
     shard.parent.mkdir(parents=True, exist_ok=True)
     partial = shard.with_name(shard.name + ".partial")

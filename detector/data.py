@@ -1,6 +1,5 @@
 """Training data of the detector: pictures from the loader, target boxes by row, one affine a draw."""
 
-import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,11 +10,9 @@ from torch.utils.data import DataLoader
 from detector.config import DetectorConfig
 from pipeline.contract import geometry
 from pipeline.contract.loading import ImageDataset
+from pipeline.contract.photometric import Photometric
 from pipeline.contract.records import Annotation, ImageBatch
 from pipeline.contract.schema import Schema
-
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # its import asks the network for a newer version otherwise
-import albumentations as A  # noqa: E402
 
 
 class DetectorData:
@@ -32,17 +29,6 @@ class DetectorData:
     def monitor_loader(self) -> DataLoader | None:
         """Nothing to watch: the boxes of the fold left out are measured once, when they are written."""
         return None
-
-
-class Photometric:
-    """Changes brightness and contrast, by albumentations; the same picture and seed give the same result."""
-
-    def __init__(self, limit: float) -> None:
-        self.transform = A.Compose([A.RandomBrightnessContrast(limit, limit, p=0.5)])
-
-    def __call__(self, image: np.ndarray, seed: int) -> np.ndarray:
-        self.transform.set_random_seed(seed)
-        return self.transform(image=image)["image"]
 
 
 def true_extents(rows: Sequence[Annotation]) -> Tensor:

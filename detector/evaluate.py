@@ -53,7 +53,14 @@ def average_precision(
         "images": [{"id": i} for i in range(len(rows))],
         "categories": [{"id": c} for c in range(len(schema.categories))],
         "annotations": [
-            {"id": i + 1, "image_id": i, "category_id": category[i], "bbox": _xywh(box), "area": _area(box), "iscrowd": 0}
+            {
+                "id": i + 1,
+                "image_id": i,
+                "category_id": category[i],
+                "bbox": _xywh(box),
+                "area": _area(box),
+                "iscrowd": 0,
+            }
             for i, box in enumerate(truth)
         ],
     }

@@ -19,9 +19,9 @@ STAGE = "detector"
 class NetworkDetector(nn.Module):
     """A Detector (contract.records). `train_ids` are the images that it has seen, `name` where it came from."""
 
-    def __init__(self, network: GarmentNetwork, fallback_score: float, name: str, train_ids: list[str]) -> None:
+    def __init__(self, network: GarmentNetwork, config: DetectorConfig, name: str, train_ids: list[str]) -> None:
         super().__init__()
-        self.network, self.fallback_score = network.eval(), fallback_score
+        self.network, self.fallback_score, self.margin = network.eval(), config.fallback_score, config.margin
         self.name, self.train_ids = name, frozenset(train_ids)
 
     def detect(self, batch: ImageBatch) -> Boxes:
@@ -66,4 +66,4 @@ def load_detector(path: Path, schema: Schema, device: torch.device | str = "cpu"
     network = GarmentNetwork(config, len(schema.categories))
     network.load_state_dict(content["state_dict"], strict=True)
     name = str(content["extra"]["name"])
-    return NetworkDetector(network, config.fallback_score, name, content["extra"]["train_ids"]).to(device)
+    return NetworkDetector(network, config, name, content["extra"]["train_ids"]).to(device)

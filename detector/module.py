@@ -31,8 +31,6 @@ class DetectorModule(pl.LightningModule):
         return loss
 
     def configure_optimizers(self) -> dict[str, Any]:
-        backbone = list(self.network.backbone.parameters())
-        known = {id(p) for p in backbone}
-        rest = [p for p in self.network.parameters() if id(p) not in known]
-        optimizer, schedule = build_optimizer(backbone, rest, self.config, self.trainer.max_steps)
+        steps = self.trainer.max_steps
+        optimizer, schedule = build_optimizer(self.network, self.network.backbone, self.config, steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -51,6 +51,8 @@ class KeypointsConfig(TrainOptions):
     """Fraction of all steps after which the collapse alarm watches."""
     monitor_rows: int = 256
     """Rows that the alarm looks at, in crops as when predicting."""
+    without_fold: int = -1
+    """Leave this fold out of training and watch it instead, to choose settings by (-1: train on everything)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

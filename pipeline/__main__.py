@@ -40,7 +40,9 @@ def _schema(parser: ArgumentParser) -> None:
 
 
 def _data(parser: ArgumentParser) -> None:
-    parser.add_argument("--data", type=Path, nargs="+", required=True, help="train roots: Annotations/*.csv and Images/")
+    parser.add_argument(
+        "--data", type=Path, nargs="+", required=True, help="train roots: Annotations/*.csv and Images/"
+    )
     parser.add_argument("--run", type=Path, required=True, help="run folder; holds everything that is trained")
     parser.add_argument("--limit", type=int, default=0, help="rehearse on so many images (0: all)")
 
@@ -79,26 +81,43 @@ def _train(parser: ArgumentParser) -> None:
 
 
 def _submit(parser: ArgumentParser) -> None:
-    parser.add_argument("--config", action="config", help="preset or experiment; only its device options matter here")
     parser.add_argument("--test", type=Path, required=True, help="folder with test.csv and Images/")
     parser.add_argument("--detector", type=Path, required=True, help="detector checkpoint")
     parser.add_argument("--keypoints", type=Path, required=True, help="keypoint checkpoint")
-    parser.add_argument("--out", type=Path, required=True, help="submission CSV")
+    parser.add_argument("--out", type=Path, required=True, help="submission CSV; scores and pictures go beside it")
     parser.add_argument("--answers", type=Path, default=None, help="answer CSV, to score the submission")
+    parser.add_argument(
+        "--boxes", type=str, choices=("detector", "truth", "image"), default="detector",
+        help="where crops come from: the detector, the answers, or the whole image (to compare)",
+    )  # fmt: skip
+    parser.add_argument("--flip_test", type=bool, default=True, help="average over each crop and its mirror image")
+    parser.add_argument("--limit", type=int, default=0, help="rehearse on so many images (0: all)")
+    parser.add_argument("--batch_size", type=int, default=16, help="images a step and device")
+    parser.add_argument("--workers", type=int, default=2, help="processes that decode images")
+    parser.add_argument("--accelerator", type=str, default="auto", help="Lightning's accelerator: auto, cpu, gpu ...")
+    parser.add_argument("--devices", type=str, default="auto", help="auto, a number, or a list such as 0,1")
+    parser.add_argument(
+        "--precision", type=str, default="auto", help="Lightning's precision; auto: bf16 on GPUs that can"
+    )
+    _schema(parser)
 
 
 def _evaluate(parser: ArgumentParser) -> None:
     parser.add_argument("--submission", type=Path, required=True, help="submission CSV")
     parser.add_argument("--answers", type=Path, required=True, help="answer CSV")
-    parser.add_argument("--variant", type=str, default="default", help="default (visible points) or round1 (leaderboard)")
+    parser.add_argument(
+        "--variant", type=str, default="default", help="default (visible points) or round1 (leaderboard)"
+    )
     parser.add_argument("--json", type=Path, default=None, help="write the figures there as well")
     parser.add_argument("--at-most", type=float, default=None, help="exit with 1 when NE is above so many percent")
     _schema(parser)
 
 
 def _report(parser: ArgumentParser) -> None:
+    parser.add_argument("--run", type=Path, default=None, help="run folder to add to the results first")
+    parser.add_argument("--name", type=str, default="", help="name of that run in the tables")
     parser.add_argument("--results", type=Path, default=Path("docs/results"), help="folder of results files")
-    parser.add_argument("--out", type=Path, default=Path("docs/results.md"))
+    parser.add_argument("--out", type=Path, default=Path("docs/results.md"), help="the tables, as Markdown")
 
 
 _OPTIONS: dict[str, Callable[[ArgumentParser], None]] = {

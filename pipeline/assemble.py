@@ -1,25 +1,48 @@
 """Build and load what the commands and the Python API use: the one module that imports both stages."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
+from PIL import Image
+from torch import nn
 
 from detector.boxes import Found, predict_fold
 from detector.config import DetectorConfig
-from detector.data import DetectorData
+from detector.data import DetectorData, target_boxes, training_inputs, true_extents
 from detector.evaluate import box_statistics, detector_report
 from detector.inference import STAGE as DETECTOR
 from detector.inference import NetworkDetector, load_detector
 from detector.module import DetectorModule
 from keypoints.config import KeypointsConfig
+from keypoints.data import KeypointsData, match_boxes
+from keypoints.inference import STAGE as KEYPOINTS
+from keypoints.inference import load_locator
+from keypoints.module import KeypointsModule
+from keypoints.networks.build import build_network
 from pipeline.contract.checkpoints import save_checkpoint
-from pipeline.contract.records import Annotation, Detection
+from pipeline.contract.loading import ImageDataset, StepBatchSampler, collate
+from pipeline.contract.records import Annotation, Detection, ImageBatch, ImageRow
 from pipeline.contract.schema import Schema
+from pipeline.dataset import image_sizes
+from pipeline.look import boxes_sheet, crops_sheet, inputs_sheet
+from pipeline.orchestrator import GivenBoxes, WholeImages
 from pipeline.training import fit, forget
 
-__all__ = ["Found", "NetworkDetector", "box_statistics", "detector_report", "load_detector", "predict_fold"]
+__all__ = [
+    "DetectorConfig",
+    "Found",
+    "KeypointsConfig",
+    "NetworkDetector",
+    "box_statistics",
+    "detector_report",
+    "load_detector",
+    "load_locator",
+    "predict_fold",
+    "target_boxes",
+    "true_extents",
+]
 
 
 @dataclass
@@ -47,3 +70,65 @@ def train_detector(
     extra = {"name": out.stem, "fold": fold, "train_ids": [row.image_id for row in rows]}
     save_checkpoint(out, DETECTOR, schema, asdict(config), module.network.state_dict(), extra)
     forget(run)
+
+
+def train_keypoints(
+    rows: Sequence[Annotation], boxes: Sequence[Detection], schema: Schema, config: KeypointsConfig, out: Path
+) -> None:
+    """Train the keypoint network on the rows in their boxes and write it to `out`; goes on as `train_detector` does."""
+    torch.manual_seed(config.seed)
+    data = KeypointsData(rows, boxes, schema, config)
+    module = KeypointsModule(config, schema, data)
+    run = out.with_suffix("")
+    fit(module, data, config, run, name=f"keypoints {out.stem}")
+    extra = {"name": out.stem, "train_ids": [row.image_id for row in data.rows[: data.num_train]]}
+    save_checkpoint(out, KEYPOINTS, schema, asdict(config), module.network.state_dict(), extra)
+    forget(run)
+
+
+def box_source(
+    name: str, detector: NetworkDetector, rows: Sequence[ImageRow], truth: Sequence[Annotation] | None
+) -> nn.Module:
+    """Return what gives the crops: the detector, the answers' boxes (with the detector's margin), or whole images."""
+    if name == "detector":
+        return detector
+    if name == "image":
+        return WholeImages()
+    if truth is None:
+        raise ValueError("boxes from the truth need --answers")
+    sizes = torch.tensor(image_sizes(rows))
+    return GivenBoxes(target_boxes(true_extents(truth), sizes, detector.margin).numpy())
+
+
+def look_at_detector(rows: Sequence[Annotation], schema: Schema, config: DetectorConfig, count: int) -> Image.Image:
+    """Draw the first batches of the detector's training as it sees them."""
+    data = DetectorData(rows, schema, config)
+    batch = _first_draws(data.train_dataset(), config.seed, count)
+    inputs, boxes = training_inputs(batch, data.extents[batch.index], config)
+    return inputs_sheet(inputs, boxes, [rows[i].category for i in batch.index.tolist()])
+
+
+def look_at_boxes(
+    rows: Sequence[Annotation], boxes: Sequence[Detection], schema: Schema, settings: Settings
+) -> Image.Image:
+    """Draw boxes out of fold, from worst to best, beside the true ones."""
+    truth = target_boxes(true_extents(rows), torch.tensor(image_sizes(rows)), settings.detector.margin)
+    return boxes_sheet(rows, truth, match_boxes(rows, boxes), settings.keypoints.padding, schema)
+
+
+def look_at_keypoints(
+    rows: Sequence[Annotation], boxes: Sequence[Detection], schema: Schema, config: KeypointsConfig, count: int
+) -> Image.Image:
+    """Draw the first crops of the keypoint network's training, with points, weights and targets."""
+    data = KeypointsData(rows, boxes, schema, config)
+    batch = _first_draws(data.train_dataset(), config.seed, count)
+    sample = data.training_crops(batch)
+    _, codec = build_network(replace(config, backbone_weights="none"), len(schema.keypoints))
+    captions = [data.rows[i].category for i in batch.index.tolist()]
+    return crops_sheet(sample.crops, sample.xy, sample.target_weight, codec.encode(sample.xy), captions, schema)
+
+
+def _first_draws(dataset: ImageDataset, seed: int, count: int) -> ImageBatch:
+    """Load what the first training step of this seed would load."""
+    draws = next(iter(StepBatchSampler(len(dataset), count, 1, seed)))
+    return collate([dataset[draw] for draw in draws])

@@ -55,6 +55,16 @@ def load_training_set(roots: Sequence[Path], schema: Schema, folds: int, run: Pa
     return TrainingSet(rows, dealt, fingerprint(rows))
 
 
+def load_test_rows(folder: Path, schema: Schema, limit: int = 0) -> list[ImageRow]:
+    """Read FOLDER/test.csv and look at every picture; raises DataError with all faults."""
+    faults: list[Fault] = []
+    rows = sample_rows(tables.read_test(folder, schema, faults), limit)
+    faults += survey(rows, _progress("looking at images")).faults
+    if faults:
+        raise DataError(faults)
+    return rows
+
+
 def sample_rows(rows: list[Row], limit: int) -> list[Row]:
     """Keep `limit` rows (0: all), chosen by hash of the file's name, in their order."""
     if limit <= 0 or limit >= len(rows):

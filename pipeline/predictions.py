@@ -55,7 +55,9 @@ def merge_shards(folder: Path, rows: Sequence[ImageRow]) -> tuple[list[Keypoints
     by_id = {record["image_id"]: record for record in _records(folder)}
     missing = [row.image_id for row in rows if row.image_id not in by_id]
     if missing:
-        raise ValueError(f"{len(missing)} of {len(rows)} images have no prediction, first {missing[0]}; run submit again")
+        raise ValueError(
+            f"{len(missing)} of {len(rows)} images have no prediction, first {missing[0]}; run submit again"
+        )
     predictions = []
     for row in rows:
         record = by_id[row.image_id]

@@ -87,7 +87,9 @@ def _load(body: nn.Module, name: str, path: Path) -> None:
         raise ValueError(f"backbone_weights: {path} has {len(loaded)} tensors, {name} has {len(expected)}")
     for (key, tensor), (other, value) in zip(expected.items(), loaded.items(), strict=True):
         if tensor.shape != value.shape:
-            raise ValueError(f"backbone_weights: {other} {tuple(value.shape)} in {path} does not fit {key} {tuple(tensor.shape)}")
+            raise ValueError(
+                f"backbone_weights: {other} {tuple(value.shape)} in {path} does not fit {key} {tuple(tensor.shape)}"
+            )
     # timm flattens some networks into features and then joins their names with "_".
     values = {key.replace(".", "_"): value for key, value in zip(expected, loaded.values(), strict=True)}
     body.load_state_dict({key: values[key.replace(".", "_")] for key in body.state_dict()}, strict=True)

@@ -45,7 +45,9 @@ def load_checkpoint(path: Path, stage: str, schema: Schema) -> dict[str, Any]:
     except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, KeyError) as error:
         raise ValueError(f"{path}: not a readable checkpoint ({type(error).__name__}); train it again") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise ValueError(f"{path}: not a checkpoint of this project (a training's own last.ckpt only resumes that training)")
+        raise ValueError(
+            f"{path}: not a checkpoint of this project (a training's own last.ckpt only resumes that training)"
+        )
     if content["stage"] != stage:
         raise ValueError(f"{path}: a checkpoint of the {content['stage']} stage, expected one of the {stage} stage")
     if content["schema"] != schema.to_dict():

@@ -1,7 +1,6 @@
 """What both stages' trainings have in common: options, optimizer, learning rate schedule. Pure torch."""
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from torch import nn
@@ -55,7 +54,9 @@ class TrainOptions:
                 raise ValueError(f"{name} is {getattr(self, name)}; expected more than 0")
         for name in ("warmup", "ema"):
             if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; expected a fraction of all steps, from 0 to below 1")
+                raise ValueError(
+                    f"{name} is {getattr(self, name)}; expected a fraction of all steps, from 0 to below 1"
+                )
         if self.workers < 0 or self.clip < 0 or self.weight_decay < 0:
             raise ValueError("workers, clip and weight_decay must not be negative")
 
@@ -69,11 +70,13 @@ class TrainOptions:
 
 
 def build_optimizer(
-    backbone: Iterable[nn.Parameter], rest: Iterable[nn.Parameter], options: TrainOptions, total_steps: int
+    network: nn.Module, backbone: nn.Module, options: TrainOptions, total_steps: int
 ) -> tuple[AdamW, LambdaLR]:
-    """Build AdamW with a smaller rate for the backbone, and the schedule to be stepped after every optimizer step."""
+    """Build AdamW with a smaller rate for the network's backbone, and the schedule, to be stepped after every step."""
+    inner = {id(p) for p in backbone.parameters()}
+    rest = [p for p in network.parameters() if id(p) not in inner]
     groups = []
-    for parameters, lr in ((backbone, options.lr * options.backbone_lr_factor), (rest, options.lr)):
+    for parameters, lr in ((backbone.parameters(), options.lr * options.backbone_lr_factor), (rest, options.lr)):
         trained = [p for p in parameters if p.requires_grad]
         # Biases and normalisation are vectors; decaying them only shrinks the activations (He et al., 2019, 1812.01187).
         groups.append({"params": [p for p in trained if p.ndim > 1], "lr": lr, "weight_decay": options.weight_decay})

@@ -98,7 +98,9 @@ class Schema:
 
     def _index(self, name: str) -> int:
         if name not in self.keypoints:
-            raise ValueError(f"schema {self.name}: keypoint {name!r} is missing, the mirror image of {_mirrored(name)!r}")
+            raise ValueError(
+                f"schema {self.name}: keypoint {name!r} is missing, the mirror image of {_mirrored(name)!r}"
+            )
         return self.keypoints.index(name)
 
     def _reference_pair(self, category: str, members: tuple[int, ...]) -> tuple[int, int]:

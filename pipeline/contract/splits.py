@@ -85,7 +85,7 @@ def near_duplicates(hashes: np.ndarray) -> np.ndarray:
     for start in range(0, len(hashes), 2048):
         # For signs a and b, a . b = bits - 2 * (number of differing bits).
         near = signs[start : start + 2048] @ signs.T >= HASH_BITS - 2 * NEAR_BITS
-        pairs.append(np.argwhere(near) + [start, 0])
+        pairs.append(np.argwhere(near) + np.array([start, 0]))
     left, right = np.concatenate(pairs).T
     graph = coo_array((np.ones(len(left)), (left, right)), shape=(len(hashes), len(hashes)))
     return connected_components(graph, directed=False)[1]

@@ -132,11 +132,20 @@ def read_boxes(file: Path, schema: Schema) -> list[Detection]:
                 fallback = bool(int(record["fallback"]))
                 boxes.append(
                     Detection(
-                        record[ID], record["category"], box, score, record["source"], fold, record["checkpoint"], fallback
+                        record[ID],
+                        record["category"],
+                        box,
+                        score,
+                        record["source"],
+                        fold,
+                        record["checkpoint"],
+                        fallback,
                     )
                 )
             except ValueError as error:
-                faults.append(Fault(str(file), f"bad box ({error})", "write the file again with the boxes command", row))
+                faults.append(
+                    Fault(str(file), f"bad box ({error})", "write the file again with the boxes command", row)
+                )
     if faults:
         raise DataError(faults)
     return boxes
@@ -168,11 +177,15 @@ def _read_rows(file: Path, root: Path, schema: Schema, faults: list[Fault], answ
             # Cells of other categories do not count, whatever they hold.
             points[~schema.mask[schema.category_index(category)].numpy()] = -1
             if not answers and (points[:, 2] == ABSENT).all():
-                found.append(Fault(str(file), "row with no points", "annotate the picture, or drop the row", row, value=image_id))
+                found.append(
+                    Fault(str(file), "row with no points", "annotate the picture, or drop the row", row, value=image_id)
+                )
         faults.extend(found)
         if not found:
             rows.append(
-                Annotation(image_id, category, root / image_id, points[:, :2].astype(float), points[:, 2].astype(np.int8))
+                Annotation(
+                    image_id, category, root / image_id, points[:, :2].astype(float), points[:, 2].astype(np.int8)
+                )
             )
     return rows
 
@@ -183,7 +196,9 @@ def _read_csv(file: Path, faults: list[Fault]) -> pd.DataFrame | None:
     except FileNotFoundError:
         faults.append(Fault(str(file), "no such file", "check the path"))
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError, IsADirectoryError) as error:
-        faults.append(Fault(str(file), f"not a readable CSV ({str(error).strip()})", "expected UTF-8, commas, one header row"))
+        faults.append(
+            Fault(str(file), f"not a readable CSV ({str(error).strip()})", "expected UTF-8, commas, one header row")
+        )
     else:
         if len(frame):
             return frame

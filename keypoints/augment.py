@@ -1,0 +1,35 @@
+"""Random crops for training: jitter, rotation, scale, shift and flip in one affine, drawn from the loader's numbers."""
+
+import torch
+from torch import Tensor
+
+from keypoints.config import KeypointsConfig
+from pipeline.contract import geometry
+
+
+def random_affines(boxes: Tensor, uniform: Tensor, config: KeypointsConfig) -> tuple[Tensor, Tensor]:
+    """Return crop_from_image (N, 2, 3) and which crops are mirrored (N,), for boxes (N, 4) in image pixels.
+
+    uniform (N, 32) in [0, 1) decides everything.
+    """
+    uniform = uniform.to(boxes)
+    signed = 2 * uniform - 1
+    sides = (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2)
+    jittered = boxes + signed[:, 0:4] * config.jitter * sides
+    flip = uniform[:, 8] < config.flip
+    affine = geometry.crop_from_image(
+        jittered,
+        (config.size, config.size),
+        config.padding,
+        angle_deg=signed[:, 4] * config.rotation_deg,
+        scale=(1 - config.scale) ** signed[:, 5],
+        shift=signed[:, 6:8] * config.shift,
+        flip=flip,
+    )
+    return affine, flip
+
+
+def mirror_keypoints(values: Tensor, flip: Tensor, flip_index: Tensor) -> Tensor:
+    """Give mirrored rows (N,) of values (N, K, ...) the order of the keypoints that they show now."""
+    chosen = flip.view(-1, *[1] * (values.ndim - 1))
+    return torch.where(chosen, values[:, flip_index], values)

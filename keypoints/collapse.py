@@ -1,0 +1,85 @@
+"""The collapse alarm: stops a training that ended up answering much the same whatever it is shown.
+
+Regression and heatmap networks both fall into that hole (shared notes: seed.md; field/competition.md section 7). It shows
+in two ways: an NE not better than that of the best constant in the same crops, and points that hardly vary.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.contract import geometry
+from pipeline.contract.metrics import normalized_error, stack_answers
+from pipeline.contract.records import ABSENT, Annotation
+from pipeline.contract.schema import Schema
+
+NE_SHARE = 0.9
+SPREAD_SHARE = 0.1
+PATIENCE = 2
+FEWEST_ROWS = 8
+
+
+class CollapseError(ValueError):
+    """Training has collapsed; the message says how it shows and what to change."""
+
+
+class CollapseAlarm:
+    """Watches the predictions for fixed rows in fixed crops.
+
+    `crop_from_image` (N, 2, 3) are the crops' affines; the best constant is the mean, in crop pixels, of each
+    keypoint of a category.
+    """
+
+    def __init__(self, rows: Sequence[Annotation], crop_from_image: Tensor, schema: Schema) -> None:
+        self.rows, self.schema = rows, schema
+        self.image_from_crop = geometry.invert(crop_from_image.double().cpu())
+        truth, visibility, self.category = stack_answers(rows, schema)
+        self.present = visibility != ABSENT
+        self.truth = geometry.apply(crop_from_image.double().cpu(), torch.from_numpy(truth)).numpy()
+        constant = np.zeros_like(self.truth)
+        for c in np.unique(self.category):
+            members = self.category == c
+            counted = self.present[members][..., None]
+            mean = (self.truth[members] * counted).sum(0) / counted.sum(0).clip(1)
+            constant[members] = mean
+        self.constant_ne = self._ne(constant)
+        self.strikes = 0
+
+    def check(self, xy: np.ndarray, watching: bool = True) -> float:
+        """Return the NE of points xy (N, K, 2) in crop pixels; raise CollapseError at the second bad look in a row."""
+        ne = self._ne(xy)
+        signs = self._signs(xy, ne)
+        self.strikes = self.strikes + 1 if signs and watching else 0
+        if self.strikes >= PATIENCE:
+            raise CollapseError(
+                f"training has collapsed: {'; '.join(signs)}. Lower the learning rate (--keypoints.lr), lengthen the "
+                "warm-up, use pretrained weights, or look at the crops (python -m pipeline look --stage keypoints); "
+                "then start in a new run folder"
+            )
+        return ne
+
+    def _ne(self, xy: np.ndarray) -> float:
+        points = geometry.apply(self.image_from_crop, torch.from_numpy(xy).double()).numpy()
+        return normalized_error(self.rows, points, np.ones(xy.shape[:2], dtype=bool), self.schema).value
+
+    def _signs(self, xy: np.ndarray, ne: float) -> list[str]:
+        signs = []
+        if ne > NE_SHARE * self.constant_ne:
+            signs.append(f"NE is {ne:.1%}, the best constant in these crops has {self.constant_ne:.1%}")
+        for c, name in enumerate(self.schema.categories):
+            members = self.category == c
+            counted = self.present[members]
+            if members.sum() >= FEWEST_ROWS:
+                spread, truth = (_spread(values[members], counted) for values in (xy, self.truth))
+                if spread < SPREAD_SHARE * truth:
+                    signs.append(f"points of {name} vary by {spread:.1f} crop pixels, the true ones by {truth:.1f}")
+        return signs
+
+
+def _spread(xy: np.ndarray, counted: np.ndarray) -> float:
+    """Return the root mean square distance of the counted points (N, K) from their keypoint's mean."""
+    weight = counted[..., None]
+    mean = (xy * weight).sum(0) / weight.sum(0).clip(1)
+    return float(np.sqrt((((xy - mean) ** 2) * weight).sum() / max(1, counted.sum())))

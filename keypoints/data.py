@@ -1,0 +1,97 @@
+"""Training data of the keypoint network: pictures from the loader; boxes, points and weights by row."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from keypoints.augment import mirror_keypoints, random_affines
+from keypoints.config import KeypointsConfig
+from pipeline.contract import geometry
+from pipeline.contract.faults import DataError, Fault
+from pipeline.contract.loading import ImageDataset, plain_loader
+from pipeline.contract.photometric import Photometric
+from pipeline.contract.records import OCCLUDED, VISIBLE, Annotation, Detection, ImageBatch
+from pipeline.contract.schema import Schema
+
+
+@dataclass(frozen=True)
+class Crops:
+    """A training batch: crops (N, 3, h, w) of 0..255, xy (N, K, 2) in crop pixels, target_weight (N, K), and the affine."""
+
+    crops: Tensor
+    xy: Tensor
+    target_weight: Tensor
+    crop_from_image: Tensor
+
+
+class KeypointsData:
+    """What `training.fit` loads, and tables by row: boxes (N, 4) and xy (N, K, 2) in image pixels, weight (N, K)."""
+
+    def __init__(
+        self, rows: Sequence[Annotation], boxes: Sequence[Detection], schema: Schema, config: KeypointsConfig
+    ) -> None:
+        matched = match_boxes(rows, boxes)
+        left_out = [0 <= config.without_fold == box.fold for box in matched]
+        if config.without_fold >= 0 and not any(left_out):
+            raise ValueError(f"without_fold is {config.without_fold}, and no box is of that fold")
+        order = np.argsort(left_out, kind="stable")
+        self.rows = [rows[i] for i in order]
+        self.num_train = len(rows) - sum(left_out)
+        self.config = config
+        self.category = [schema.category_index(row.category) for row in self.rows]
+        self.boxes = torch.tensor(np.stack([matched[i].box for i in order]), dtype=torch.float32)
+        self.xy = torch.tensor(np.stack([row.xy for row in self.rows]), dtype=torch.float32)
+        visibility = torch.tensor(np.stack([row.visibility for row in self.rows]))
+        weight = (visibility == VISIBLE) + (visibility == OCCLUDED) * config.occluded_weight
+        self.weight = weight.float() * schema.mask[self.category]
+        self.flip_index = torch.tensor(schema.flip_index)
+
+    def train_dataset(self) -> ImageDataset:
+        config = self.config
+        photometric = Photometric(config.brightness, config.blur, config.noise)
+        return ImageDataset(self.rows[: self.num_train], self.category, photometric)
+
+    def monitor_rows(self) -> range:
+        """Positions of the rows to watch: of the fold left out, or else of the training rows, spread evenly."""
+        first, last = (self.num_train, len(self.rows)) if self.config.without_fold >= 0 else (0, self.num_train)
+        step = max(1, (last - first) // max(1, self.config.monitor_rows))
+        return range(first, last, step)[: self.config.monitor_rows]
+
+    def monitor_loader(self) -> DataLoader | None:
+        positions = self.monitor_rows()
+        if not len(positions):
+            return None
+        watched = ImageDataset([self.rows[i] for i in positions], [self.category[i] for i in positions])
+        return plain_loader(watched, self.config.batch_size, workers=min(1, self.config.workers))
+
+    def training_crops(self, batch: ImageBatch) -> Crops:
+        """Cut augmented crops on the batch's device; points outside their crop get weight 0."""
+        device, size = batch.images.device, self.config.size
+        index = batch.index.cpu()
+        boxes, xy, weight = (table[index].to(device) for table in (self.boxes, self.xy, self.weight))
+        affine, flip = random_affines(boxes, batch.uniform, self.config)
+        crops = geometry.crop(batch.images, affine, (size, size), batch.sizes_wh)
+        flip_index = self.flip_index.to(device)
+        xy = mirror_keypoints(geometry.apply(affine, xy), flip, flip_index)
+        weight = mirror_keypoints(weight, flip, flip_index)
+        inside = ((xy >= 0) & (xy <= size)).all(-1)
+        return Crops(crops, xy, weight * inside, affine)
+
+
+def match_boxes(rows: Sequence[Annotation], boxes: Sequence[Detection]) -> list[Detection]:
+    """Return each row's box; raise DataError when rows have none or the categories differ."""
+    by_id = {box.image_id: box for box in boxes}
+    missing = [row.image_id for row in rows if row.image_id not in by_id]
+    if missing:
+        problem = f"no box for {len(missing)} of {len(rows)} images"
+        remedy = "write the boxes of this data set with the boxes command"
+        raise DataError([Fault("boxes.csv", problem, remedy, value=", ".join(missing[:3]))])
+    other = [row.image_id for row in rows if by_id[row.image_id].category != row.category]
+    if other:
+        problem = f"the category of {len(other)} boxes is not their image's"
+        raise DataError([Fault("boxes.csv", problem, "write the boxes again", value=", ".join(other[:3]))])
+    return [by_id[row.image_id] for row in rows]

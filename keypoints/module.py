@@ -1,0 +1,60 @@
+"""Training of the keypoint network as a thin LightningModule: crops, loss, optimizer, and the alarm's look."""
+
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from keypoints.collapse import CollapseAlarm
+from keypoints.config import KeypointsConfig
+from keypoints.data import KeypointsData
+from keypoints.losses import LOSSES
+from keypoints.networks.build import build_network
+from pipeline.contract import geometry
+from pipeline.contract.optimization import build_optimizer
+from pipeline.contract.records import ImageBatch
+from pipeline.contract.schema import Schema
+
+
+class KeypointsModule(pl.LightningModule):
+    """Trains a network and its codec on crops that are cut on the device."""
+
+    def __init__(self, config: KeypointsConfig, schema: Schema, data: KeypointsData) -> None:
+        super().__init__()
+        self.config, self.data = config, data
+        self.network, self.codec = build_network(config, len(schema.keypoints))
+        positions = list(data.monitor_rows())
+        self.monitored = geometry.crop_from_image(
+            data.boxes[positions], (config.size, config.size), padding=config.padding
+        )
+        self.alarm = CollapseAlarm([data.rows[i] for i in positions], self.monitored, schema)
+        self.predicted: list[Tensor] = []
+
+    def training_step(self, batch: ImageBatch, batch_idx: int) -> Tensor:
+        with torch.autocast(self.device.type, enabled=False):
+            sample = self.data.training_crops(batch)
+            targets = self.codec.encode(sample.xy)
+        outputs = self.network(sample.crops)
+        loss = LOSSES[self.config.loss](outputs, targets, sample.target_weight)
+        self.log("loss", loss, prog_bar=True, batch_size=len(batch))
+        return loss
+
+    def validation_step(self, batch: ImageBatch, batch_idx: int) -> None:
+        size_wh = (self.config.size, self.config.size)
+        affine = self.monitored[batch.index.cpu()].to(self.device)
+        crops = geometry.crop(batch.images, affine, size_wh, batch.sizes_wh)
+        xy, _ = self.codec.decode(self.network(crops))
+        self.predicted.append(xy.cpu())
+
+    def on_validation_epoch_end(self) -> None:
+        xy = torch.cat(self.predicted).numpy().astype(np.float64)
+        self.predicted.clear()
+        watching = self.trainer.global_step >= self.config.alarm_warmup * self.trainer.max_steps
+        self.log("ne", self.alarm.check(xy, watching), prog_bar=True)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        steps = self.trainer.max_steps
+        optimizer, schedule = build_optimizer(self.network, self.network.backbone, self.config, steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

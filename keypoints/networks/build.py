@@ -1,0 +1,23 @@
+"""Networks by name; a config combines network, codec and loss."""
+
+from torch import nn
+
+from keypoints.codecs import CODECS, HeatmapCodec
+from keypoints.config import KeypointsConfig
+from keypoints.losses import FITTING
+from keypoints.networks.fpn import FPNNetwork
+
+NETWORKS = {"fpn": FPNNetwork}
+
+
+def build_network(config: KeypointsConfig, num_keypoints: int) -> tuple[nn.Module, HeatmapCodec]:
+    """Build the network and its codec; raises ValueError for names that do not exist or do not fit each other."""
+    for what, name, known in (("network", config.network, NETWORKS), ("codec", config.codec, CODECS)):
+        if name not in known:
+            raise ValueError(f"keypoints {what} is {name!r}; expected one of {', '.join(known)}")
+    if config.loss not in FITTING[config.codec]:
+        fitting = ", ".join(FITTING[config.codec])
+        raise ValueError(f"keypoints loss is {config.loss!r}; codec {config.codec} takes {fitting}")
+    network = NETWORKS[config.network](num_keypoints, config.backbone, config.backbone_weights, config.head_channels)
+    codec = CODECS[config.codec]((config.size, config.size), network.stride, config.sigma)
+    return network, codec

@@ -1,0 +1,37 @@
+"""Feature pyramid head: a timm backbone, top-down sums to stride 4, K maps (after Lin et al. 2017, 1612.03144)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pipeline.contract.backbones import build_backbone
+
+
+class FPNNetwork(nn.Module):
+    """Crops (B, 3, h, w) of 0..255 RGB -> maps (B, K, h / 4, w / 4), linear: no squashing that could saturate."""
+
+    stride = 4
+
+    def __init__(self, num_keypoints: int, backbone: str, backbone_weights: str, channels: int) -> None:
+        super().__init__()
+        self.backbone = build_backbone(backbone, backbone_weights, (1, 2, 3, 4))
+        self.laterals = nn.ModuleList(nn.Conv2d(c, channels, 1) for c in self.backbone.channels)
+        self.smooth = nn.ModuleList(_conv(channels) for _ in self.backbone.channels)
+        self.head = nn.Sequential(_conv(channels), nn.Conv2d(channels, num_keypoints, 1))
+        nn.init.normal_(self.head[-1].weight, std=0.001)
+        nn.init.zeros_(self.head[-1].bias)
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, crops: Tensor) -> Tensor:
+        maps = self.backbone(crops.contiguous(memory_format=torch.channels_last))
+        merged = None
+        for features, lateral, smooth in zip(maps[::-1], self.laterals[::-1], self.smooth[::-1], strict=True):
+            sideways = lateral(features)
+            if merged is not None:
+                sideways = sideways + F.interpolate(merged, size=sideways.shape[-2:], mode="bilinear")
+            merged = smooth(sideways)
+        return self.head(merged)
+
+
+def _conv(channels: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels), nn.ReLU())

@@ -1,0 +1,127 @@
+"""Drawing for people to look at: keypoints, boxes, heatmaps, contact sheets. Knows no stage."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+from pipeline.contract import geometry
+from pipeline.contract.images import read_image
+from pipeline.contract.metrics import NormalizedError
+from pipeline.contract.records import ABSENT, VISIBLE, Annotation, ImageRow, Keypoints
+from pipeline.contract.schema import Schema
+
+LEFT, RIGHT, MIDDLE = (255, 70, 60), (40, 150, 255), (60, 220, 90)
+TRUE_BOX, BOX, CROP = (60, 220, 90), (255, 190, 0), (200, 80, 255)
+Tile = tuple[Image.Image, Sequence[str]]
+
+
+def side_colour(name: str) -> tuple[int, int, int]:
+    """Red for the picture's left, blue for its right, green for the middle."""
+    parts = name.split("_")
+    return LEFT if "left" in parts else RIGHT if "right" in parts else MIDDLE
+
+
+def draw_points(
+    picture: Image.Image, xy: np.ndarray, shown: np.ndarray, schema: Schema, filled: bool = True, radius: float = 4
+) -> None:
+    """Draw the shown (K,) points xy (K, 2), in pixels of the picture, with a dark rim that reads on any ground."""
+    draw = ImageDraw.Draw(picture)
+    for (x, y), name in ((p, n) for p, n, s in zip(xy, schema.keypoints, shown, strict=True) if s):
+        colour = side_colour(name)
+        for grow, rim in ((1.5, (0, 0, 0)), (0, colour)):
+            r = radius + grow
+            draw.ellipse([x - r, y - r, x + r, y + r], fill=rim if filled else None, outline=rim, width=2)
+
+
+def draw_box(picture: Image.Image, box: Sequence[float], colour: tuple[int, int, int], width: int = 2) -> None:
+    """Draw a box xyxy in pixels of the picture."""
+    x0, y0, x1, y1 = (float(v) for v in box)
+    if x1 > x0 and y1 > y0:
+        ImageDraw.Draw(picture).rectangle([x0, y0, x1, y1], outline=colour, width=width)
+
+
+def as_picture(crop: torch.Tensor) -> Image.Image:
+    """Turn a crop (3, h, w) of 0..255 into a picture."""
+    return Image.fromarray(crop.clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy())
+
+
+def overlay_heatmaps(picture: Image.Image, heatmaps: torch.Tensor, schema: Schema) -> Image.Image:
+    """Lay maps (K, h, w) of 0..1 over a grey copy of the picture, each in the colour of its side."""
+    base = np.asarray(picture.convert("L").convert("RGB"), dtype=np.float32) * 0.5
+    for one, name in zip(heatmaps.cpu().numpy(), schema.keypoints, strict=True):
+        if one.max() > 0:
+            wide = Image.fromarray((255 * one / one.max()).astype(np.uint8)).resize(
+                picture.size, Image.Resampling.BILINEAR
+            )
+            base += np.asarray(wide, dtype=np.float32)[..., None] / 255 * np.array(side_colour(name), dtype=np.float32)
+    return Image.fromarray(base.clip(0, 255).astype(np.uint8))
+
+
+def contact_sheet(tiles: Sequence[Tile], columns: int, tile: int = 240) -> Image.Image:
+    """Arrange pictures with caption lines under them."""
+    if not tiles:
+        raise ValueError("there is nothing to draw")
+    font = ImageFont.load_default(size=12)
+    lines = max(len(caption) for _, caption in tiles)
+    height = tile + 14 * lines + 6
+    rows = -(-len(tiles) // columns)
+    sheet = Image.new("RGB", (columns * (tile + 6), rows * height), (24, 24, 24))
+    draw = ImageDraw.Draw(sheet)
+    for number, (picture, caption) in enumerate(tiles):
+        x, y = number % columns * (tile + 6) + 3, number // columns * height + 3
+        small = picture.copy()
+        small.thumbnail((tile, tile))
+        sheet.paste(small, (x + (tile - small.width) // 2, y + (tile - small.height) // 2))
+        for line, text in enumerate(caption):
+            draw.text((x, y + tile + 1 + 14 * line), text[: tile // 6], fill=(230, 230, 230), font=font)
+    return sheet
+
+
+def prediction_sheet(
+    rows: Sequence[ImageRow],
+    answers: Sequence[Annotation],
+    predictions: Sequence[Keypoints],
+    scored: NormalizedError,
+    schema: Schema,
+    padding: float,
+    each: int = 6,
+) -> Image.Image:
+    """Draw the best, median and worst predictions: true points hollow, predicted filled, the box and the squared crop."""
+    per_image = scored.per_image()
+    order = [int(i) for i in np.argsort(per_image) if np.isfinite(per_image[i])]
+    middle = max(0, len(order) // 2 - each // 2)
+    blocks = (("best", order[:each]), ("median", order[middle : middle + each]), ("worst", order[-each:]))
+    tiles = []
+    for title, block in blocks:
+        for i in block:
+            picture = _prediction(rows[i], answers[i], predictions[i], schema, padding)
+            found = "whole image" if predictions[i].fallback else f"box {predictions[i].box_score:.2f}"
+            tiles.append((picture, [f"{title}: NE {100 * per_image[i]:.1f} %", f"{rows[i].category}, {found}"]))
+    return contact_sheet(tiles, columns=each)
+
+
+def _prediction(row: ImageRow, answer: Annotation, predicted: Keypoints, schema: Schema, padding: float) -> Image.Image:
+    picture = Image.fromarray(read_image(row.path))
+    square = geometry.square_box(geometry.pad_box(torch.from_numpy(predicted.box), padding))
+    draw_box(picture, square.tolist(), CROP, 1)
+    draw_box(picture, predicted.box.tolist(), BOX)
+    counted = answer.visibility != ABSENT
+    draw = ImageDraw.Draw(picture)
+    for start, end in zip(answer.xy[counted], predicted.xy[counted], strict=True):
+        draw.line([*start, *end], fill=(255, 255, 255), width=2)
+    radius = max(picture.size) / 110
+    draw_points(picture, answer.xy, answer.visibility == VISIBLE, schema, filled=False, radius=radius)
+    draw_points(picture, predicted.xy, counted, schema, radius=radius * 0.7)
+    return picture
+
+
+def save_png(path: Path, picture: Image.Image) -> None:
+    """Write a PNG, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    picture.save(partial, format="PNG")
+    os.replace(partial, path)

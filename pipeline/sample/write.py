@@ -1,0 +1,108 @@
+"""Write drawn pictures in the FashionAI layout: OUT/train and OUT/test, whole or not at all."""
+
+import hashlib
+import json
+import os
+import shutil
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from rich.progress import track
+
+from pipeline.contract.records import ABSENT, OCCLUDED, VISIBLE
+from pipeline.contract.schema import load_schema
+from pipeline.contract.tables import ABSENT_CELL, CATEGORY, ID, write_text
+from pipeline.sample.canvas import Worn
+from pipeline.sample.scene import draw_scene
+
+GARMENTS = "all_garments.json"
+SETTINGS = "sample.json"
+
+
+def draw_dataset(out: Path, train: int, test: int, seed: int, size: int = 384) -> None:
+    """Draw `train` and `test` pictures into OUT/train and OUT/test; the same seed gives the same files.
+
+    OUT/train/Annotations/train.csv, OUT/test/{test,answer}.csv hold the labelled garments; all_garments.json beside them
+    holds every garment that was drawn. Raises ValueError when OUT is something else already.
+    """
+    for name, value, least in (("train", train, 1), ("test", test, 1), ("size", size, 64)):
+        if value < least:
+            raise ValueError(f"{name} is {value}; expected {least} or more")
+    settings = {"train": train, "test": test, "seed": seed, "size": size}
+    if out.exists() and any(out.iterdir()):
+        file = out / SETTINGS
+        if file.exists() and json.loads(file.read_text()) == settings:
+            print(f"{out} is drawn already")
+            return
+        raise ValueError(f"{out} is not empty and no sample of {settings}; choose another --out, or remove it")
+    partial_out = out.with_name(out.name + ".partial")
+    shutil.rmtree(partial_out, ignore_errors=True)
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        _draw_split(partial_out / "train", "train", train, seed, size, pool)
+        _draw_split(partial_out / "test", "test", test, seed, size, pool)
+    write_text(partial_out / SETTINGS, json.dumps(settings))
+    if out.exists():
+        out.rmdir()
+    os.replace(partial_out, out)
+    print(f"drew {train} training and {test} test images into {out}")
+
+
+def _draw_split(folder: Path, split: str, count: int, seed: int, size: int, pool: ProcessPoolExecutor) -> None:
+    work = partial(_draw_one, folder, split, seed, size)
+    drawn = list(track(pool.map(work, range(count), chunksize=4), f"drawing {split}", count))
+    schema = load_schema()
+    header = ",".join([ID, CATEGORY, *schema.keypoints])
+    table = "\n".join([header, *(row for row, _ in drawn)]) + "\n"
+    if split == "train":
+        write_text(folder / "Annotations" / "train.csv", table)
+    else:
+        write_text(folder / "answer.csv", table)
+        ids = [",".join(row.split(",")[:2]) for row, _ in drawn]
+        write_text(folder / "test.csv", "\n".join([f"{ID},{CATEGORY}", *ids]) + "\n")
+    garments = {row.split(",", 1)[0]: everything for row, everything in drawn}
+    beside = folder / "Annotations" / GARMENTS if split == "train" else folder / GARMENTS
+    write_text(beside, json.dumps(garments))
+
+
+def _draw_one(folder: Path, split: str, seed: int, size: int, number: int) -> tuple[str, list[dict[str, Any]]]:
+    """Draw one picture; return its CSV row and the truth of all its garments."""
+    rng = np.random.default_rng([seed, split == "test", number])
+    schema = load_schema()
+    category = schema.categories[number % len(schema.categories)]
+    while True:
+        scene = draw_scene(rng, category, size)
+        visibility = _visibility(scene.labelled, scene.picture.shape[:2])
+        if (np.array(list(visibility.values())) == VISIBLE).sum() >= 3:
+            break
+    image_id = f"Images/{category}/{hashlib.md5(f'{seed} {split} {number}'.encode()).hexdigest()}.jpg"
+    path = folder / image_id
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(scene.picture).save(path, quality=int(rng.integers(72, 96)))
+    cells = [_cell(scene.labelled, visibility, name) for name in schema.keypoints]
+    garments = [_truth(worn, scene.picture.shape[:2], worn is scene.labelled) for worn in scene.garments]
+    return ",".join([image_id, category, *cells]), garments
+
+
+def _visibility(worn: Worn, shape_hw: tuple[int, int]) -> dict[str, int]:
+    """Return 1, 0 or -1 for each keypoint that the garment has; what the picture's border cuts off is absent."""
+    inside = {n: (0 <= x <= shape_hw[1] and 0 <= y <= shape_hw[0]) for n, (x, y) in worn.points.items()}
+    return {n: (OCCLUDED if n in worn.hidden else VISIBLE) if inside[n] else ABSENT for n in worn.points}
+
+
+def _cell(worn: Worn, visibility: dict[str, int], name: str) -> str:
+    if visibility.get(name, ABSENT) == ABSENT:
+        return ABSENT_CELL
+    x, y = np.rint(worn.points[name]).astype(int)
+    return f"{x}_{y}_{visibility[name]}"
+
+
+def _truth(worn: Worn, shape_hw: tuple[int, int], labelled: bool) -> dict[str, Any]:
+    visibility = _visibility(worn, shape_hw)
+    points = {n: [round(float(x), 2), round(float(y), 2), visibility[n]] for n, (x, y) in worn.points.items()}
+    xy = np.array(list(worn.points.values()))
+    box = np.concatenate([xy.min(0), xy.max(0)]).clip(0, [*shape_hw[::-1]] * 2)
+    return {"category": worn.category, "labelled": labelled, "box": [round(float(v), 2) for v in box], "points": points}
