@@ -86,8 +86,8 @@ $(RUN)/keypoints/final.pt: $(RUN)/boxes.csv
 	$(PIPELINE) train-keypoints $(OPTIONS) --data $(ROOTS)
 
 submit: $(OUT)/submission.csv  ## predict TEST= (and score it by ANSWERS=); does first what is missing
-	@echo "submission: $(OUT)/submission.csv"
 $(OUT)/submission.csv: $(RUN)/detector/final.pt $(RUN)/keypoints/final.pt
 	@test -n "$(TEST)" || { echo "TEST= must name a folder with test.csv"; exit 2; }
 	$(PIPELINE) submit --test $(TEST) --detector $(RUN)/detector/final.pt --keypoints $(RUN)/keypoints/final.pt \
 		--out $@ $(if $(ANSWERS),--answers $(ANSWERS)) $(if $(LIMIT),--limit $(LIMIT))
+	@echo "submission: $@"

@@ -49,6 +49,8 @@ class KeypointsConfig(TrainOptions):
     """Average the heatmaps of a crop and of its mirror image when predicting."""
     alarm_warmup: float = 0.3
     """Fraction of all steps after which the collapse alarm watches."""
+    alarm_steps: int = 100
+    """The alarm watches no earlier than after so many steps; a rehearsal on few images has not learned anything yet."""
     monitor_rows: int = 256
     """Rows that the alarm looks at, in crops as when predicting."""
     without_fold: int = -1
@@ -60,13 +62,10 @@ class KeypointsConfig(TrainOptions):
             raise ValueError(f"keypoints size is {self.size}; expected a multiple of 32 from 64 on")
         if not 0 < self.sigma <= 10:
             raise ValueError(f"keypoints sigma is {self.sigma}; expected heatmap cells, above 0 and at most 10")
-        if not 0 <= self.rotation_deg <= 180:
-            raise ValueError(f"keypoints rotation_deg is {self.rotation_deg}; expected 0 to 180 degrees")
-        if not 0 <= self.padding <= 2:
-            raise ValueError(f"keypoints padding is {self.padding}; expected a fraction of the box's sides, 0 to 2")
-        for name in ("occluded_weight", "flip", "brightness", "blur", "noise", "alarm_warmup"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"keypoints {name} is {getattr(self, name)}; expected 0 to 1")
-        for name in ("jitter", "scale", "shift"):
-            if not 0 <= getattr(self, name) <= 0.5:
-                raise ValueError(f"keypoints {name} is {getattr(self, name)}; expected 0 to 0.5")
+        for name, most in LARGEST.items():
+            if not 0 <= getattr(self, name) <= most:
+                raise ValueError(f"keypoints {name} is {getattr(self, name)}; expected 0 to {most}")
+
+
+LARGEST = dict.fromkeys(("occluded_weight", "flip", "brightness", "blur", "noise", "alarm_warmup"), 1)
+LARGEST |= {"rotation_deg": 180, "padding": 2, "jitter": 0.5, "scale": 0.5, "shift": 0.5}

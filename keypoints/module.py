@@ -51,7 +51,8 @@ class KeypointsModule(pl.LightningModule):
     def on_validation_epoch_end(self) -> None:
         xy = torch.cat(self.predicted).numpy().astype(np.float64)
         self.predicted.clear()
-        watching = self.trainer.global_step >= self.config.alarm_warmup * self.trainer.max_steps
+        warmup = max(self.config.alarm_steps, self.config.alarm_warmup * self.trainer.max_steps)
+        watching = self.trainer.global_step >= warmup
         self.log("ne", self.alarm.check(xy, watching), prog_bar=True)
 
     def configure_optimizers(self) -> dict[str, Any]:

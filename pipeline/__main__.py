@@ -148,12 +148,10 @@ def build_parser() -> ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; 0 on success, 1 for faulty input or output, 130 after Ctrl-C."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    for noisy in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
     parser = build_parser()
     parsed = parser.parse_args(arguments)
     try:
-        return _run(parser.instantiate_classes(parsed))
+        return _run(parser.instantiate(parsed))
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from here", file=sys.stderr)
         return 130
@@ -168,6 +166,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(parsed: Namespace) -> int:
     from pipeline import commands
 
+    # Lightning sets its own level when it is imported, and then advertises.
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     options: dict[str, Any] = dict(vars(parsed[parsed.verb]))
     options.pop("config", None)
     if "folds" in options:

@@ -60,10 +60,6 @@ class TrainOptions:
         if self.workers < 0 or self.clip < 0 or self.weight_decay < 0:
             raise ValueError("workers, clip and weight_decay must not be negative")
 
-    def total_steps(self, num_rows: int) -> int:
-        """Return the optimizer steps of a training on so many rows (one device)."""
-        return max(1, math.ceil(self.epochs * num_rows / self.batch_size))
-
     def ema_decay(self, total_steps: int) -> float:
         """Return the decay a step that halves an old weight's share within `ema` of the run."""
         return 0.5 ** (1 / max(1.0, self.ema * total_steps))

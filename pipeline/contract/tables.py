@@ -5,7 +5,6 @@ data's range is 0 to 512 inclusive on pictures of 512 pixels); the writer rounds
 """
 
 import logging
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -13,13 +12,14 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 import numpy as np
 import pandas as pd
 
+from pipeline.contract.csv_files import duplicates, has_columns, read_csv, write_text
 from pipeline.contract.faults import DataError, Fault
 from pipeline.contract.records import ABSENT, Annotation, Detection, ImageRow
 from pipeline.contract.schema import Schema
 
 ID, CATEGORY = "image_id", "image_category"
 ABSENT_CELL = "-1_-1_-1"
-CELL = re.compile(r"(-?\d+)_(-?\d+)_(-1|0|1)")
+CELL = re.compile(r"(-?\d{1,9})_(-?\d{1,9})_(-1|0|1)")
 BOX_COLUMNS = ["image_id", "category", "x0", "y0", "x1", "y1", "score", "source", "fold", "checkpoint", "fallback"]
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ def read_annotations(roots: Sequence[Path], schema: Schema, faults: list[Fault] 
         for file in files:
             own = {row.image_id: row for row in _read_rows(file, Path(root), schema, faults)}
             repeated += len(kept.keys() & own.keys())
-            kept = own | kept
+            kept = kept | own | kept  # the first row of a picture counts, the order is that of the roots
     if raised and faults:
         raise DataError(faults)
     if repeated:
@@ -63,14 +63,14 @@ def read_test(folder: Path, schema: Schema, faults: list[Fault] | None = None) -
     raised, faults = faults is None, [] if faults is None else faults
     file = Path(folder) / "test.csv"
     rows: list[ImageRow] = []
-    frame = _read_csv(file, faults)
-    if frame is not None and _has_columns(frame, [ID, CATEGORY], file, faults, exact=False):
+    frame = read_csv(file, faults)
+    if frame is not None and has_columns(frame, [ID, CATEGORY], file, faults, exact=False):
         for row, (image_id, category) in enumerate(zip(frame[ID], frame[CATEGORY], strict=True), start=2):
             found = _check_row(file, row, image_id, category, Path(folder), schema, seek_image=True)
             faults.extend(found)
             if not found:
                 rows.append(ImageRow(image_id, category, Path(folder) / image_id))
-        faults.extend(_duplicates(file, list(frame[ID])))
+        faults.extend(duplicates(file, list(frame[ID])))
     if raised and faults:
         raise DataError(faults)
     return rows
@@ -83,21 +83,21 @@ def write_submission(
     if xy.shape != (len(rows), len(schema.keypoints), 2) or not np.isfinite(xy).all():
         raise ValueError(f"{path}: {len(rows)} rows need finite points {(len(rows), len(schema.keypoints), 2)}")
     points = np.clip(np.rint(xy), 0, sizes_wh[:, None, :]).astype(int)
-    lines = [",".join([ID, CATEGORY, *schema.keypoints])]
+    lines = []
     for row, row_points in zip(rows, points, strict=True):
         members = schema.members[row.category]
         cells = [f"{x}_{y}_1" if k in members else ABSENT_CELL for k, (x, y) in enumerate(row_points)]
-        lines.append(",".join([row.image_id, row.category, *cells]))
-    write_text(path, "\n".join(lines) + "\n")
+        lines.append([row.image_id, row.category, *cells])
+    write_text(path, pd.DataFrame(lines, columns=[ID, CATEGORY, *schema.keypoints]).to_csv(index=False))
 
 
 def read_submission(file: Path, schema: Schema) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Read predictions by image id: xy (K, 2) in image pixels and given (K,) bool, False for -1_-1_-1."""
     faults: list[Fault] = []
-    frame = _read_csv(file, faults)
+    frame = read_csv(file, faults)
     predictions = {}
-    if frame is not None and _has_columns(frame, [ID, CATEGORY, *schema.keypoints], file, faults):
-        faults.extend(_duplicates(file, list(frame[ID])))
+    if frame is not None and has_columns(frame, [ID, CATEGORY, *schema.keypoints], file, faults):
+        faults.extend(duplicates(file, list(frame[ID])))
         cells = frame[list(schema.keypoints)].to_numpy()
         for row, (image_id, row_cells) in enumerate(zip(frame[ID], cells, strict=True), start=2):
             points = _parse_cells(file, row, row_cells, schema, faults)
@@ -120,54 +120,26 @@ def write_boxes(path: Path, boxes: Sequence[Detection]) -> None:
 def read_boxes(file: Path, schema: Schema) -> list[Detection]:
     """Read boxes.csv; raises DataError for missing columns, NaN, boxes without area, unknown categories and sources."""
     faults: list[Fault] = []
-    frame = _read_csv(file, faults)
+    frame = read_csv(file, faults)
     boxes: list[Detection] = []
-    if frame is not None and _has_columns(frame, BOX_COLUMNS, file, faults):
-        faults.extend(_duplicates(file, list(frame[ID])))
+    if frame is not None and has_columns(frame, BOX_COLUMNS, file, faults):
+        faults.extend(duplicates(file, list(frame[ID])))
         for row, record in enumerate(frame.to_dict("records"), start=2):
             try:
-                schema.category_index(record["category"])
-                box = np.array([float(record[c]) for c in ("x0", "y0", "x1", "y1")])
-                score, fold = float(record["score"]), int(record["fold"])
-                fallback = bool(int(record["fallback"]))
-                boxes.append(
-                    Detection(
-                        record[ID],
-                        record["category"],
-                        box,
-                        score,
-                        record["source"],
-                        fold,
-                        record["checkpoint"],
-                        fallback,
-                    )
-                )
+                boxes.append(_parse_box(record, schema))
             except ValueError as error:
-                faults.append(
-                    Fault(str(file), f"bad box ({error})", "write the file again with the boxes command", row)
-                )
+                remedy = "write the file again with the boxes command"
+                faults.append(Fault(str(file), f"bad box ({error})", remedy, row, value=record[ID]))
     if faults:
         raise DataError(faults)
     return boxes
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a whole file or none: under a temporary name first, then renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
-
-
 def _read_rows(file: Path, root: Path, schema: Schema, faults: list[Fault], answers: bool = False) -> list[Annotation]:
-    frame = _read_csv(file, faults)
-    if frame is None or not _has_columns(frame, [ID, CATEGORY, *schema.keypoints], file, faults):
+    frame = read_csv(file, faults)
+    if frame is None or not has_columns(frame, [ID, CATEGORY, *schema.keypoints], file, faults):
         return []
-    faults.extend(_duplicates(file, list(frame[ID])))
+    faults.extend(duplicates(file, list(frame[ID])))
     rows = []
     cells = frame[list(schema.keypoints)].to_numpy()
     for row, (image_id, category, row_cells) in enumerate(zip(frame[ID], frame[CATEGORY], cells, strict=True), start=2):
@@ -177,53 +149,30 @@ def _read_rows(file: Path, root: Path, schema: Schema, faults: list[Fault], answ
             # Cells of other categories do not count, whatever they hold.
             points[~schema.mask[schema.category_index(category)].numpy()] = -1
             if not answers and (points[:, 2] == ABSENT).all():
-                found.append(
-                    Fault(str(file), "row with no points", "annotate the picture, or drop the row", row, value=image_id)
-                )
+                remedy = "annotate the picture, or drop the row"
+                found.append(Fault(str(file), "row with no points", remedy, row, value=image_id))
         faults.extend(found)
         if not found:
-            rows.append(
-                Annotation(
-                    image_id, category, root / image_id, points[:, :2].astype(float), points[:, 2].astype(np.int8)
-                )
-            )
+            xy, visibility = points[:, :2].astype(float), points[:, 2].astype(np.int8)
+            rows.append(Annotation(image_id, category, root / image_id, xy, visibility))
     return rows
 
 
-def _read_csv(file: Path, faults: list[Fault]) -> pd.DataFrame | None:
-    try:
-        frame = pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8-sig", skip_blank_lines=False)
-    except FileNotFoundError:
-        faults.append(Fault(str(file), "no such file", "check the path"))
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError, IsADirectoryError) as error:
-        faults.append(
-            Fault(str(file), f"not a readable CSV ({str(error).strip()})", "expected UTF-8, commas, one header row")
-        )
-    else:
-        if len(frame):
-            return frame
-        faults.append(Fault(str(file), "empty CSV", "expected one row an image under the header"))
-    return None
-
-
-def _has_columns(frame: pd.DataFrame, names: list[str], file: Path, faults: list[Fault], exact: bool = True) -> bool:
-    missing = [name for name in names if name not in frame.columns]
-    extra = [name for name in frame.columns if name not in names] if exact else []
-    if missing or extra:
-        problem = f"wrong header (missing {missing}, unexpected {extra})"
-        faults.append(Fault(str(file), problem, f"expected {','.join(names)}", 1))
-    return not missing and not extra
-
-
-def _duplicates(file: Path, ids: list[str]) -> list[Fault]:
-    first: dict[str, int] = {}
-    faults = []
-    for row, image_id in enumerate(ids, start=2):
-        if image_id in first:
-            problem = f"duplicate image id (first in row {first[image_id]})"
-            faults.append(Fault(str(file), problem, "keep one of the rows", row, ID, image_id))
-        first.setdefault(image_id, row)
-    return faults
+def _parse_box(record: dict[str, str], schema: Schema) -> Detection:
+    """Return the box of a row of boxes.csv; raises ValueError naming the column."""
+    schema.category_index(record["category"])
+    number = {}
+    for column in ("x0", "y0", "x1", "y1", "score", "fold", "fallback"):
+        try:
+            number[column] = float(record[column])
+        except ValueError:
+            number[column] = np.nan
+        if not np.isfinite(number[column]):
+            raise ValueError(f"{column} is {record[column]!r}, expected a number")
+    box = np.array([number[c] for c in ("x0", "y0", "x1", "y1")])
+    fold, fallback = int(number["fold"]), bool(number["fallback"])
+    names = record[ID], record["category"]
+    return Detection(*names, box, number["score"], record["source"], fold, record["checkpoint"], fallback)
 
 
 def _check_row(

@@ -1,0 +1,37 @@
+"""Fixtures shared by all tests: the schema, a small drawn dataset, and the real data where FASHIONAI_ROOT names it."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+
+from pipeline.contract.schema import Schema, load_schema
+from pipeline.sample.write import draw_dataset
+
+
+@pytest.fixture(scope="session")
+def schema() -> Schema:
+    return load_schema("fashionai")
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with train/ (20 images) and test/ (10 images) of the sample, 128 pixels."""
+    folder = tmp_path_factory.mktemp("drawn") / "sample"
+    draw_dataset(folder, train=20, test=10, seed=1, size=128)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def fashionai_root() -> Path:
+    if "FASHIONAI_ROOT" not in os.environ:
+        pytest.skip("FASHIONAI_ROOT is not set: no real FashionAI data")
+    return Path(os.environ["FASHIONAI_ROOT"])
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)

@@ -1,0 +1,50 @@
+"""Decoding as a viewer shows it, and errors that name the file."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.contract.faults import DataError
+from pipeline.contract.images import read_image
+
+
+def quadrants() -> np.ndarray:
+    """Red, green / blue, white; 32 rows, 48 columns."""
+    picture = np.zeros((32, 48, 3), np.uint8)
+    picture[:16, :24], picture[:16, 24:], picture[16:, :24], picture[16:, 24:] = (255, 0, 0), (0, 255, 0), (0, 0, 255), 255
+    return picture
+
+
+def test_exif_rotation_is_applied(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: show it a quarter clockwise
+    Image.fromarray(quadrants()).save(tmp_path / "a.jpg", exif=exif, quality=95, subsampling=0)
+    shown = read_image(tmp_path / "a.jpg")
+    assert shown.shape == (48, 32, 3)
+    assert np.abs(shown[6, 24].astype(int) - [255, 0, 0]).max() < 12  # red went to the upper right
+
+
+@pytest.mark.parametrize("mode", ["L", "CMYK", "P", "RGBA", "1"])
+def test_other_modes_become_rgb(tmp_path: Path, mode: str) -> None:
+    picture = Image.fromarray(quadrants()).convert(mode)
+    name = "a.jpg" if mode in ("L", "CMYK") else "a.png"
+    picture.save(tmp_path / name, **({"quality": 95} if name.endswith("jpg") else {}))
+    shown = read_image(tmp_path / name)
+    assert (shown.shape, shown.dtype) == ((32, 48, 3), np.uint8)
+    expected = np.asarray(picture.convert("RGB")).astype(int)
+    assert np.abs(shown[4:12, 4:20].astype(int) - expected[4:12, 4:20]).max() < 12
+
+
+def test_errors_name_file_and_remedy(tmp_path: Path) -> None:
+    whole = tmp_path / "whole.jpg"
+    Image.fromarray(quadrants()).resize((300, 300)).save(whole)
+    (tmp_path / "cut.jpg").write_bytes(whole.read_bytes()[:900])
+    (tmp_path / "text.jpg").write_text("no picture")
+    with pytest.raises(DataError, match=r"cut\.jpg: unreadable image .*truncated.*; fetch the file again"):
+        read_image(tmp_path / "cut.jpg")
+    with pytest.raises(DataError, match=r"text\.jpg: not an image; replace"):
+        read_image(tmp_path / "text.jpg")
+    with pytest.raises(DataError, match=r"none\.jpg: missing image"):
+        read_image(tmp_path / "none.jpg")
