@@ -61,7 +61,7 @@ class CollapseAlarm:
         return ne
 
     def _ne(self, xy: np.ndarray) -> float:
-        points = geometry.apply(self.image_from_crop, torch.from_numpy(xy).double()).numpy()
+        points = geometry.apply(self.image_from_crop, torch.tensor(xy, dtype=torch.float64)).numpy()
         return normalized_error(self.rows, points, np.ones(xy.shape[:2], dtype=bool), self.schema).value
 
     def _signs(self, xy: np.ndarray, ne: float) -> list[str]:

@@ -20,6 +20,7 @@ VERBS = {
     "train-keypoints": "train stage 2 on those boxes",
     "submit": "predict a test folder with both stages",
     "evaluate": "score a submission",
+    "export": "copy a checkpoint with float16 weights, to be published",
     "report": "write docs/results.md from the results files",
 }
 
@@ -113,6 +114,11 @@ def _evaluate(parser: ArgumentParser) -> None:
     _schema(parser)
 
 
+def _export(parser: ArgumentParser) -> None:
+    parser.add_argument("--checkpoint", type=Path, required=True, help="trained network of either stage")
+    parser.add_argument("--out", type=Path, required=True, help="new file")
+
+
 def _report(parser: ArgumentParser) -> None:
     parser.add_argument("--run", type=Path, default=None, help="run folder to add to the results first")
     parser.add_argument("--name", type=str, default="", help="name of that run in the tables")
@@ -129,6 +135,7 @@ _OPTIONS: dict[str, Callable[[ArgumentParser], None]] = {
     "train-keypoints": _train,
     "submit": _submit,
     "evaluate": _evaluate,
+    "export": _export,
     "report": _report,
 }
 

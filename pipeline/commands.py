@@ -13,6 +13,7 @@ import torch
 from pipeline import assemble, dataset, predicting, runs
 from pipeline.assemble import Settings
 from pipeline.contract import tables
+from pipeline.contract.checkpoints import export_checkpoint
 from pipeline.contract.faults import report as report_faults
 from pipeline.contract.records import Annotation
 from pipeline.contract.schema import Schema, load_schema
@@ -161,6 +162,12 @@ def evaluate(
     if json is not None:
         runs.write_json(json, predicting.score_figures(scored, variant))
     return at_most is None or 100 * scored.value <= at_most
+
+
+def export(checkpoint: Path, out: Path) -> None:
+    """Copy a checkpoint with float16 weights."""
+    export_checkpoint(checkpoint, out)
+    print(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
 
 
 def report(run: Path | None, name: str, results: Path, out: Path) -> None:

@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from pipeline.contract.records import Annotation, Detector, ImageRow, Keypoints,
 from pipeline.contract.schema import Schema
 from pipeline.orchestrator import TwoStage
 from pipeline.predictions import ShardWriter, merge_shards, open_shards
-from pipeline.training import devices, precision
+from pipeline.training import devices, precision, silenced
 
 log = logging.getLogger("pipeline")
 
@@ -56,8 +55,7 @@ def predict(
         categories = [schema.category_index(row.category) for row in remaining]
         loader = plain_loader(ImageDataset(remaining, categories), device.batch_size, device.workers)
         trainer = _trainer(device, ShardWriter(shards, remaining))
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        with silenced():
             try:
                 trainer.predict(TwoStage(detector, locator), loader, return_predictions=False)
             except SystemExit:

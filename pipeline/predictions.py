@@ -40,9 +40,10 @@ class ShardWriter(BasePredictionWriter):
 def open_shards(folder: Path, job: dict[str, Any]) -> set[str]:
     """Return the image ids that shards of the same job hold already; shards of another job are removed."""
     file = folder / JOB
-    if not (file.exists() and json.loads(file.read_text()) == job):
+    described = json.dumps(job)
+    if not (file.exists() and file.read_text(encoding="utf-8") == described):
         shutil.rmtree(folder, ignore_errors=True)
-        write_text(file, json.dumps(job))
+        write_text(file, described)
         return set()
     for shard in folder.glob("rank*.jsonl"):
         whole = [line for line in shard.read_text(encoding="utf-8").splitlines(keepends=True) if _is_whole(line)]

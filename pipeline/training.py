@@ -6,6 +6,8 @@ resumed run goes on exactly where it was interrupted and ends where an uninterru
 
 import math
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -47,8 +49,7 @@ def fit(module: pl.LightningModule, data: TrainData, options: TrainOptions, run:
     trainer.val_check_interval = max(1, min(math.ceil(total_steps / options.epochs), math.ceil(total_steps / 10)))
     resume = run / RESUME
     torch.set_float32_matmul_precision("high")
-    with warnings.catch_warnings():
-        _silence_what_is_handled()
+    with silenced():
         try:
             trainer.fit(
                 module,
@@ -88,6 +89,22 @@ def build_trainer(options: TrainOptions, run: Path, name: str) -> pl.Trainer:
         use_distributed_sampler=False,
         enable_model_summary=False,
     )
+
+
+@contextmanager
+def silenced() -> Iterator[None]:
+    """Keep Lightning from warning of what is meant so, or not ours."""
+    with warnings.catch_warnings():
+        for message in (
+            ".*does not have many workers.*",
+            ".*have no `validation_step`.*",
+            ".*smaller than the logging interval.*",
+            ".*your dataloader is not resumable.*",
+            ".*Checkpoint directory .* exists and is not empty.*",
+            ".*isinstance.treespec, LeafSpec.*",
+        ):
+            warnings.filterwarnings("ignore", message=message)
+        yield
 
 
 def precision(options: TrainOptions) -> str:
@@ -160,18 +177,6 @@ class _Bar(TQDMProgressBar):
         metrics = super().get_metrics(trainer, pl_module)
         metrics.pop("v_num", None)
         return metrics
-
-
-def _silence_what_is_handled() -> None:
-    for message in (
-        ".*does not have many workers.*",
-        ".*smaller than the logging interval.*",
-        ".*your dataloader is not resumable.*",
-        ".*Checkpoint directory .* exists and is not empty.*",
-        ".*isinstance.treespec, LeafSpec.*",
-        ".*litlogger.*",
-    ):
-        warnings.filterwarnings("ignore", message=message)
 
 
 def forget(run: Path) -> None:

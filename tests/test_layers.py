@@ -63,7 +63,9 @@ def test_a_file_stays_readable(file: Path) -> None:
 
 
 def test_the_rule_is_seen_when_it_is_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.test_layers.ROOT" if "tests.test_layers" in str(__name__) else f"{__name__}.ROOT", tmp_path)
+    monkeypatch.setattr(
+        "tests.test_layers.ROOT" if "tests.test_layers" in str(__name__) else f"{__name__}.ROOT", tmp_path
+    )
     bad = tmp_path / "detector" / "bad.py"
     bad.parent.mkdir()
     bad.write_text("from keypoints.codecs import HeatmapCodec\n")

@@ -146,6 +146,8 @@ def crop(
     det = (affine[:, 0, 0] * affine[:, 1, 1] - affine[:, 0, 1] * affine[:, 1, 0]).abs()
     samples = torch.ceil(det.rsqrt() - 1e-3).clamp(1, MAX_SUPERSAMPLES).long()
     out = torch.empty(len(affine), images.shape[1], size_wh[1], size_wh[0], device=images.device)
+    if not len(affine):
+        return out
     at_once = max(1, MAX_FLOATS // (images[0].numel() + 5 * size_wh[0] * size_wh[1] * int(samples.max()) ** 2))
     for n in samples.unique().tolist():
         for rows in (samples == n).nonzero()[:, 0].split(at_once):

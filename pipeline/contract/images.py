@@ -12,7 +12,11 @@ def read_image(path: Path) -> np.ndarray:
     """Return the picture as uint8 (H, W, 3) RGB; raise DataError naming the file when it cannot be read whole."""
     try:
         with Image.open(path) as image:
-            return np.array(ImageOps.exif_transpose(image).convert("RGB"))
+            turned = ImageOps.exif_transpose(image)
+            if turned.mode.startswith("I"):
+                # 16 bits a pixel, which PIL would cut off at 255 instead of scaling.
+                turned = Image.fromarray((np.asarray(turned) / 257).clip(0, 255).astype(np.uint8))
+            return np.array(turned.convert("RGB"))
     except FileNotFoundError:
         problem, remedy = "missing image", "put the file there, or drop the row"
     except UnidentifiedImageError:

@@ -49,6 +49,8 @@ def normalized_error(
     if variant not in VARIANTS:
         raise ValueError(f"variant {variant!r}; expected one of {', '.join(VARIANTS)}")
     truth, visibility, category = stack_answers(answers, schema)
+    if np.shape(xy) != truth.shape or np.shape(given) != visibility.shape:
+        raise ValueError(f"points {np.shape(xy)} and given {np.shape(given)} do not fit answers {truth.shape}")
     scale, usable = _reference_distance(truth, visibility, category, schema, variant)
     counted = (visibility == VISIBLE) if variant == "default" else (visibility != ABSENT)
     counted &= schema.mask.numpy()[category] & usable[:, None]

@@ -1,5 +1,6 @@
 """Checkpoints: plain content, refused when they are not what is asked for."""
 
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,7 +27,9 @@ def test_round_trip_and_float16(tmp_path: Path, schema: Schema) -> None:
 def test_errors_name_the_file_and_what_was_expected(tmp_path: Path, schema: Schema) -> None:
     file = tmp_path / "x.pt"
     save_checkpoint(file, "detector", schema, {}, {"w": torch.zeros(1000)})
-    with pytest.raises(ValueError, match=r"x\.pt: a checkpoint of the detector stage, expected one of the keypoints stage"):
+    with pytest.raises(
+        ValueError, match=r"x\.pt: a checkpoint of the detector stage, expected one of the keypoints stage"
+    ):
         load_checkpoint(file, "keypoints", schema)
     other = replace(schema, name="mine")
     with pytest.raises(ValueError, match=r"trained for schema fashionai with 24 keypoints .*expected mine"):
@@ -39,3 +42,38 @@ def test_errors_name_the_file_and_what_was_expected(tmp_path: Path, schema: Sche
         load_checkpoint(file, "detector", schema)
     with pytest.raises(ValueError, match="no such checkpoint"):
         load_checkpoint(tmp_path / "none.pt", "detector", schema)
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"image_id,category\n1,2\n",
+        b"\xff\xd8\xff\xe0\x00\x10JFIF",
+        b"12\n",
+        pickle.dumps({"format": 1}),
+        pickle.dumps(Path("x")),
+    ],
+    ids=["empty", "csv", "jpeg", "number", "pickle", "code"],
+)
+def test_files_of_another_kind(tmp_path: Path, schema: Schema, content: bytes) -> None:
+    file = tmp_path / "x.pt"
+    file.write_bytes(content)
+    with pytest.raises(ValueError, match=r"x\.pt: not a readable checkpoint \(\w+\); train it again"):
+        load_checkpoint(file, "detector", schema)
+
+
+def test_a_full_disk_leaves_the_old_checkpoint(tmp_path: Path, schema: Schema, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "x.pt"
+    save_checkpoint(file, "detector", schema, {}, {"w": torch.zeros(3)})
+
+    def full(content: dict, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise RuntimeError("PytorchStreamWriter failed writing file")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(RuntimeError, match="failed writing"):
+        save_checkpoint(file, "detector", schema, {}, {"w": torch.ones(3)})
+    assert [p.name for p in tmp_path.iterdir()] == ["x.pt"]
+    assert load_checkpoint(file, "detector", schema)["state_dict"]["w"].tolist() == [0, 0, 0]

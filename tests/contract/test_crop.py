@@ -89,9 +89,15 @@ def test_a_blob_lands_where_its_centre_is_sent(magnification: float, flip: bool)
     height, width, size = 300, 340, 96
     centre = np.array([151.3, 142.8])
     side = size / magnification
-    box = torch.tensor([[centre[0] - side / 2 + 3, centre[1] - side / 2 - 2, centre[0] + side / 2 + 3, centre[1] + side / 2 - 2]])
+    box = torch.tensor(
+        [[centre[0] - side / 2 + 3, centre[1] - side / 2 - 2, centre[0] + side / 2 + 3, centre[1] + side / 2 - 2]]
+    )
     affine = g.crop_from_image(
-        box.double(), (size, size), angle_deg=torch.tensor([20.0]), shift=torch.tensor([[0.02, -0.03]]), flip=torch.tensor([flip])
+        box.double(),
+        (size, size),
+        angle_deg=torch.tensor([20.0]),
+        shift=torch.tensor([[0.02, -0.03]]),
+        flip=torch.tensor([flip]),
     )
     sigma = max(2.5, 4 / magnification) if magnification < 1 else 3.0
     crop = g.crop(as_batch(blob(centre, height, width, sigma)), affine, (size, size), fill=0.0)[0]
@@ -137,3 +143,16 @@ def test_large_photos_are_cut_in_turn_with_the_same_result(monkeypatch: pytest.M
     whole = g.crop(pictures, affine, (24, 24))
     monkeypatch.setattr(g, "MAX_FLOATS", 1)
     torch.testing.assert_close(g.crop(pictures, affine, (24, 24)), whole, rtol=0, atol=0)
+
+
+def test_no_crops_of_no_images() -> None:
+    none = g.crop(torch.zeros(0, 3, 8, 8, dtype=torch.uint8), torch.zeros(0, 2, 3), (4, 6))
+    assert (none.shape, none.dtype) == ((0, 3, 6, 4), torch.float32)
+
+
+def test_bytes_are_cut_like_floats() -> None:
+    picture = as_batch(smooth_picture(40, 40)).round()
+    affine = g.crop_from_image(torch.tensor([[3.0, 4, 33, 30]]), (20, 20), angle_deg=torch.tensor([9.0]))
+    torch.testing.assert_close(
+        g.crop(picture.byte(), affine, (20, 20)), g.crop(picture, affine, (20, 20)), rtol=0, atol=0
+    )

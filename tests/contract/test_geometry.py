@@ -41,7 +41,13 @@ def test_crop_from_image_equals_a_product_of_matrices() -> None:
     for i in range(50):
         one = (d[name][i].numpy() for name in ("boxes",))
         expected = reference_affine(
-            *one, (224, 192), 0.15, float(d["angle_deg"][i]), float(d["scale"][i]), d["shift"][i].numpy(), bool(d["flip"][i])
+            *one,
+            (224, 192),
+            0.15,
+            float(d["angle_deg"][i]),
+            float(d["scale"][i]),
+            d["shift"][i].numpy(),
+            bool(d["flip"][i]),
         )
         np.testing.assert_allclose(made[i].numpy(), expected, atol=1e-9)
 

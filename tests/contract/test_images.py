@@ -13,7 +13,12 @@ from pipeline.contract.images import read_image
 def quadrants() -> np.ndarray:
     """Red, green / blue, white; 32 rows, 48 columns."""
     picture = np.zeros((32, 48, 3), np.uint8)
-    picture[:16, :24], picture[:16, 24:], picture[16:, :24], picture[16:, 24:] = (255, 0, 0), (0, 255, 0), (0, 0, 255), 255
+    picture[:16, :24], picture[:16, 24:], picture[16:, :24], picture[16:, 24:] = (
+        (255, 0, 0),
+        (0, 255, 0),
+        (0, 0, 255),
+        255,
+    )
     return picture
 
 
@@ -48,3 +53,28 @@ def test_errors_name_file_and_remedy(tmp_path: Path) -> None:
         read_image(tmp_path / "text.jpg")
     with pytest.raises(DataError, match=r"none\.jpg: missing image"):
         read_image(tmp_path / "none.jpg")
+
+
+def test_sixteen_bits_are_scaled_not_cut_off(tmp_path: Path) -> None:
+    deep = np.array([[0, 257 * 10], [257 * 200, 65535]], dtype=np.uint16).repeat(4, 0)
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    assert read_image(tmp_path / "deep.png")[[0, 0, 4, 4], [0, 1, 0, 1], 0].tolist() == [0, 10, 200, 255]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_shows_red_in_the_upper_left(tmp_path: Path, orientation: int) -> None:
+    # How a camera stores a picture that is to be shown as it is here: the inverse of each turn.
+    stored = {
+        1: lambda a: a,
+        2: lambda a: a[:, ::-1],
+        3: lambda a: a[::-1, ::-1],
+        4: lambda a: a[::-1],
+        5: lambda a: a.transpose(1, 0, 2),
+        6: lambda a: np.rot90(a),
+        7: lambda a: a[::-1, ::-1].transpose(1, 0, 2),
+        8: lambda a: np.rot90(a, -1),
+    }[orientation](quadrants())
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(np.ascontiguousarray(stored)).save(tmp_path / "a.png", exif=exif)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), quadrants())

@@ -33,7 +33,9 @@ def test_processes_share_a_batch() -> None:
 def test_the_same_draw_is_the_same_in_any_process(drawn: Path, schema: Schema) -> None:
     rows = read_annotations([drawn / "train"], schema)
     dataset = ImageDataset(rows, [0] * len(rows), Photometric(0.3, blur=0.5, noise=0.5))
-    loaded = [next(iter(train_loader(dataset, StepBatchSampler(len(rows), 6, 3, seed=5), workers))) for workers in (0, 1)]
+    loaded = [
+        next(iter(train_loader(dataset, StepBatchSampler(len(rows), 6, 3, seed=5), workers))) for workers in (0, 1)
+    ]
     assert torch.equal(loaded[0].images, loaded[1].images)
     assert torch.equal(loaded[0].uniform, loaded[1].uniform)
     other = next(iter(train_loader(dataset, StepBatchSampler(len(rows), 6, 3, seed=6), 0)))

@@ -13,7 +13,9 @@ from pipeline.contract.tables import read_answers
 from pipeline.predicting import score
 
 
-def answer(schema: Schema, category: str, points: dict[str, tuple[float, float, int]], image_id: str = "a") -> Annotation:
+def answer(
+    schema: Schema, category: str, points: dict[str, tuple[float, float, int]], image_id: str = "a"
+) -> Annotation:
     xy, visibility = np.full((24, 2), -1.0), np.full(24, -1, np.int8)
     for name, (x, y, v) in points.items():
         xy[schema.keypoints.index(name)], visibility[schema.keypoints.index(name)] = (x, y), v
@@ -23,7 +25,12 @@ def answer(schema: Schema, category: str, points: dict[str, tuple[float, float, 
 @pytest.fixture
 def rows(schema: Schema) -> list[Annotation]:
     """Skirt of width 100 (an occluded hem), trousers of width 50, and a skirt without one end of its waistband."""
-    skirt = {"waistband_left": (0, 0, 1), "waistband_right": (100, 0, 1), "hemline_left": (0, 90, 1), "hemline_right": (9, 9, 0)}
+    skirt = {
+        "waistband_left": (0, 0, 1),
+        "waistband_right": (100, 0, 1),
+        "hemline_left": (0, 90, 1),
+        "hemline_right": (9, 9, 0),
+    }
     trousers = {"waistband_left": (0, 0, 0), "waistband_right": (30, 40, 1), "crotch": (10, 80, 1)}
     half = {"waistband_left": (0, 0, 1), "hemline_left": (5, 5, 1)}
     return [answer(schema, "skirt", skirt), answer(schema, "trousers", trousers), answer(schema, "skirt", half)]
@@ -62,7 +69,7 @@ def test_round1_worked_by_hand(rows: list[Annotation], schema: Schema) -> None:
 def test_truth_is_zero_and_a_shift_costs_its_length(rows: list[Annotation], schema: Schema) -> None:
     xy, given = np.stack([row.xy for row in rows[:1]]), np.ones((1, 24), dtype=bool)
     assert normalized_error(rows[:1], xy, given, schema).value == 0
-    assert normalized_error(rows[:1], xy + [3, 4], given, schema).value == pytest.approx(5 / 100)
+    assert normalized_error(rows[:1], xy + np.array([3, 4]), given, schema).value == pytest.approx(5 / 100)
 
 
 def test_pck(rows: list[Annotation], schema: Schema) -> None:
@@ -75,6 +82,8 @@ def test_nothing_to_count_is_an_error(rows: list[Annotation], schema: Schema) ->
         normalized_error(rows[2:], np.zeros((1, 24, 2)), np.ones((1, 24), dtype=bool), schema)
     with pytest.raises(ValueError, match="no answers"):
         normalized_error([], np.zeros((0, 24, 2)), np.ones((0, 24), dtype=bool), schema)
+    with pytest.raises(ValueError, match=r"points \(1, 24, 2\) and given .* do not fit answers \(3, 24, 2\)"):
+        normalized_error(rows, np.zeros((1, 24, 2)), np.ones((3, 24), dtype=bool), schema)
     with pytest.raises(ValueError, match="variant 'best'"):
         normalized_error(rows, np.zeros((3, 24, 2)), np.ones((3, 24), dtype=bool), schema, "best")
     with pytest.raises(ValueError, match="not a finite number"):
@@ -95,7 +104,9 @@ def test_known_scores(
     fashionai_root: Path, schema: Schema, name: str, variant: str, percent: float, points: int, skipped: int
 ) -> None:
     folder = fashionai_root.parent / "metric"
-    result = score(folder / f"submission_a_{name}.csv", read_answers(folder / "test_a_answer.csv", schema), schema, variant)
+    result = score(
+        folder / f"submission_a_{name}.csv", read_answers(folder / "test_a_answer.csv", schema), schema, variant
+    )
     assert (round(100 * result.value, 3), result.points, result.skipped) == (percent, points, skipped)
 
 

@@ -41,5 +41,3 @@ def test_ema_halves_within_its_share() -> None:
 def test_bad_options_name_themselves(bad: dict) -> None:
     with pytest.raises(ValueError, match=next(iter(bad))):
         TrainOptions(**bad)
-
-

@@ -47,7 +47,10 @@ BASE = {
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"keypoints": ["hem_left", "logo"], "categories": {"towel": ["logo"]}}, "hem_right.*missing"),  # no mirror image
+        (
+            {"keypoints": ["hem_left", "logo"], "categories": {"towel": ["logo"]}},
+            "hem_right.*missing",
+        ),  # no mirror image
         ({"categories": {"towel": ["hem_left", "logo"]}}, "towel has .'hem_left'. without"),  # one side only
         ({"categories": {"towel": ["hem_left", "hem_right", "tag"]}}, "names .'tag'."),  # unknown keypoint
         ({"reference": ["waist"]}, "towel has no pair of"),  # nothing to normalise by
@@ -61,7 +64,9 @@ def test_refuses_a_schema_that_does_not_hold_together(change: dict, message: str
 
 def test_own_schema_from_a_file_needs_no_code(tmp_path) -> None:
     file = tmp_path / "towels.yaml"
-    file.write_text("name: t\nkeypoints: [hem_left, hem_right]\nreference: [hem]\ncategories: {towel: [hem_left, hem_right]}\n")
+    file.write_text(
+        "name: t\nkeypoints: [hem_left, hem_right]\nreference: [hem]\ncategories: {towel: [hem_left, hem_right]}\n"
+    )
     assert load_schema(file).reference == {"towel": (0, 1)}
     with pytest.raises(ValueError, match="nowhere"):
         load_schema("nowhere")

@@ -53,7 +53,9 @@ def test_a_resized_and_recompressed_copy_is_found(drawn: Path, tmp_path: Path, s
     assert len(set(groups.tolist())) == 6
 
 
-@pytest.mark.parametrize(("count", "folds", "message"), [(10, 1, "need 2 or more"), (2, 3, "2 images cannot"), (3, 3, "has no image")])
+@pytest.mark.parametrize(
+    ("count", "folds", "message"), [(10, 1, "need 2 or more"), (2, 3, "2 images cannot"), (3, 3, "has no image")]
+)
 def test_too_few(tmp_path: Path, count: int, folds: int, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         assign_folds(rows(tmp_path, ["a", "b", "c", *map(str, range(7))][:count]), folds, far_apart(count))

@@ -1,0 +1,117 @@
+"""Targets and detections keep to the image's frame, whatever the picture's size."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from detector.config import DetectorConfig
+from detector.data import DetectorData, input_affines, target_boxes, training_inputs
+from detector.inference import NetworkDetector
+from pipeline.contract import geometry
+from pipeline.contract.loading import collate
+from pipeline.contract.records import ImageBatch
+from pipeline.contract.schema import Schema
+from pipeline.contract.tables import read_annotations
+
+
+class Fixed(nn.Module):
+    """A network that always finds the same things."""
+
+    size = 64
+
+    def __init__(self, found: list[dict[str, Tensor]]) -> None:
+        super().__init__()
+        self.found = found
+
+    def detections(self, inputs: Tensor) -> list[dict[str, Tensor]]:
+        assert inputs.shape == (len(self.found), 3, 64, 64)
+        return [dict(one) for one in self.found]
+
+
+def batch(sizes: list[tuple[int, int]], category: list[int]) -> ImageBatch:
+    width, height = max(w for w, _ in sizes), max(h for _, h in sizes)
+    n = len(sizes)
+    return ImageBatch(
+        torch.zeros(n, 3, height, width, dtype=torch.uint8),
+        torch.tensor(sizes),
+        torch.tensor(category),
+        torch.arange(n),
+        torch.rand(n, 32, dtype=torch.float64),
+    )
+
+
+def found(boxes: list, scores: list[float], category: list[int]) -> dict[str, Tensor]:
+    return {"boxes": torch.tensor(boxes).reshape(-1, 4), "scores": torch.tensor(scores), "category": torch.tensor(category)}
+
+
+def detector(answers: list[dict[str, Tensor]], threshold: float = 0.3) -> NetworkDetector:
+    return NetworkDetector(Fixed(answers), DetectorConfig(fallback_score=threshold), "d", [])
+
+
+def test_boxes_come_back_in_the_frame_of_odd_images() -> None:
+    # 101 x 203 in an input of 64: scale 64 / 203, the picture stands in the middle, 16.08 pixels from the left.
+    true = torch.tensor([[20.0, 31, 90, 177]])
+    one = batch([(101, 203)], [2])
+    inside = geometry.transform_box(input_affines(one.sizes_wh, 64), true)
+    scale = 64 / 203
+    expected = torch.tensor([[20 * scale + 32 - 50.5 * scale, 31 * scale, 90 * scale + 32 - 50.5 * scale, 177 * scale]])
+    torch.testing.assert_close(inside, expected, rtol=0, atol=1e-4)
+    result = detector([found(inside.tolist(), [0.9], [2])]).detect(one)
+    torch.testing.assert_close(result.boxes, true, rtol=0, atol=1e-3)
+    assert result.scores.tolist() == pytest.approx([0.9])
+    assert result.fallback.tolist() == [False]
+
+
+def test_the_best_box_of_the_given_category_is_chosen() -> None:
+    boxes = [[0.0, 0, 60, 60], [10, 10, 40, 40], [12, 12, 50, 50]]
+    result = detector([found(boxes, [0.95, 0.6, 0.5], [0, 3, 3])]).detect(batch([(64, 64)], [3]))
+    assert result.boxes.tolist() == [[10, 10, 40, 40]]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        found([], [], []),  # nothing at all
+        found([[0.0, 0, 60, 60]], [0.95], [1]),  # another category only
+        found([[0.0, 0, 60, 60]], [0.29], [3]),  # below the threshold
+        found([[20.0, 20, 20.4, 60]], [0.95], [3]),  # no area
+    ],
+)
+def test_falls_back_to_the_whole_image_and_says_so(answer: dict) -> None:
+    result = detector([answer]).detect(batch([(120, 70)], [3]))
+    assert result.boxes.tolist() == [[0, 0, 120, 70]]
+    assert result.fallback.tolist() == [True]
+
+
+def test_boxes_are_clipped_to_the_image() -> None:
+    result = detector([found([[-9.0, -9, 200, 200]], [0.9], [0])]).detect(batch([(128, 64)], [0]))
+    assert result.boxes.tolist() == [[0, 0, 128, 64]]
+
+
+def test_target_boxes_have_their_margin_and_an_area() -> None:
+    extents = torch.tensor([[10.0, 20, 50, 100], [0, 0, 64, 60], [30, 30, 30, 50]])
+    boxes = target_boxes(extents, torch.tensor([[64, 128]] * 3), 0.1)
+    assert boxes[0].tolist() == [6, 12, 54, 108]
+    assert boxes[1].tolist() == [0, 0, 64, 66]
+    assert boxes[2].tolist() == [28, 38, 32, 42]
+
+
+def test_training_targets_follow_the_picture(drawn: Path, schema: Schema) -> None:
+    """Points sent through the inputs' affine lie in the target box: checked by cutting a marked picture."""
+    config = DetectorConfig(size=64, margin=0.0, backbone_weights="none")
+    data = DetectorData(read_annotations([drawn / "train"], schema), schema, config)
+    items = [data.train_dataset()[(i, i)] for i in range(8)]
+    whole = collate(items)
+    marked = torch.zeros_like(whole.images)
+    boxes = target_boxes(data.extents[whole.index].float(), whole.sizes_wh, 0.0)
+    for picture, (x0, y0, x1, y1) in zip(marked, boxes.round().int().tolist(), strict=True):
+        picture[:, y0:y1, x0:x1] = 255
+    inputs, targets = training_inputs(
+        ImageBatch(marked, whole.sizes_wh, whole.category, whole.index, whole.uniform), data.extents[whole.index], config
+    )
+    for one, target in zip(inputs, targets, strict=True):
+        lit = (one[0] > 190).nonzero()
+        low, high = lit.amin(0).flip(0), lit.amax(0).flip(0) + 1
+        assert (torch.cat([low, high]) - target).abs().max() < 1.6

@@ -1,0 +1,55 @@
+"""Partial-label losses, each against numbers worked by hand."""
+
+import math
+
+import pytest
+import torch
+
+from detector.losses import ignore_confident_negatives, partial_cross_entropy, partial_focal_loss
+
+
+def focal(p: float, positive: bool, alpha: float = 0.25, gamma: float = 2.0) -> float:
+    """Focal loss of one probability (Lin et al. 2017, equation 5)."""
+    pt, a = (p, alpha) if positive else (1 - p, 1 - alpha)
+    return -a * (1 - pt) ** gamma * math.log(pt)
+
+
+def logit(p: float) -> float:
+    return math.log(p / (1 - p))
+
+
+def test_focal_counts_only_what_is_known() -> None:
+    # Two categories, category 1 annotated. Anchor 0 matched, 1 unmatched, 2 between the thresholds.
+    p = [[0.2, 0.6], [0.9, 0.3], [0.5, 0.5]]
+    logits = torch.tensor([[[logit(x) for x in row] for row in p]])
+    loss = partial_focal_loss(logits, torch.tensor([[0, -1, -2]]), torch.tensor([1]))
+    # The matched anchor counts for both; the unmatched only as "not category 1": its 0.9 may be a real garment.
+    expected = focal(0.2, False) + focal(0.6, True) + focal(0.3, False)
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
+
+
+def test_focal_is_averaged_over_matched_anchors_and_images() -> None:
+    logits = torch.full((2, 2, 1), logit(0.4))
+    loss = partial_focal_loss(logits, torch.tensor([[0, 0], [-1, -1]]), torch.tensor([0, 0]))
+    expected = ((2 * focal(0.4, True)) / 2 + 2 * focal(0.4, False) / 1) / 2
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
+
+
+def test_cross_entropy_lets_negatives_be_other_garments() -> None:
+    # Background, and categories 1 to 3; 2 is annotated.
+    p = torch.tensor([[0.1, 0.5, 0.15, 0.25], [0.1, 0.5, 0.15, 0.25]])
+    loss = partial_cross_entropy(p.log(), torch.tensor([0, 2]), torch.tensor([2, 2]))
+    assert float(loss) == pytest.approx((-math.log(0.1 + 0.5 + 0.25) - math.log(0.15)) / 2, rel=1e-5)
+
+
+def test_a_garment_elsewhere_gives_no_gradient_to_its_own_category() -> None:
+    logits = torch.zeros(1, 1, 2, requires_grad=True)
+    partial_focal_loss(logits, torch.tensor([[-1]]), torch.tensor([1])).backward()
+    assert logits.grad[0, 0, 0] == 0
+    assert logits.grad[0, 0, 1] > 0
+
+
+def test_confident_negatives_are_ignored() -> None:
+    labels = torch.tensor([1.0, 0.0, 0.0, -1.0])
+    scores = torch.tensor([logit(0.9), logit(0.71), logit(0.69), logit(0.9)])
+    assert ignore_confident_negatives(labels, scores, 0.7).tolist() == [1, -1, 0, -1]

@@ -1,0 +1,98 @@
+"""Both networks: what goes in and comes out, gradients, the offset of labels, float32 boxes."""
+
+import pytest
+import torch
+from torchvision.models.detection._utils import BoxCoder
+
+from detector.config import TYPES, DetectorConfig
+from detector.network import GarmentNetwork, _Float32BoxCoder
+from pipeline.contract.geometry import box_iou
+
+CONFIGS = [DetectorConfig(type=t, size=96, backbone_weights="none", fpn_channels=16, partial_labels=p) for t in TYPES for p in (True, False)]
+IDS = [f"{c.type}-{'partial' if c.partial_labels else 'naive'}" for c in CONFIGS]
+
+
+def batch() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    boxes = torch.tensor([[10.0, 12, 80, 90], [30, 5, 70, 60]])
+    return torch.rand(2, 3, 96, 96) * 255, boxes, torch.tensor([4, 0])
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=IDS)
+def test_gradients_reach_every_parameter(config: DetectorConfig) -> None:
+    network = GarmentNetwork(config, 5).train()
+    losses = network.losses(*batch())
+    assert all(torch.isfinite(loss) for loss in losses.values())
+    sum(losses.values()).backward()
+    without = [n for n, p in network.named_parameters() if p.requires_grad and p.grad is None]
+    assert not without
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=IDS)
+def test_detections_are_categories_from_zero_inside_the_input(config: DetectorConfig) -> None:
+    network = GarmentNetwork(config, 5).eval()
+    with torch.no_grad():
+        found = network.detections(batch()[0])
+    assert len(found) == 2
+    for one in found:
+        assert one["boxes"].shape == (len(one["scores"]), 4)
+        assert one["boxes"].min() >= 0
+        assert one["boxes"].max() <= 96
+        assert (one["scores"].diff() <= 0).all()
+        assert set(one["category"].tolist()) <= set(range(5))
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_learns_one_box_and_its_category(kind: str) -> None:
+    """The last category, where an offset by one would fail, is learned where the box is."""
+    config = DetectorConfig(type=kind, size=96, fpn_channels=16, backbone_weights="package")
+    network = GarmentNetwork(config, 5)
+    picture = torch.full((1, 3, 96, 96), 230.0)
+    picture[:, :, 20:80, 15:75] = torch.tensor([200.0, 30, 60])[None, :, None, None]
+    box, category = torch.tensor([[15.0, 20, 75, 80]]), torch.tensor([4])
+    optimizer = torch.optim.AdamW(network.parameters(), 2e-3)
+    network.train()
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.eval()  # one picture has no statistics
+    for _ in range(40):
+        optimizer.zero_grad()
+        sum(network.losses(picture, box, category).values()).backward()
+        optimizer.step()
+    network.eval()
+    with torch.no_grad():
+        found = network.detections(picture)[0]
+    # Of the other categories the partial labels say nothing outside the box.
+    own = (found["category"] == 4).nonzero()[0, 0]
+    assert found["scores"][own] > 0.3
+    assert box_iou(found["boxes"][own][None], box) > 0.75
+
+
+def test_the_naive_switch_changes_the_loss() -> None:
+    partial, naive = (GarmentNetwork(config, 5).train() for config in CONFIGS[:2])
+    naive.load_state_dict(partial.state_dict())
+    inputs = batch()
+    partial_loss, naive_loss = (one.losses(*inputs)["classification"].item() for one in (partial, naive))
+    assert partial_loss < naive_loss  # fewer negatives count
+
+
+def test_boxes_are_decoded_in_float32() -> None:
+    codes, anchors = torch.randn(500, 4) * 0.2, torch.tensor([[200.0, 150, 460, 500]]).expand(500, 4)
+    exact = BoxCoder((1.0,) * 4).decode_single(codes.bfloat16().float(), anchors)
+    ours = _Float32BoxCoder((1.0,) * 4).decode_single(codes.bfloat16(), anchors)
+    naive = BoxCoder((1.0,) * 4).decode_single(codes.bfloat16(), anchors)
+    assert (ours - exact).abs().max() < 1e-3
+    assert (naive.float() - exact).abs().max() > 0.5
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({"type": "yolo"}, "'yolo'; expected one of retinanet, faster_rcnn"),
+        ({"size": 100}, "size is 100; expected a multiple of 32"),
+        ({"finest_stride": 4}, "finest_stride is 4"),
+        ({"margin": -0.1}, "margin is -0.1; expected 0 to 1"),
+    ],
+)
+def test_bad_settings_name_themselves(bad: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        DetectorConfig(**bad)

@@ -1,0 +1,63 @@
+"""Encode and decode are exact inverses, and mirror with the crop."""
+
+import pytest
+import torch
+
+from keypoints.codecs import CODECS, HeatmapCodec
+
+
+def logits(codec: str, targets: torch.Tensor) -> torch.Tensor:
+    """What a perfect network would answer."""
+    return targets if codec == "heatmap" else targets.clamp(min=1e-30).log() + 3.0
+
+
+@pytest.mark.parametrize("name", CODECS)
+@pytest.mark.parametrize("stride", [4, 8])
+def test_round_trip_at_every_phase(name: str, stride: int) -> None:
+    codec = CODECS[name]((160, 128), stride, sigma=1.5)
+    phases = torch.arange(0, stride * 4) / 4
+    x = 2 * stride + torch.cat([phases, 160 - 4 * stride - phases])
+    y = 2 * stride + torch.cat([phases, 128 - 4 * stride - phases])
+    xy = torch.cartesian_prod(x, y)[None]
+    decoded, score = codec.decode(logits(name, codec.encode(xy)))
+    assert (decoded - xy).abs().max() < 1e-2
+    # On a coarse grid the highest cell may miss the peak by half a cell on each axis.
+    assert score.min() > 0.85
+    assert score.max() <= 1
+
+
+@pytest.mark.parametrize("name", CODECS)
+def test_mirroring_the_crop_mirrors_the_maps(name: str) -> None:
+    codec = CODECS[name]((64, 64), 4, sigma=2.0)
+    xy = torch.rand(2, 5, 2) * 64
+    mirrored = xy * torch.tensor([-1.0, 1]) + torch.tensor([64.0, 0])
+    torch.testing.assert_close(codec.encode(mirrored), codec.encode(xy).flip(-1), rtol=1e-4, atol=1e-6)
+    maps = torch.rand(2, 5, 16, 16)
+    there, back = codec.decode(maps)[0], codec.decode(maps.flip(-1))[0]
+    torch.testing.assert_close(back[..., 0], 64 - there[..., 0], rtol=0, atol=1e-3)
+    torch.testing.assert_close(back[..., 1], there[..., 1], rtol=0, atol=1e-3)
+
+
+def test_a_blob_by_hand() -> None:
+    # Cell (2, 1) of stride 4 is centred at (10, 6); one cell away the height is exp(-1 / 2) for sigma 1.
+    codec = HeatmapCodec((24, 16), 4, sigma=1.0)
+    blob = codec.encode(torch.tensor([[[10.0, 6.0]]]))[0, 0]
+    assert blob.shape == (4, 6)
+    assert blob[1, 2] == 1
+    assert float(blob[1, 3]) == pytest.approx(0.60653, abs=1e-5)
+    assert float(blob[2, 3]) == pytest.approx(0.36788, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", CODECS)
+@pytest.mark.parametrize("maps", [torch.zeros(1, 1, 8, 8), -torch.rand(1, 1, 8, 8), torch.full((1, 1, 8, 8), 1e-30)])
+def test_maps_without_a_peak_decode_to_something_finite_inside(name: str, maps: torch.Tensor) -> None:
+    xy, score = CODECS[name]((32, 32), 4, 1.5).decode(maps)
+    assert torch.isfinite(xy).all()
+    assert xy.min() >= -4
+    assert xy.max() <= 36
+    assert 0 <= float(score) <= 1
+
+
+def test_points_far_outside_have_an_empty_target() -> None:
+    for codec in CODECS.values():
+        assert codec((32, 32), 4, 1.5).encode(torch.tensor([[[-300.0, 10]]])).sum() == 0

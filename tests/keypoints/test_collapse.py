@@ -1,0 +1,70 @@
+"""The alarm: what the best constant scores by hand, and when it rings."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from keypoints.collapse import CollapseAlarm, CollapseError
+from pipeline.contract import geometry
+from pipeline.contract.records import Annotation
+from pipeline.contract.schema import Schema
+
+
+def skirts(schema: Schema, count: int = 20) -> list[Annotation]:
+    """Skirts with a waistband of 100 pixels at height 0 whose left hem alone moves, 20 pixels up or down."""
+    rows = []
+    for i in range(count):
+        xy, visibility = np.full((24, 2), -1.0), np.full(24, -1, np.int8)
+        for k, point in zip(schema.members["skirt"], [(0, 0), (100, 0), (0, 100 + 20 * (-1) ** i), (100, 100)], strict=True):
+            xy[k], visibility[k] = point, 1
+        rows.append(Annotation(str(i), "skirt", Path("a"), xy, visibility))
+    return rows
+
+
+def alarm(schema: Schema) -> tuple[CollapseAlarm, np.ndarray]:
+    """Return the alarm for crops of half the size, and the true points in those crops."""
+    rows = skirts(schema)
+    affine = geometry.crop_from_image(torch.tensor([[-10.0, -10, 190, 190]]).expand(20, 4), (100, 100))
+    truth = np.stack([row.xy for row in rows])
+    return CollapseAlarm(rows, affine, schema), geometry.apply(affine.double(), torch.from_numpy(truth)).numpy()
+
+
+def test_the_best_constant_by_hand(schema: Schema) -> None:
+    # Three of four points are exact, the moving one is 20 of 100 pixels off: 0.2 / 4.
+    assert alarm(schema)[0].constant_ne == pytest.approx(0.05)
+
+
+def test_rings_at_the_second_look_at_a_constant(schema: Schema) -> None:
+    one, truth = alarm(schema)
+    constant = np.broadcast_to(truth.mean(0), truth.shape)
+    assert one.check(constant) == pytest.approx(0.05)
+    with pytest.raises(CollapseError, match=r"NE is 5.0%, the best constant in these crops has 5.0%; points of skirt vary by 0.0"):
+        one.check(constant)
+
+
+def test_stays_silent_for_a_good_network_and_before_it_watches(schema: Schema) -> None:
+    one, truth = alarm(schema)
+    for _ in range(4):
+        assert one.check(truth + np.random.default_rng(0).normal(0, 0.5, truth.shape)) < 0.03
+        one.check(np.zeros_like(truth), watching=False)
+    assert one.strikes == 0
+
+
+def test_one_bad_look_is_forgiven(schema: Schema) -> None:
+    one, truth = alarm(schema)
+    for _ in range(3):
+        one.check(np.zeros_like(truth))
+        one.check(truth)
+    assert one.strikes == 0
+
+
+def test_rings_for_points_that_hardly_vary_although_their_mean_is_fair(schema: Schema) -> None:
+    """Half of the rows are constant enough to score under 0.9 of the best constant, yet nothing moves."""
+    one, truth = alarm(schema)
+    one.constant_ne = 1.0  # as if the crops were hard
+    still = np.broadcast_to(truth.mean(0), truth.shape)
+    one.check(still)
+    with pytest.raises(CollapseError, match="vary by 0.0 crop pixels, the true ones by"):
+        one.check(still)

@@ -1,0 +1,136 @@
+"""What training sees: points follow the pixels, weights follow visibility, mirrored crops change names."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from keypoints.augment import mirror_keypoints, random_affines
+from keypoints.config import KeypointsConfig
+from keypoints.data import KeypointsData
+from pipeline.contract import geometry
+from pipeline.contract.faults import DataError
+from pipeline.contract.loading import collate
+from pipeline.contract.records import Annotation, Detection, ImageBatch
+from pipeline.contract.schema import Schema
+from pipeline.contract.tables import read_annotations
+
+PLAIN = {"jitter": 0.0, "rotation_deg": 0.0, "scale": 0.0, "shift": 0.0, "flip": 0.0}
+
+
+def boxes_of(rows: list[Annotation], fold: int = 0) -> list[Detection]:
+    found = []
+    for row in rows:
+        xy = row.xy[row.present]
+        box = np.concatenate([xy.min(0) - 2, xy.max(0) + 2])
+        found.append(Detection(row.image_id, row.category, box, 1.0, "truth", fold, "t", False))
+    return found
+
+
+@pytest.fixture
+def rows(drawn: Path, schema: Schema) -> list[Annotation]:
+    return read_annotations([drawn / "train"], schema)
+
+
+def test_a_dot_at_each_point_stays_under_it_through_every_augmentation(schema: Schema) -> None:
+    """Dots are drawn into the picture where the annotation is; in the crop they must be where the target is."""
+    rng = np.random.default_rng(0)
+    config = KeypointsConfig(size=128, rotation_deg=30, scale=0.3, shift=0.1, jitter=0.1, backbone_weights="none")
+    xy = np.full((24, 2), -1.0)
+    members = list(schema.members["trousers"])
+    xy[members] = rng.uniform(70, 230, (7, 2))
+    xy[members[3]] = xy[members[2]] + [60, 3]
+    picture = np.zeros((300, 300, 3), np.float32)
+    y, x = np.mgrid[:300, :300] + 0.5
+    k = members[2]
+    picture += (200 * np.exp(-((x - xy[k, 0]) ** 2 + (y - xy[k, 1]) ** 2) / 18))[..., None]
+    visibility = np.where(np.isin(np.arange(24), members), 1, -1)
+    row = Annotation("a", "trousers", Path("a"), xy, visibility)
+    data = KeypointsData([row], boxes_of([row]), schema, config)
+    images = torch.from_numpy(picture.round().astype(np.uint8)).permute(2, 0, 1)[None].expand(40, 3, 300, 300)
+    zeros = torch.zeros(40, dtype=torch.int64)
+    uniform = torch.rand(40, 32, dtype=torch.float64)
+    sample = data.training_crops(ImageBatch(images, torch.full((40, 2), 300), zeros, zeros, uniform))
+    flipped = uniform[:, 8] < config.flip
+    assert 5 < flipped.sum() < 35
+    j = torch.arange(128) + 0.5
+    worst = 0.0
+    for i in range(40):
+        # The crop shows `fill` outside the picture; the dot is all that is bright.
+        name = schema.flip_index[k] if flipped[i] else k
+        light = (sample.crops[i, 0] - 127).clamp(min=0) if sample.target_weight[i, name] else None
+        if light is not None and light.sum() > 300 and 12 < sample.xy[i, name].min() and sample.xy[i, name].max() < 116:
+            centre = torch.stack([(light.sum(0) * j).sum(), (light.sum(1) * j).sum()]) / light.sum()
+            worst = max(worst, float((centre - sample.xy[i, name]).abs().max()))
+    assert 0 < worst < 0.15
+
+
+def test_weights_by_hand(rows: list[Annotation], schema: Schema) -> None:
+    config = KeypointsConfig(size=64, occluded_weight=0.25, backbone_weights="none", **PLAIN)
+    data = KeypointsData(rows, boxes_of(rows), schema, config)
+    for row, weight in zip(data.rows, data.weight, strict=True):
+        expected = [{1: 1.0, 0: 0.25, -1: 0.0}[int(v)] for v in row.visibility]
+        assert weight.tolist() == expected
+
+
+def test_points_outside_the_crop_weigh_nothing_and_are_not_moved(rows: list[Annotation], schema: Schema) -> None:
+    config = KeypointsConfig(size=64, padding=0.0, backbone_weights="none", **PLAIN)
+    row = next(r for r in rows if r.category == "trousers")
+    inner = boxes_of([row])[0]
+    half = Detection(**(inner.__dict__ | {"box": inner.box * [1, 1, 0, 0] + [0, 0, *inner.box[:2] + 12]}))
+    data = KeypointsData([row], [half], schema, config)
+    sample = data.training_crops(collate([data.train_dataset()[(0, 1)]]))
+    outside = ((sample.xy < 0) | (sample.xy > 64)).any(-1) & (data.weight > 0)
+    assert outside.any()
+    assert (sample.target_weight[outside] == 0).all()
+    affine = geometry.crop_from_image(data.boxes, (64, 64))
+    torch.testing.assert_close(sample.xy, geometry.apply(affine, data.xy), rtol=0, atol=1e-3)
+
+
+def test_mirrored_rows_take_the_names_of_the_other_side(schema: Schema) -> None:
+    values = torch.arange(24.0).expand(2, 24)
+    flip_index = torch.tensor(schema.flip_index)
+    mirrored = mirror_keypoints(values, torch.tensor([False, True]), flip_index)
+    assert mirrored[0].tolist() == list(range(24))
+    assert mirrored[1].tolist() == list(schema.flip_index)
+    torch.testing.assert_close(mirror_keypoints(mirrored, torch.tensor([True, True]), flip_index)[1], values[1])
+
+
+def test_augmentation_of_nothing_is_the_plain_crop() -> None:
+    boxes = torch.tensor([[10.0, 20, 110, 80]])
+    affine, flip = random_affines(boxes, torch.rand(1, 32), KeypointsConfig(size=96, backbone_weights="none", **PLAIN))
+    torch.testing.assert_close(affine, geometry.crop_from_image(boxes, (96, 96), padding=0.15))
+    assert not flip.any()
+
+
+def test_augmentation_stays_within_its_strengths() -> None:
+    config = KeypointsConfig(size=96, rotation_deg=10, scale=0.2, shift=0.05, jitter=0.0, flip=0.0, padding=0.0)
+    boxes = torch.tensor([[0.0, 0, 96, 96]]).expand(500, 4)
+    affine, _ = random_affines(boxes, torch.rand(500, 32), config)
+    scale = torch.linalg.norm(affine[:, :, 0], dim=-1)
+    angle = torch.rad2deg(torch.atan2(affine[:, 0, 1], affine[:, 0, 0]))
+    moved = geometry.apply(affine, torch.full((500, 1, 2), 48.0))[:, 0] - 48
+    assert 0.79 < scale.min() < 0.83 < 1.2 < scale.max() < 1.26
+    assert 9 < angle.abs().max() <= 10.01
+    assert 4.5 < moved.abs().max() <= 4.81
+
+
+def test_boxes_must_fit_the_rows(rows: list[Annotation], schema: Schema) -> None:
+    config = KeypointsConfig(size=64, backbone_weights="none")
+    with pytest.raises(DataError, match=f"no box for 2 of 20 images: '{rows[0].image_id}, {rows[1].image_id}'; write the boxes"):
+        KeypointsData(rows, boxes_of(rows)[2:], schema, config)
+    wrong = boxes_of(rows)
+    wrong[0] = Detection(**(wrong[0].__dict__ | {"category": "skirt" if rows[0].category != "skirt" else "dress"}))
+    with pytest.raises(DataError, match="category of 1 boxes"):
+        KeypointsData(rows, wrong, schema, config)
+
+
+def test_a_fold_can_be_left_out_and_watched(rows: list[Annotation], schema: Schema) -> None:
+    boxes = [Detection(**(b.__dict__ | {"fold": i % 2})) for i, b in enumerate(boxes_of(rows))]
+    data = KeypointsData(rows, boxes, schema, KeypointsConfig(size=64, without_fold=1, backbone_weights="none"))
+    left_out = {rows[i].image_id for i in range(1, 20, 2)}
+    assert {row.image_id for row in data.train_dataset().rows} == {row.image_id for row in rows} - left_out
+    assert {data.rows[i].image_id for i in data.monitor_rows()} == left_out
+    with pytest.raises(ValueError, match="no box is of that fold"):
+        KeypointsData(rows, boxes, schema, KeypointsConfig(size=64, without_fold=4, backbone_weights="none"))

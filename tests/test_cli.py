@@ -1,0 +1,231 @@
+"""The command line on a tiny dataset: the whole chain, and what it says when something is wrong."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pipeline import commands
+from pipeline.__main__ import main
+from pipeline.contract.schema import Schema
+from pipeline.contract.tables import read_boxes, read_submission
+
+TINY = [
+    *("--detector.size", "64", "--detector.fpn_channels", "16", "--detector.epochs", "1", "--detector.batch_size", "4"),
+    *("--keypoints.size", "64", "--keypoints.head_channels", "16", "--keypoints.epochs", "1", "--keypoints.batch_size", "4"),
+    *("--detector.workers", "0", "--keypoints.workers", "0", "--detector.accelerator", "cpu", "--keypoints.accelerator", "cpu"),
+]
+
+
+def run(verb: str, *options: object) -> int:
+    return main([verb, *map(str, options)])
+
+
+def submit_options(run_folder: Path, test: Path) -> list[object]:
+    detector, keypoints = run_folder / "detector" / "final.pt", run_folder / "keypoints" / "final.pt"
+    return ["--test", test, "--detector", detector, "--keypoints", keypoints, "--workers", 0, "--accelerator", "cpu"]
+
+
+@pytest.fixture(scope="module")
+def trained(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder after train-detector, boxes and train-keypoints."""
+    folder = tmp_path_factory.mktemp("run")
+    for verb in ("train-detector", "boxes", "train-keypoints"):
+        assert run(verb, *TINY, "--data", drawn / "train", "--run", folder) == 0
+    return folder
+
+
+def test_the_chain_leaves_what_it_should(trained: Path, drawn: Path, tmp_path: Path, schema: Schema, capsys) -> None:
+    boxes = read_boxes(trained / "boxes.csv", schema)
+    assert len(boxes) == 20
+    assert all(box.checkpoint == f"fold{box.fold}" for box in boxes)
+    assert not list(trained.rglob("last.ckpt")) + list(trained.rglob("*.partial"))
+    record = json.loads((trained / "keypoints" / "final.json").read_text())
+    assert record["settings"]["keypoints"]["size"] == 64
+    assert record["provenance"]["command"].startswith("python -m pipeline")
+    out = tmp_path / "s" / "submission.csv"
+    assert run("submit", *submit_options(trained, drawn / "test"), "--answers", drawn / "test" / "answer.csv", "--out", out) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("NE ")
+    ids = [line.split(",")[0] for line in out.read_text().splitlines()[1:]]
+    assert ids == [line.split(",")[0] for line in (drawn / "test" / "test.csv").read_text().splitlines()[1:]]
+    assert len(read_submission(out, schema)) == 10
+    figures = json.loads(out.with_suffix(".json").read_text())["figures"]
+    assert figures["images"] == 10
+    assert {"ap", "iou", "contained_in_square"} <= set(figures["detector"])
+    assert out.with_suffix(".png").stat().st_size > 1000
+
+
+def test_evaluate_prints_the_score_in_its_last_line(drawn: Path, tmp_path: Path, capsys) -> None:
+    answer = drawn / "test" / "answer.csv"
+    assert run("evaluate", "--submission", answer, "--answers", answer, "--json", tmp_path / "e.json") == 0
+    lines = capsys.readouterr().out.splitlines()
+    figures = json.loads((tmp_path / "e.json").read_text())
+    skipped = figures["images_skipped"]
+    assert lines[-1] == f"NE 0.000 % (variant default, {figures['points']} points, {skipped} images skipped)"
+    assert any(line.split()[0] == "crotch" for line in lines)
+
+
+def test_a_bar_can_be_set(drawn: Path, tmp_path: Path) -> None:
+    answer = drawn / "test" / "answer.csv"
+    lines = answer.read_text().splitlines()
+    shifted = tmp_path / "s.csv"
+    shifted.write_text("\n".join(lines[:6]) + "\n")  # half of the rows are missing and cost 100 %
+    assert run("evaluate", "--submission", shifted, "--answers", answer, "--at-most", 90) == 0
+    assert run("evaluate", "--submission", shifted, "--answers", answer, "--at-most", 10) == 1
+
+
+@pytest.mark.parametrize("source", ["truth", "image"])
+def test_boxes_can_come_from_elsewhere(trained: Path, drawn: Path, tmp_path: Path, source: str) -> None:
+    options = [*submit_options(trained, drawn / "test"), "--answers", drawn / "test" / "answer.csv", "--boxes", source]
+    assert run("submit", *options, "--out", tmp_path / "s.csv") == 0
+    assert json.loads((tmp_path / "s.json").read_text())["figures"]["boxes"] == source
+
+
+def test_what_is_there_is_kept(trained: Path, drawn: Path, caplog: pytest.LogCaptureFixture) -> None:
+    before = (trained / "keypoints" / "final.pt").read_bytes()
+    caplog.set_level("INFO")
+    assert run("train-keypoints", *TINY, "--data", drawn / "train", "--run", trained) == 0
+    assert "is there already" in caplog.text
+    assert (trained / "keypoints" / "final.pt").read_bytes() == before
+
+
+def test_another_setting_in_the_same_run_is_refused(trained: Path, drawn: Path, capsys) -> None:
+    assert run("train-keypoints", *TINY, "--keypoints.lr", "0.5", "--data", drawn / "train", "--run", trained) == 1
+    assert "holds a run with other settings (config.lr was 0.001, now 0.5)" in capsys.readouterr().err
+
+
+def copy(trained: Path, to: Path) -> Path:
+    shutil.copytree(trained, to)
+    return to
+
+
+def test_swapped_fold_checkpoints_make_boxes_fail(trained: Path, drawn: Path, tmp_path: Path, capsys) -> None:
+    folder = copy(trained, tmp_path / "run")
+    shutil.rmtree(folder / "detector" / "boxes")
+    (folder / "boxes.csv").unlink()
+    for source, target in ((0, 1), (1, 0)):
+        shutil.copy(trained / "detector" / f"fold{source}.pt", folder / "detector" / f"fold{target}.pt")
+    assert run("boxes", *TINY, "--data", drawn / "train", "--run", folder) == 1
+    assert "images of fold 0 in training" in capsys.readouterr().err
+    assert not (folder / "boxes.csv").exists()
+
+
+def test_boxes_that_lack_rows(trained: Path, drawn: Path, tmp_path: Path, capsys) -> None:
+    folder = copy(trained, tmp_path / "run")
+    shutil.rmtree(folder / "keypoints")
+    lines = (folder / "boxes.csv").read_text().splitlines()
+    (folder / "boxes.csv").write_text("\n".join(lines[:-3]) + "\n")
+    assert run("train-keypoints", *TINY, "--data", drawn / "train", "--run", folder) == 1
+    assert "no box for 3 of 20 images" in capsys.readouterr().err
+
+
+def test_a_checkpoint_of_the_other_stage(trained: Path, drawn: Path, tmp_path: Path, capsys) -> None:
+    options = submit_options(trained, drawn / "test")
+    options[3] = trained / "keypoints" / "final.pt"
+    assert run("submit", *options, "--out", tmp_path / "s.csv") == 1
+    assert "a checkpoint of the keypoints stage, expected one of the detector stage" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_checkpoint_of_another_schema(trained: Path, drawn: Path, tmp_path: Path, schema: Schema, capsys) -> None:
+    own = tmp_path / "mine.yaml"
+    text = (Path(commands.__file__).parent / "contract" / "schemas" / "fashionai.yaml").read_text()
+    own.write_text(text.replace("name: fashionai", "name: mine"))
+    assert run("submit", *submit_options(trained, drawn / "test"), "--out", tmp_path / "s.csv", "--schema", own) == 1
+    assert "trained for schema fashionai" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("place", ["file/s.csv", "s.csv"], ids=["read-only", "full"])
+def test_a_folder_that_takes_no_file(
+    trained: Path, drawn: Path, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """Below a file nobody can write (root included); a full disk is played."""
+    (tmp_path / "file").write_text("")
+    if place == "s.csv":
+
+        def full(self: Path, *_: object, **__: object) -> None:
+            raise OSError(28, "No space left on device", str(self))
+
+        monkeypatch.setattr(Path, "write_text", full)
+    assert run("submit", *submit_options(trained, drawn / "test"), "--out", tmp_path / place) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert "free space, or choose another folder" in error
+    assert not (tmp_path / "s.csv").exists()
+
+
+def test_check_reports_all_faults_at_once(drawn: Path, tmp_path: Path, capsys) -> None:
+    assert run("check", "--data", drawn / "train", "--test", drawn / "test", "--answers", drawn / "test" / "answer.csv") == 0
+    assert "20 images" in capsys.readouterr().out
+    shutil.copytree(drawn, tmp_path / "bad")
+    bad = tmp_path / "bad" / "train"
+    images = sorted((bad / "Images").rglob("*.jpg"))
+    images[0].write_bytes(images[0].read_bytes()[:700])
+    images[1].write_text("no picture")
+    images[2].unlink()
+    file = bad / "Annotations" / "train.csv"
+    lines = file.read_text().splitlines()
+    row = next(i for i, line in enumerate(lines) if i and not any(p.name in line for p in images[:3]))
+    lines[row] = lines[row].replace("_1,", "_7,", 1)
+    file.write_text("\n".join(lines) + "\n")
+    assert run("check", "--data", bad, "--test", drawn / "test") == 1
+    out = capsys.readouterr().out
+    assert "4 faults: " in out
+    for part in ("unreadable image", "not an image", "missing image", "malformed cell"):
+        assert part in out
+
+
+def test_training_refuses_a_faulty_dataset_before_it_starts(drawn: Path, tmp_path: Path, capsys) -> None:
+    shutil.copytree(drawn / "train", tmp_path / "train")
+    image = sorted((tmp_path / "train" / "Images").rglob("*.jpg"))[0]
+    image.write_bytes(image.read_bytes()[:700])
+    assert run("train-detector", *TINY, "--data", tmp_path / "train", "--run", tmp_path / "run") == 1
+    assert "unreadable image" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("stage", ["detector", "keypoints"])
+def test_look_draws_sheets(trained: Path, drawn: Path, tmp_path: Path, stage: str) -> None:
+    assert run("look", *TINY, "--stage", stage, "--data", drawn / "train", "--run", trained, "--out", tmp_path) == 0
+    sheets = {p.name for p in tmp_path.iterdir()}
+    assert sheets == ({"detector_inputs.png", "boxes.png"} if stage == "detector" else {"crops.png"})
+
+
+def test_report_writes_the_tables(trained: Path, drawn: Path, tmp_path: Path) -> None:
+    folder = copy(trained, tmp_path / "run")
+    out = folder / "submit-1" / "submission.csv"
+    answers = drawn / "test" / "answer.csv"
+    assert run("submit", *submit_options(folder, drawn / "test"), "--answers", answers, "--out", out) == 0
+    options = ["--run", folder, "--name", "tiny", "--results", tmp_path / "results", "--out", tmp_path / "results.md"]
+    assert run("report", *options) == 0
+    text = (tmp_path / "results.md").read_text()
+    ne = json.loads(out.with_suffix(".json").read_text())["figures"]["ne"]
+    assert f"| tiny | test | detector | 10 | {ne:.3f} |" in text
+    assert "| tiny | val |" in text
+    assert "`python -m pipeline" in text
+    assert run("report", "--results", tmp_path / "none", "--out", tmp_path / "r.md") == 1
+
+
+def test_ctrl_c_and_again(drawn: Path, tmp_path: Path) -> None:
+    """Interrupted in the middle of a training, the same command goes on, and no half-trained file is left."""
+    options = [*TINY, "--detector.epochs", "12", "--detector.save_every", "2", "--only", "fold0"]
+    command = [sys.executable, "-m", "pipeline", "train-detector", *options, "--data", str(drawn / "train"), "--run", str(tmp_path)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    checkpoint = tmp_path / "detector" / "fold0" / "last.ckpt"
+    limit = time.monotonic() + 120
+    while not checkpoint.exists() and process.poll() is None and time.monotonic() < limit:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130, error
+    assert "interrupted; the same command goes on from here" in error
+    assert not (tmp_path / "detector" / "fold0.pt").exists()
+    again = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert again.returncode == 0, again.stderr
+    assert (tmp_path / "detector" / "fold0.pt").exists()
+    assert not checkpoint.exists()
