@@ -46,14 +46,14 @@ def predict_fold(
     ids = [row.image_id for row in rows]
     if shard.exists():
         kept = json.loads(shard.read_text())
-        if kept["checkpoint"] == detector.name and kept["ids"] == ids:
+        if kept["checkpoint"] == detector.fingerprint and kept["ids"] == ids:
             return [
                 _detection(row, record, fold, detector.name) for row, record in zip(rows, kept["chosen"], strict=True)
             ], kept["found"]
     chosen, found = _predict(rows, detector, schema, device, workers, batch_size)
     shard.parent.mkdir(parents=True, exist_ok=True)
     partial = shard.with_name(shard.name + ".partial")
-    partial.write_text(json.dumps({"checkpoint": detector.name, "ids": ids, "chosen": chosen, "found": found}))
+    partial.write_text(json.dumps({"checkpoint": detector.fingerprint, "ids": ids, "chosen": chosen, "found": found}))
     partial.replace(shard)
     return [_detection(row, record, fold, detector.name) for row, record in zip(rows, chosen, strict=True)], found
 

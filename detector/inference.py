@@ -9,7 +9,7 @@ from detector.config import DetectorConfig
 from detector.data import input_affines
 from detector.network import GarmentNetwork
 from pipeline.contract import geometry
-from pipeline.contract.checkpoints import load_checkpoint
+from pipeline.contract.checkpoints import file_hash, load_checkpoint
 from pipeline.contract.records import Boxes, ImageBatch
 from pipeline.contract.schema import Schema
 
@@ -17,10 +17,16 @@ STAGE = "detector"
 
 
 class NetworkDetector(nn.Module):
-    """A Detector (contract.records). `train_ids` are the images that it has seen, `name` where it came from."""
+    """A Detector (contract.records). `train_ids` are the images that it has seen, `name` where it came from.
 
-    def __init__(self, network: GarmentNetwork, config: DetectorConfig, name: str, train_ids: list[str]) -> None:
+    `fingerprint` stands for its weights and settings.
+    """
+
+    def __init__(
+        self, network: GarmentNetwork, config: DetectorConfig, name: str, train_ids: list[str], fingerprint: str = ""
+    ) -> None:
         super().__init__()
+        self.fingerprint = fingerprint or name
         self.network, self.fallback_score, self.margin = network.eval(), config.fallback_score, config.margin
         self.name, self.train_ids = name, frozenset(train_ids)
 
@@ -66,4 +72,4 @@ def load_detector(path: Path, schema: Schema, device: torch.device | str = "cpu"
     network = GarmentNetwork(config, len(schema.categories))
     network.load_state_dict(content["state_dict"], strict=True)
     name = str(content["extra"]["name"])
-    return NetworkDetector(network, config, name, content["extra"]["train_ids"]).to(device)
+    return NetworkDetector(network, config, name, content["extra"]["train_ids"], file_hash(path)).to(device)

@@ -13,7 +13,7 @@ import torch
 from pipeline import assemble, dataset, predicting, runs
 from pipeline.assemble import Settings
 from pipeline.contract import tables
-from pipeline.contract.checkpoints import export_checkpoint
+from pipeline.contract.checkpoints import export_checkpoint, file_hash
 from pipeline.contract.faults import report as report_faults
 from pipeline.contract.records import Annotation
 from pipeline.contract.schema import Schema, load_schema
@@ -131,7 +131,7 @@ def submit(
     locator = assemble.load_locator(keypoints, loaded, flip_test=flip_test)
     network = assemble.load_detector(detector, loaded)
     where = predicting.Device(**device)
-    files = {"detector": predicting.file_hash(detector), "keypoints": predicting.file_hash(keypoints)}
+    files = {"detector": file_hash(detector), "keypoints": file_hash(keypoints)}
     job = {**files, "rows": dataset.fingerprint(rows), "boxes": boxes, "flip_test": flip_test}
     record: dict[str, Any] = {"provenance": runs.provenance(), "job": job, "test": test.name}
     with runs.measured(record):

@@ -1,6 +1,5 @@
 """From a test folder to a submission: check, run both stages, merge, score, draw."""
 
-import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -113,14 +112,6 @@ def answers_of(rows: Sequence[ImageRow], file: Path, schema: Schema) -> list[Ann
     if missing:
         raise ValueError(f"{file}: no answer for {len(missing)} of {len(rows)} test images, first {missing[0]}")
     return [replace(by_id[row.image_id], path=row.path) for row in rows]
-
-
-def file_hash(path: Path) -> str:
-    """Short hash of a file's content."""
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-    except FileNotFoundError:
-        raise ValueError(f"{path}: no such checkpoint; train one, or name an existing file") from None
 
 
 def _trainer(device: Device, writer: ShardWriter) -> pl.Trainer:

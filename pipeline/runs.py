@@ -37,15 +37,16 @@ def provenance() -> dict[str, Any]:
 def claim(folder: Path, config: dict[str, Any]) -> None:
     """Make `folder` the run of this config; raise ValueError when it already holds a run of another one."""
     file = folder / "config.yaml"
+    text = yaml.safe_dump(json.loads(json.dumps(config)), sort_keys=False)
     if file.exists():
-        differing = _differences(yaml.safe_load(file.read_text()) or {}, config)
+        differing = _differences(yaml.safe_load(file.read_text()) or {}, yaml.safe_load(text))
         if differing:
             raise ValueError(
                 f"{folder} holds a run with other settings ({'; '.join(differing[:5])}); "
                 "choose another run folder (RUN=), or remove this one"
             )
         return
-    write_text(file, yaml.safe_dump(config, sort_keys=False))
+    write_text(file, text)
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

@@ -48,6 +48,8 @@ def fit(module: pl.LightningModule, data: TrainData, options: TrainOptions, run:
     # One pass over the rows between two looks at the monitor, but at least every tenth of the training.
     trainer.val_check_interval = max(1, min(math.ceil(total_steps / options.epochs), math.ceil(total_steps / 10)))
     resume = run / RESUME
+    if resume.exists() and _load_finished(module, resume, total_steps):
+        return
     torch.set_float32_matmul_precision("high")
     with silenced():
         try:
@@ -62,6 +64,15 @@ def fit(module: pl.LightningModule, data: TrainData, options: TrainOptions, run:
             # Lightning turns Ctrl-C into an exit of its own.
             raise KeyboardInterrupt from None
     module.to("cpu")
+
+
+def _load_finished(module: pl.LightningModule, resume: Path, total_steps: int) -> bool:
+    """Load the (averaged) weights of a training that was interrupted after its last step; Lightning would not run at all."""
+    state = torch.load(resume, map_location="cpu", weights_only=True)
+    if state["global_step"] < total_steps:
+        return False
+    module.load_state_dict(state["state_dict"])
+    return True
 
 
 def build_trainer(options: TrainOptions, run: Path, name: str) -> pl.Trainer:
@@ -84,7 +95,7 @@ def build_trainer(options: TrainOptions, run: Path, name: str) -> pl.Trainer:
         num_sanity_val_steps=0,
         gradient_clip_val=options.clip or None,
         callbacks=[_StepSeed(options.seed), _Bar(name), checkpoint],
-        logger=CSVLogger(run, name="logs", version=""),
+        logger=CSVLogger(run, name="logs"),  # a new version each time, so that resuming keeps the earlier curve
         log_every_n_steps=10,
         use_distributed_sampler=False,
         enable_model_summary=False,
@@ -121,7 +132,7 @@ def devices(value: str) -> str | int | list[int]:
     if value == "auto":
         return value
     try:
-        numbers = [int(part) for part in value.split(",") if part]
+        numbers = [int(part) for part in value.split(",")]
     except ValueError:
         raise ValueError(f"devices is {value!r}; expected auto, a number such as 2, or a list such as 0,1") from None
     return numbers if "," in value else numbers[0]

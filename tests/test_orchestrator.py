@@ -137,14 +137,17 @@ def test_bf16_leaves_the_geometry_alone(tmp_path: Path, schema: Schema) -> None:
     torch.testing.assert_close(crops[torch.bfloat16], crops[torch.float32], rtol=0, atol=0)
 
 
-def test_predictions_do_not_depend_on_the_batch(tmp_path: Path, schema: Schema) -> None:
-    rows = make_rows(tmp_path, schema, DOTTED, apart=4)
+def test_crops_and_points_do_not_depend_on_the_batch(tmp_path: Path, schema: Schema) -> None:
+    """The pictures differ in size and their boxes reach beyond them: padding of the batch must not show."""
+    rows = make_rows(tmp_path, schema, CASES)
     dataset = ImageDataset(rows, [schema.category_index(row.category) for row in rows])
-    module = TwoStage(TrueBoxes(boxes_of(rows, DOTTED)), Dots((128, 128), 0.15))
-    together = module.predict_step(collate([dataset[i] for i in range(len(rows))]))
+    locator = Linear()
+    module = TwoStage(GivenBoxes(boxes_of(rows, CASES)), locator)
+    together, crops = module.predict_step(collate([dataset[i] for i in range(len(rows))])), locator.crops
     for i in range(len(rows)):
         alone = module.predict_step(collate([dataset[i]]))
-        torch.testing.assert_close(alone["xy"][0], together["xy"][i], rtol=0, atol=2e-3)
+        torch.testing.assert_close(alone["xy"][0], together["xy"][i], rtol=0, atol=1e-3)
+        torch.testing.assert_close(locator.crops[0], crops[i], rtol=0, atol=0.05)
 
 
 def test_whole_images_take_the_real_size_not_the_padded_one(tmp_path: Path, schema: Schema) -> None:

@@ -95,7 +95,9 @@ def test_the_best_constant_in_the_true_box_scores_25_percent_or_worse(many: Path
         cells = {n: tuple(int(v) for v in line[n].split("_")) for n in schema.keypoints}
         seen = {n: c for n, c in cells.items() if c[2] >= 0}
         xs, ys = [c[0] for c in seen.values()], [c[1] for c in seen.values()]
-        rows.append((line["image_category"], seen, (min(xs), min(ys), max(1, max(xs) - min(xs)), max(1, max(ys) - min(ys)))))
+        rows.append(
+            (line["image_category"], seen, (min(xs), min(ys), max(1, max(xs) - min(xs)), max(1, max(ys) - min(ys))))
+        )
     errors = []
     for category in schema.categories:
         own = [(seen, box) for c, seen, box in rows if c == category]
@@ -104,7 +106,11 @@ def test_the_best_constant_in_the_true_box_scores_25_percent_or_worse(many: Path
             for n in schema.keypoints
             if any(n in s for s, _ in own)
         }
-        pair = ("waistband_left", "waistband_right") if category in ("skirt", "trousers") else ("armpit_left", "armpit_right")
+        pair = (
+            ("waistband_left", "waistband_right")
+            if category in ("skirt", "trousers")
+            else ("armpit_left", "armpit_right")
+        )
         for seen, box in own:
             if pair[0] not in seen or pair[1] not in seen:
                 continue

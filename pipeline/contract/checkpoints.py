@@ -1,5 +1,6 @@
 """Files of trained networks: plain dicts and tensors, read with weights_only=True, written whole or not at all."""
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,9 @@ def save_checkpoint(
     except (OSError, RuntimeError) as error:
         partial.unlink(missing_ok=True)
         # A full disk is a RuntimeError to torch.
-        raise OSError(getattr(error, "errno", None), str(error).splitlines()[0], str(path)) from None
+        raise OSError(
+            getattr(error, "errno", None), (str(error) or "cannot write").splitlines()[0], str(path)
+        ) from None
 
 
 def load_checkpoint(path: Path, stage: str, schema: Schema) -> dict[str, Any]:
@@ -61,6 +64,14 @@ def export_checkpoint(source: Path, out: Path) -> None:
     state = {k: v.half() if v.dtype == torch.float32 else v for k, v in content["state_dict"].items()}
     schema = Schema.from_dict(content["schema"])
     save_checkpoint(out, content["stage"], schema, content["config"], state, content["extra"])
+
+
+def file_hash(path: Path) -> str:
+    """Short hash of a file's content."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such checkpoint; train one, or name an existing file") from None
 
 
 def _read(path: Path) -> dict[str, Any]:

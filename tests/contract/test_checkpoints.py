@@ -73,7 +73,7 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path: Path, schema: Schema, m
         raise RuntimeError("PytorchStreamWriter failed writing file")
 
     monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(RuntimeError, match="failed writing"):
+    with pytest.raises(OSError, match="failed writing"):
         save_checkpoint(file, "detector", schema, {}, {"w": torch.ones(3)})
     assert [p.name for p in tmp_path.iterdir()] == ["x.pt"]
     assert load_checkpoint(file, "detector", schema)["state_dict"]["w"].tolist() == [0, 0, 0]

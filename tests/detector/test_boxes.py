@@ -37,7 +37,9 @@ def test_swapped_checkpoints_are_refused(drawn: Path, tmp_path: Path, schema: Sc
     chosen, _ = predict_fold(fold0, trained_without_0, 0, schema, tmp_path / "0.json", workers=0)
     assert [c.image_id for c in chosen] == [row.image_id for row in fold0]
     assert {(c.fold, c.checkpoint, c.source) for c in chosen} == {(0, "fold0", "detector")}
-    with pytest.raises(ValueError, match=f"checkpoint fold0 saw 10 of the 10 images of fold 1 in training, first {fold1[0].image_id}"):
+    with pytest.raises(
+        ValueError, match=f"checkpoint fold0 saw 10 of the 10 images of fold 1 in training, first {fold1[0].image_id}"
+    ):
         predict_fold(fold1, trained_without_0, 1, schema, tmp_path / "1.json", workers=0)
 
 
@@ -50,8 +52,12 @@ def test_one_seen_image_is_enough_to_refuse(drawn: Path, tmp_path: Path, schema:
 
 def test_a_finished_fold_is_kept_and_another_checkpoint_is_not(drawn: Path, tmp_path: Path, schema: Schema) -> None:
     every, network = rows(drawn, schema)[:6], Whole()
-    first = predict_fold(every, NetworkDetector(network, DetectorConfig(), "a", []), 0, schema, tmp_path / "s", workers=0)
-    again = predict_fold(every, NetworkDetector(network, DetectorConfig(), "a", []), 0, schema, tmp_path / "s", workers=0)
+    first = predict_fold(
+        every, NetworkDetector(network, DetectorConfig(), "a", []), 0, schema, tmp_path / "s", workers=0
+    )
+    again = predict_fold(
+        every, NetworkDetector(network, DetectorConfig(), "a", []), 0, schema, tmp_path / "s", workers=0
+    )
     assert network.asked == 6
     assert [d.box.tolist() for d in first[0]] == [d.box.tolist() for d in again[0]]
     predict_fold(every, NetworkDetector(network, DetectorConfig(), "b", []), 0, schema, tmp_path / "s", workers=0)

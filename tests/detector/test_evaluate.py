@@ -30,7 +30,9 @@ SIZES = np.array([[100, 100], [100, 100]])
 
 
 def detection(name: str, box: list[float], fallback: bool = False) -> Detection:
-    return Detection(name, "skirt", np.array(box, dtype=float), 0.9, "image" if fallback else "detector", 0, "c", fallback)
+    return Detection(
+        name, "skirt", np.array(box, dtype=float), 0.9, "image" if fallback else "detector", 0, "c", fallback
+    )
 
 
 def everything(skirt: int, boxes: list[list[float]], other: list[list[float]]) -> dict:
@@ -48,7 +50,12 @@ def test_perfect_boxes_and_unlabelled_garments(rows: list[Annotation], schema: S
     report = detector_report(rows, SIZES, chosen, found, schema, margin=0.0, padding=0.0)
     assert report["ap"] == pytest.approx(1.0)
     assert report["ap50"] == pytest.approx(1.0)
-    assert (report["recall75"], report["iou"], report["fallback"], report["images"]) == (1.0, pytest.approx(1.0), 0.0, 2)
+    assert (report["recall75"], report["iou"], report["fallback"], report["images"]) == (
+        1.0,
+        pytest.approx(1.0),
+        0.0,
+        2,
+    )
     assert report["contained_in_padded"] == 1.0
     # The same box as a false positive of the skirt's own category halves the precision.
     wrong = [everything(skirt, [box], []) | {} for box in boxes]
@@ -65,7 +72,10 @@ def test_localisation_and_containment_by_hand(rows: list[Annotation], schema: Sc
     assert report["contained_in_padded"] == pytest.approx(6 / 7)
     # Squared about its centre (42.5, 50) the box reaches 72.5: still short of 80.
     assert report["contained_in_square"] == pytest.approx(6 / 7)
-    assert detector_report(rows, SIZES, chosen, [everything(3, [], [])] * 2, schema, 0.0, 0.4)["contained_in_square"] == 1.0
+    assert (
+        detector_report(rows, SIZES, chosen, [everything(3, [], [])] * 2, schema, 0.0, 0.4)["contained_in_square"]
+        == 1.0
+    )
     assert report["fallback"] == 0.5
     assert report["ap"] == 0.0
 

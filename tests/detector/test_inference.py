@@ -43,7 +43,11 @@ def batch(sizes: list[tuple[int, int]], category: list[int]) -> ImageBatch:
 
 
 def found(boxes: list, scores: list[float], category: list[int]) -> dict[str, Tensor]:
-    return {"boxes": torch.tensor(boxes).reshape(-1, 4), "scores": torch.tensor(scores), "category": torch.tensor(category)}
+    return {
+        "boxes": torch.tensor(boxes).reshape(-1, 4),
+        "scores": torch.tensor(scores),
+        "category": torch.tensor(category),
+    }
 
 
 def detector(answers: list[dict[str, Tensor]], threshold: float = 0.3) -> NetworkDetector:
@@ -109,7 +113,9 @@ def test_training_targets_follow_the_picture(drawn: Path, schema: Schema) -> Non
     for picture, (x0, y0, x1, y1) in zip(marked, boxes.round().int().tolist(), strict=True):
         picture[:, y0:y1, x0:x1] = 255
     inputs, targets = training_inputs(
-        ImageBatch(marked, whole.sizes_wh, whole.category, whole.index, whole.uniform), data.extents[whole.index], config
+        ImageBatch(marked, whole.sizes_wh, whole.category, whole.index, whole.uniform),
+        data.extents[whole.index],
+        config,
     )
     for one, target in zip(inputs, targets, strict=True):
         lit = (one[0] > 190).nonzero()

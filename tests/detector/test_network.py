@@ -8,7 +8,11 @@ from detector.config import TYPES, DetectorConfig
 from detector.network import GarmentNetwork, _Float32BoxCoder
 from pipeline.contract.geometry import box_iou
 
-CONFIGS = [DetectorConfig(type=t, size=96, backbone_weights="none", fpn_channels=16, partial_labels=p) for t in TYPES for p in (True, False)]
+CONFIGS = [
+    DetectorConfig(type=t, size=96, backbone_weights="none", fpn_channels=16, partial_labels=p)
+    for t in TYPES
+    for p in (True, False)
+]
 IDS = [f"{c.type}-{'partial' if c.partial_labels else 'naive'}" for c in CONFIGS]
 
 

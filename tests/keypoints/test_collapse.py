@@ -17,7 +17,9 @@ def skirts(schema: Schema, count: int = 20) -> list[Annotation]:
     rows = []
     for i in range(count):
         xy, visibility = np.full((24, 2), -1.0), np.full(24, -1, np.int8)
-        for k, point in zip(schema.members["skirt"], [(0, 0), (100, 0), (0, 100 + 20 * (-1) ** i), (100, 100)], strict=True):
+        for k, point in zip(
+            schema.members["skirt"], [(0, 0), (100, 0), (0, 100 + 20 * (-1) ** i), (100, 100)], strict=True
+        ):
             xy[k], visibility[k] = point, 1
         rows.append(Annotation(str(i), "skirt", Path("a"), xy, visibility))
     return rows
@@ -40,7 +42,9 @@ def test_rings_at_the_second_look_at_a_constant(schema: Schema) -> None:
     one, truth = alarm(schema)
     constant = np.broadcast_to(truth.mean(0), truth.shape)
     assert one.check(constant) == pytest.approx(0.05)
-    with pytest.raises(CollapseError, match=r"NE is 5.0%, the best constant in these crops has 5.0%; points of skirt vary by 0.0"):
+    with pytest.raises(
+        CollapseError, match=r"NE is 5.0%, the best constant in these crops has 5.0%; points of skirt vary by 0.0"
+    ):
         one.check(constant)
 
 

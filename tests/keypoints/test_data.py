@@ -118,7 +118,9 @@ def test_augmentation_stays_within_its_strengths() -> None:
 
 def test_boxes_must_fit_the_rows(rows: list[Annotation], schema: Schema) -> None:
     config = KeypointsConfig(size=64, backbone_weights="none")
-    with pytest.raises(DataError, match=f"no box for 2 of 20 images: '{rows[0].image_id}, {rows[1].image_id}'; write the boxes"):
+    with pytest.raises(
+        DataError, match=f"no box for 2 of 20 images: '{rows[0].image_id}, {rows[1].image_id}'; write the boxes"
+    ):
         KeypointsData(rows, boxes_of(rows)[2:], schema, config)
     wrong = boxes_of(rows)
     wrong[0] = Detection(**(wrong[0].__dict__ | {"category": "skirt" if rows[0].category != "skirt" else "dress"}))

@@ -102,7 +102,9 @@ def test_parts_that_do_not_fit(bad: dict, message: str) -> None:
         build_network(KeypointsConfig(size=64, backbone_weights="none", **bad), 24)
 
 
-@pytest.mark.parametrize("bad", [{"size": 100}, {"sigma": 0.0}, {"padding": -1}, {"jitter": 0.9}, {"rotation_deg": 200}])
+@pytest.mark.parametrize(
+    "bad", [{"size": 100}, {"sigma": 0.0}, {"padding": -1}, {"jitter": 0.9}, {"rotation_deg": 200}]
+)
 def test_bad_settings_name_themselves(bad: dict) -> None:
     with pytest.raises(ValueError, match=next(iter(bad))):
         KeypointsConfig(**bad)
