@@ -81,30 +81,38 @@ def background(rng: Rng, shape_hw: tuple[int, int]) -> np.ndarray:
     kind = rng.choice(["white", "plain", "gradient", "room", "leaves", "shapes"], p=[0.25, 0.17, 0.16, 0.16, 0.1, 0.16])
     picture = np.empty((height, width, 3), np.float32)
     picture[:] = 252 if kind == "white" else colour(rng) * 0.4 + rng.uniform(60, 150)
-    y = np.linspace(0, 1, height, dtype=np.float32)[:, None, None]
     if kind in ("gradient", "room"):
-        picture += (y - 0.5) * (colour(rng) - 127) * 0.5
+        down = np.linspace(0, 1, height, dtype=np.float32)[:, None, None]
+        picture += (down - 0.5) * (colour(rng) - 127) * 0.5
     if kind == "room":
         floor = int(height * rng.uniform(0.6, 0.9))
         picture[floor:] = colour(rng) * 0.5 + 60
     if kind in ("room", "shapes"):
-        for _ in range(rng.integers(3, 14)):
-            x0, y0 = int(rng.integers(-40, width)), int(rng.integers(-40, height))
-            w, h = int(rng.integers(15, width // 2)), int(rng.integers(15, height // 2))
-            shade = tuple(float(c) for c in colour(rng))
-            if rng.random() < 0.6:
-                cv2.rectangle(picture, (x0, y0), (x0 + w, y0 + h), shade, -1 if rng.random() < 0.7 else 3)
-            else:
-                cv2.ellipse(picture, (x0, y0), (w // 2, h // 3), rng.uniform(0, 180), 0, 360, shade, -1, cv2.LINE_AA)
+        _add_shapes(rng, picture)
     if kind == "leaves":
         green = np.array([rng.uniform(40, 120), rng.uniform(80, 150), rng.uniform(30, 90)], np.float32)
         for cells in (12, 30, 60):
             picture[noise(rng, shape_hw, cells) > 0.5] = green * rng.uniform(0.4, 1.5)
-    if kind != "white":
-        picture += (noise(rng, shape_hw, 6) * rng.uniform(0, 12))[..., None]
-        blur = rng.choice([0, 3, 7, 13])
-        picture = cv2.GaussianBlur(picture, (int(blur), int(blur)), 0) if blur else picture
-    return picture
+    return picture if kind == "white" else _out_of_focus(rng, picture)
+
+
+def _add_shapes(rng: Rng, picture: np.ndarray) -> None:
+    """Draw furniture, frames and what else stands about, in place."""
+    height, width = picture.shape[:2]
+    for _ in range(rng.integers(3, 14)):
+        x0, y0 = int(rng.integers(-40, width)), int(rng.integers(-40, height))
+        w, h = int(rng.integers(15, width // 2)), int(rng.integers(15, height // 2))
+        shade = tuple(float(c) for c in colour(rng))
+        if rng.random() < 0.6:
+            cv2.rectangle(picture, (x0, y0), (x0 + w, y0 + h), shade, -1 if rng.random() < 0.7 else 3)
+        else:
+            cv2.ellipse(picture, (x0, y0), (w // 2, h // 3), rng.uniform(0, 180), 0, 360, shade, -1, cv2.LINE_AA)
+
+
+def _out_of_focus(rng: Rng, picture: np.ndarray) -> np.ndarray:
+    picture += (noise(rng, picture.shape[:2], 6) * rng.uniform(0, 12))[..., None]
+    blur = int(rng.choice([0, 3, 7, 13]))
+    return cv2.GaussianBlur(picture, (blur, blur), 0) if blur else picture
 
 
 def skin(rng: Rng) -> np.ndarray:

@@ -30,8 +30,25 @@ def draw_garment(rng: Rng, category: str, pose: Pose) -> Garment:
     return _top(rng, category, pose)
 
 
-def _top(rng: Rng, category: str, pose: Pose) -> Garment:
-    garment = Garment(category)
+@dataclass(frozen=True)
+class _Cut:
+    """What the sides of a top or dress share; lengths in the pose's frame."""
+
+    loose: float
+    sleeve: float  # share of the arm that it covers, 0 is sleeveless
+    strapless: bool
+    neck: float
+    depth: float
+    shoulder: float
+    armpit_y: float
+    waist_y: float
+    fitted: bool
+    upper: float
+    bottom: float
+    flare: float
+
+
+def _draw_cut(rng: Rng, category: str, pose: Pose) -> _Cut:
     loose = rng.uniform(0.0, 0.06) + (rng.uniform(0.03, 0.09) if category == "outwear" else 0)
     sleeve = _sleeve_share(rng, category)
     strapless = category == "dress" and sleeve == 0 and rng.random() < 0.3
@@ -44,39 +61,45 @@ def _top(rng: Rng, category: str, pose: Pose) -> Garment:
     bottom, flare = _hem(rng, category)
     upper = armpit_y - rng.uniform(0.02, 0.1) if strapless else rng.uniform(-0.01, 0.03)
     fitted = rng.random() < 0.6
-    sides = {}
-    for side in (LEFT, RIGHT):
-        at_armpit = np.array([side * (pose.chest + loose), armpit_y])
-        at_waist = np.array([side * ((pose.waist if fitted else pose.chest) + loose + rng.normal(0, 0.006)), waist_y])
-        at_hip = np.array([side * (pose.hip + loose), 0.85])
-        hem = np.array(
-            [side * (pose.hip * 0.9 + loose + flare * max(0.1, bottom - 0.5)), bottom + rng.normal(0, 0.012)]
-        )
-        sides[side] = at_armpit, at_waist, at_hip, hem
-        name = SIDES[side]
-        neck_x = pose.chest * 0.8 if strapless else neck
-        garment.points[f"neckline_{name}"] = np.array([side * neck_x, upper])
-        garment.points[f"armpit_{name}"] = at_armpit
-        if not strapless:
-            garment.points[f"shoulder_{name}"] = np.array([side * shoulder, 0.05 + rng.normal(0, 0.008)])
-        if category == "outwear" or category == "blouse":
-            garment.points[f"top_hem_{name}"] = hem
-        else:
-            garment.points[f"hemline_{name}"] = hem
+    return _Cut(loose, sleeve, strapless, neck, depth, shoulder, armpit_y, waist_y, fitted, upper, bottom, flare)
+
+
+def _top(rng: Rng, category: str, pose: Pose) -> Garment:
+    garment = Garment(category)
+    cut = _draw_cut(rng, category, pose)
+    sides = {side: _add_side(rng, garment, pose, side, cut) for side in (LEFT, RIGHT)}
     if category != "outwear":
-        garment.points["center_front"] = np.array([rng.normal(0, 0.01), upper + max(depth, 0.03)])
-    if (category == "dress" and rng.random() < 0.7) or (category == "outwear" and rng.random() < 0.15):
+        garment.points["center_front"] = np.array([rng.normal(0, 0.01), cut.upper + max(cut.depth, 0.03)])
+    with_waist = {"dress": 0.7, "outwear": 0.15, "blouse": 0.0}[category]
+    if rng.random() < with_waist:
         for side in (LEFT, RIGHT):
             garment.points[f"waistline_{SIDES[side]}"] = sides[side][1]
-    garment.parts.append(("body", _body_outline(garment, sides, upper, depth, bottom, sleeve > 0, rng)))
+    garment.parts.append(("body", _body_outline(garment, sides, cut, rng)))
     if category == "outwear" and rng.random() < 0.5:
-        garment.open_front = _open_front(garment, bottom, rng)
+        garment.open_front = _open_front(garment, cut.bottom, rng)
     for side in (LEFT, RIGHT):
-        if sleeve:
-            _add_sleeve(rng, garment, pose, side, sleeve, loose, sides[side][0])
-        if pose.hanging[side] and rng.random() < (0.85 if sleeve else 0.3):
+        if cut.sleeve:
+            _add_sleeve(rng, garment, pose, side, cut, sides[side][0])
+        if pose.hanging[side] and rng.random() < (0.85 if cut.sleeve else 0.3):
             garment.covered.add(f"armpit_{SIDES[side]}")
     return garment
+
+
+def _add_side(rng: Rng, garment: Garment, pose: Pose, side: int, cut: _Cut) -> tuple[np.ndarray, ...]:
+    """Add the keypoints of one side; return armpit, waist, hip and hem (2,)."""
+    waist = pose.waist if cut.fitted else pose.chest
+    at_armpit = np.array([side * (pose.chest + cut.loose), cut.armpit_y])
+    at_waist = np.array([side * (waist + cut.loose + rng.normal(0, 0.006)), cut.waist_y])
+    at_hip = np.array([side * (pose.hip + cut.loose), 0.85])
+    wide = pose.hip * 0.9 + cut.loose + cut.flare * max(0.1, cut.bottom - 0.5)
+    hem = np.array([side * wide, cut.bottom + rng.normal(0, 0.012)])
+    name = SIDES[side]
+    garment.points[f"neckline_{name}"] = np.array([side * (pose.chest * 0.8 if cut.strapless else cut.neck), cut.upper])
+    garment.points[f"armpit_{name}"] = at_armpit
+    if not cut.strapless:
+        garment.points[f"shoulder_{name}"] = np.array([side * cut.shoulder, 0.05 + rng.normal(0, 0.008)])
+    garment.points[f"hemline_{name}" if garment.category == "dress" else f"top_hem_{name}"] = hem
+    return at_armpit, at_waist, at_hip, hem
 
 
 def _sleeve_share(rng: Rng, category: str) -> float:
@@ -100,9 +123,7 @@ def _hem(rng: Rng, category: str) -> tuple[float, float]:
     return rng.uniform(1.2, 2.45), rng.uniform(-0.02, 0.42)
 
 
-def _body_outline(
-    garment: Garment, sides: dict, upper: float, depth: float, bottom: float, sleeved: bool, rng: Rng
-) -> np.ndarray:
+def _body_outline(garment: Garment, sides: dict[int, tuple[np.ndarray, ...]], cut: _Cut, rng: Rng) -> np.ndarray:
     left = [garment.points["neckline_left"]]
     right = [garment.points["neckline_right"]]
     for side, line in ((LEFT, left), (RIGHT, right)):
@@ -110,15 +131,17 @@ def _body_outline(
         shoulder = garment.points.get(f"shoulder_{SIDES[side]}")
         if shoulder is not None:
             # An armhole curves inwards; a sleeve begins on the straight line from shoulder to armpit.
-            armhole = [] if sleeved else [(shoulder + armpit) / 2 - [side * rng.uniform(0.0, 0.04), 0]]
+            armhole = [] if cut.sleeve else [(shoulder + armpit) / 2 - [side * rng.uniform(0.0, 0.04), 0]]
             line += [shoulder, *armhole]
-        line += [armpit, waist] + ([hip] if bottom > 0.9 else []) + [hem]
+        line += [armpit, waist] + ([hip] if cut.bottom > 0.9 else []) + [hem]
     curve = rng.uniform(-0.03, 0.06) * (right[-1][0] - left[-1][0])
     middle = (left[-1] + right[-1]) / 2 + [0, curve]
     sharp = rng.random() < 0.4
     turns = np.linspace(0, np.pi, 3 if sharp else 9)[1:-1]
     start, end = right[0], left[0]
-    neckline = [(start + end) / 2 + [(start[0] - end[0]) / 2 * np.cos(t), max(depth, -0.03) * np.sin(t)] for t in turns]
+    neckline = [
+        (start + end) / 2 + [(start[0] - end[0]) / 2 * np.cos(t), max(cut.depth, -0.03) * np.sin(t)] for t in turns
+    ]
     return np.array([*left, middle, *right[::-1], *neckline])
 
 
@@ -131,15 +154,13 @@ def _open_front(garment: Garment, bottom: float, rng: Rng) -> np.ndarray:
     )
 
 
-def _add_sleeve(
-    rng: Rng, garment: Garment, pose: Pose, side: int, share: float, loose: float, armpit: np.ndarray
-) -> None:
+def _add_sleeve(rng: Rng, garment: Garment, pose: Pose, side: int, cut: _Cut, armpit: np.ndarray) -> None:
     name = SIDES[side]
-    start = 0.095 + loose * 0.6
-    cuff = rng.uniform(0.05, 0.075) + loose * 0.4 + (rng.uniform(0.03, 0.09) if rng.random() < 0.2 else 0)
-    if share < 0.5:
+    start = 0.095 + cut.loose * 0.6
+    cuff = rng.uniform(0.05, 0.075) + cut.loose * 0.4 + (rng.uniform(0.03, 0.09) if rng.random() < 0.2 else 0)
+    if cut.sleeve < 0.5:
         cuff = max(cuff, start * rng.uniform(0.75, 1.0))
-    outer, inner = tube(pose.arms[side], side, tuple(np.linspace(start, cuff, 6)), share)
+    outer, inner = tube(pose.arms[side], side, tuple(np.linspace(start, cuff, 6)), cut.sleeve)
     shoulder = garment.points[f"shoulder_{name}"]
     outer[0], inner[0] = shoulder, armpit
     outer[1:-1] += rng.normal(0, 0.004, outer[1:-1].shape)
