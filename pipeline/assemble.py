@@ -28,7 +28,7 @@ from pipeline.contract.schema import Schema
 from pipeline.dataset import image_sizes
 from pipeline.look import boxes_sheet, crops_sheet, inputs_sheet
 from pipeline.orchestrator import GivenBoxes, WholeImages
-from pipeline.training import fit, forget
+from pipeline.training import RESUME, fit, forget
 
 __all__ = [
     "DetectorConfig",
@@ -70,6 +70,11 @@ def train_detector(
     extra = {"name": out.stem, "fold": fold, "train_ids": [row.image_id for row in rows]}
     save_checkpoint(out, DETECTOR, schema, asdict(config), module.network.state_dict(), extra)
     forget(run)
+
+
+def interrupted(out: Path) -> bool:
+    """Tell whether an earlier training of `out` can be resumed."""
+    return (out.with_suffix("") / RESUME).exists()
 
 
 def train_keypoints(

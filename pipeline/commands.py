@@ -19,6 +19,7 @@ from pipeline.contract.records import Annotation
 from pipeline.contract.schema import Schema, load_schema
 from pipeline.dataset import TrainingSet, load_training_set
 from pipeline.pictures import prediction_sheet, save_png
+from pipeline.predictions import open_shards, remove_shards
 from pipeline.report import gather, write_report
 from pipeline.sample.write import draw_dataset
 
@@ -44,7 +45,7 @@ def train_detector(settings: Settings, data: Sequence[Path], run: Path, limit: i
             continue
         fold = None if name == FINAL else int(name.removeprefix("fold"))
         rows = [row for row, f in zip(training_set.rows, training_set.folds, strict=True) if f != fold]
-        with recorded(out.with_suffix(".json"), settings, data):
+        with recorded(out.with_suffix(".json"), settings, data, assemble.interrupted(out)):
             assemble.train_detector(rows, schema, settings.detector, out, fold)
 
 
@@ -55,13 +56,19 @@ def boxes(settings: Settings, data: Sequence[Path], run: Path, limit: int = 0) -
     rows, folds = training_set.rows, training_set.folds
     chosen: list[Any] = [None] * len(rows)
     found: list[Any] = [None] * len(rows)
-    with recorded(run / "boxes.json", settings, data) as record:
+    shards = run / "detector" / "boxes"
+    with recorded(run / "boxes.json", settings, data, any(shards.glob("*.json"))) as record:
         for fold in range(settings.folds):
             detector = assemble.load_detector(run / "detector" / f"fold{fold}.pt", schema, _device())
             members = np.flatnonzero(folds == fold)
-            shard = run / "detector" / "boxes" / f"fold{fold}.json"
             own, everything = assemble.predict_fold(
-                [rows[i] for i in members], detector, fold, schema, shard, _device(), settings.detector.workers
+                [rows[i] for i in members],
+                detector,
+                fold,
+                schema,
+                shards / f"fold{fold}.json",
+                _device(),
+                settings.detector.workers,
             )
             for i, box, one in zip(members, own, everything, strict=True):
                 chosen[i], found[i] = box, one
@@ -87,7 +94,7 @@ def train_keypoints(settings: Settings, data: Sequence[Path], run: Path, limit: 
         out.touch()
         return
     chosen = tables.read_boxes(run / "boxes.csv", schema)
-    with recorded(out.with_suffix(".json"), settings, data):
+    with recorded(out.with_suffix(".json"), settings, data, assemble.interrupted(out)):
         assemble.train_keypoints(training_set.rows, chosen, schema, settings.keypoints, out)
 
 
@@ -133,10 +140,14 @@ def submit(
     where = predicting.Device(**device)
     files = {"detector": file_hash(detector), "keypoints": file_hash(keypoints)}
     job = {**files, "rows": dataset.fingerprint(rows), "boxes": boxes, "flip_test": flip_test}
-    record: dict[str, Any] = {"provenance": runs.provenance(), "job": job, "test": test.name}
+    if boxes == "truth" and truth is not None:
+        job["truth"] = dataset.fingerprint(truth)
+    shards = out.with_suffix(".parts")
+    resumed = bool(open_shards(shards, job))
+    record: dict[str, Any] = {"provenance": runs.provenance(), "job": job, "test": test.name, "resumed": resumed}
     with runs.measured(record):
         source = assemble.box_source(boxes, network, rows, truth)
-        result = predicting.predict(rows, source, locator, loaded, where, out.with_suffix(".parts"), job)
+        result = predicting.predict(rows, source, locator, loaded, where, shards, job)
     if result is None:
         return
     predictions, sizes = result
@@ -146,10 +157,11 @@ def submit(
         scored = predicting.score(out, truth, loaded)
         record["figures"] |= predicting.score_figures(scored, "default")
         if boxes == "detector":
-            record["figures"]["detector"] = _test_boxes(truth, network, locator.padding, loaded, out, where)
+            record["figures"]["detector"] = _test_boxes(truth, network, locator.padding, loaded, shards, where)
         save_png(out.with_suffix(".png"), prediction_sheet(rows, truth, predictions, scored, loaded, locator.padding))
         print("\n".join(predicting.score_lines(scored, "default")))
     runs.write_json(out.with_suffix(".json"), record)
+    remove_shards(shards)
 
 
 def evaluate(
@@ -199,12 +211,16 @@ def check(data: Sequence[Path], test: Path | None, answers: Path | None, schema:
 
 
 @contextmanager
-def recorded(path: Path, settings: Settings, data: Sequence[Path]) -> Iterator[dict[str, Any]]:
-    """Write to `path`, when the step is done, what ran, on what, how long, and with what result."""
+def recorded(path: Path, settings: Settings, data: Sequence[Path], resumed: bool = False) -> Iterator[dict[str, Any]]:
+    """Write to `path`, when the step is done, what ran, on what, how long, and with what result.
+
+    The time of a resumed step is that of its last part alone; the record says so.
+    """
     record: dict[str, Any] = {
         "provenance": runs.provenance(),
         "settings": asdict(settings),
         "data": [Path(root).name for root in data],
+        "resumed": resumed,
     }
     with runs.measured(record):
         yield record
@@ -231,10 +247,10 @@ def _detector_figures(rows: list[Annotation], chosen: list, found: list, setting
 
 
 def _test_boxes(
-    truth: list[Annotation], network: Any, padding: float, schema: Schema, out: Path, where: predicting.Device
+    truth: list[Annotation], network: Any, padding: float, schema: Schema, shards: Path, where: predicting.Device
 ) -> dict[str, float]:
     """Measure the detector on test images (the answers' rows, with the paths of the images)."""
-    shard = out.with_suffix(".parts") / "boxes.json"
+    shard = shards / "boxes.json"
     chosen, found = assemble.predict_fold(truth, network, -1, schema, shard, _device(), where.workers, where.batch_size)
     sizes = dataset.image_sizes(truth)
     report = assemble.detector_report(truth, sizes, chosen, found, schema, network.margin, padding)

@@ -51,6 +51,11 @@ def open_shards(folder: Path, job: dict[str, Any]) -> set[str]:
     return {record["image_id"] for record in _records(folder)}
 
 
+def remove_shards(folder: Path) -> None:
+    """Remove what only going on needs, once the submission is written."""
+    shutil.rmtree(folder)
+
+
 def merge_shards(folder: Path, rows: Sequence[ImageRow]) -> tuple[list[Keypoints], np.ndarray]:
     """Return the predictions and sizes_wh (N, 2) in the order of the rows; raise ValueError unless each is there."""
     by_id = {record["image_id"]: record for record in _records(folder)}

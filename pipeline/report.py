@@ -95,11 +95,11 @@ def _costs(records: Sequence[Record]) -> str:
         steps = {**record["steps"]}
         for submission in record["submissions"]:
             steps[f"submit, boxes from {submission['figures']['boxes']}"] = submission
-        rows += [
-            [record["name"], step, _number(one.get("wall_s"), 0), _number(one.get("peak_memory_gb"), 1)]
-            for step, one in steps.items()
-        ]
-    return "## Time and memory\n\n" + _table(["run", "step", "wall time s", "peak memory GB"], rows)
+        for step, one in steps.items():
+            time = _number(one.get("wall_s"), 0) + (" (resumed)" if one.get("resumed") else "")
+            rows.append([record["name"], step, time, _number(one.get("peak_memory_gb"), 1)])
+    text = "## Time and memory\n\nA resumed step shows the time of its last part alone.\n\n"
+    return text + _table(["run", "step", "wall time s", "peak memory GB"], rows)
 
 
 def _provenance(records: Sequence[Record]) -> str:

@@ -25,7 +25,7 @@ PACKAGES = ("torch", "torchvision", "pytorch-lightning", "timm", "albumentations
 def provenance() -> dict[str, Any]:
     """Return what produced a result: command, commit, versions, machine."""
     return {
-        "command": shlex.join(["python -m pipeline", *sys.argv[1:]]).replace("'", "", 2),
+        "command": "python -m pipeline " + shlex.join(sys.argv[1:]),
         "commit": _commit(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
