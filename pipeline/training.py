@@ -180,6 +180,13 @@ class _Bar(TQDMProgressBar):
         super().__init__(refresh_rate=5)
         self.name = name
 
+    def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        super().on_train_start(trainer)
+        # Lightning calls no on_train_epoch_start where a resumed training goes on in the middle of its epoch.
+        self.train_progress_bar.total = trainer.max_steps
+        self.train_progress_bar.initial = trainer.global_step
+        self.train_progress_bar.set_description(self.name)
+
     def on_train_epoch_start(self, trainer: pl.Trainer, *_: Any) -> None:
         super().on_train_epoch_start(trainer)
         self.train_progress_bar.set_description(self.name)

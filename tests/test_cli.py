@@ -15,29 +15,7 @@ from pipeline.__main__ import main
 from pipeline.contract.schema import Schema
 from pipeline.contract.tables import read_boxes, read_submission
 
-TINY = [
-    *("--detector.size", "64", "--detector.fpn_channels", "16", "--detector.epochs", "1", "--detector.batch_size", "4"),
-    *(
-        "--keypoints.size",
-        "64",
-        "--keypoints.head_channels",
-        "16",
-        "--keypoints.epochs",
-        "1",
-        "--keypoints.batch_size",
-        "4",
-    ),
-    *(
-        "--detector.workers",
-        "0",
-        "--keypoints.workers",
-        "0",
-        "--detector.accelerator",
-        "cpu",
-        "--keypoints.accelerator",
-        "cpu",
-    ),
-]
+TINY = ["--config", str(Path(__file__).with_name("tiny.yaml"))]
 
 
 def run(verb: str, *options: object) -> int:
@@ -67,12 +45,8 @@ def test_the_chain_leaves_what_it_should(trained: Path, drawn: Path, tmp_path: P
     assert record["settings"]["keypoints"]["size"] == 64
     assert record["provenance"]["command"].startswith("python -m pipeline")
     out = tmp_path / "s" / "submission.csv"
-    assert (
-        run(
-            "submit", *submit_options(trained, drawn / "test"), "--answers", drawn / "test" / "answer.csv", "--out", out
-        )
-        == 0
-    )
+    answers = drawn / "test" / "answer.csv"
+    assert run("submit", *submit_options(trained, drawn / "test"), "--answers", answers, "--out", out) == 0
     assert capsys.readouterr().out.splitlines()[-1].startswith("NE ")
     ids = [line.split(",")[0] for line in out.read_text().splitlines()[1:]]
     assert ids == [line.split(",")[0] for line in (drawn / "test" / "test.csv").read_text().splitlines()[1:]]
@@ -183,10 +157,8 @@ def test_a_folder_that_takes_no_file(
 
 
 def test_check_reports_all_faults_at_once(drawn: Path, tmp_path: Path, capsys) -> None:
-    assert (
-        run("check", "--data", drawn / "train", "--test", drawn / "test", "--answers", drawn / "test" / "answer.csv")
-        == 0
-    )
+    test = drawn / "test"
+    assert run("check", "--data", drawn / "train", "--test", test, "--answers", test / "answer.csv") == 0
     assert "20 images" in capsys.readouterr().out
     shutil.copytree(drawn, tmp_path / "bad")
     bad = tmp_path / "bad" / "train"
@@ -240,17 +212,8 @@ def test_report_writes_the_tables(trained: Path, drawn: Path, tmp_path: Path) ->
 def test_ctrl_c_and_again(drawn: Path, tmp_path: Path) -> None:
     """Interrupted in the middle of a training, the same command goes on, and no half-trained file is left."""
     options = [*TINY, "--detector.epochs", "12", "--detector.save_every", "2", "--only", "fold0"]
-    command = [
-        sys.executable,
-        "-m",
-        "pipeline",
-        "train-detector",
-        *options,
-        "--data",
-        str(drawn / "train"),
-        "--run",
-        str(tmp_path),
-    ]
+    where = ["--data", str(drawn / "train"), "--run", str(tmp_path)]
+    command = [sys.executable, "-m", "pipeline", "train-detector", *options, *where]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     checkpoint = tmp_path / "detector" / "fold0" / "last.ckpt"
     limit = time.monotonic() + 120
