@@ -49,9 +49,9 @@ class KeypointsConfig(TrainOptions):
     """Average the heatmaps of a crop and of its mirror image when predicting."""
     alarm_warmup: float = 0.3
     """Fraction of all steps after which the collapse alarm watches."""
-    alarm_steps: int = 100
+    alarm_steps: int = 300
     """The alarm watches no earlier than after so many steps; a rehearsal on few images has not learned anything yet."""
-    monitor_rows: int = 256
+    monitor_rows: int = 128
     """Rows that the alarm looks at, in crops as when predicting."""
     without_fold: int = -1
     """Leave this fold out of training and watch it instead, to choose settings by (-1: train on everything)."""

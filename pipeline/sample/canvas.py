@@ -11,6 +11,7 @@ from pipeline.sample.pose import LEFT, RIGHT, Rng
 
 SUBPIXEL_BITS = 4
 HIDDEN_DEPTH = 1.5
+INWARDS = 0.12
 """A keypoint this many pixels inside a later layer is hidden; nearer to its edge it may belong to the edge."""
 
 
@@ -41,6 +42,10 @@ class Worn:
     points: dict[str, np.ndarray]
     hidden: set[str]
     texture: np.ndarray
+
+    def inwards(self, xy: np.ndarray) -> np.ndarray:
+        """Return the place a little inside the garment from its keypoint xy (2,): what covers that, covers the keypoint."""
+        return xy + INWARDS * (np.mean(list(self.points.values()), 0) - xy)
 
 
 class Canvas:
@@ -110,11 +115,15 @@ class Canvas:
             for point, xy in worn.points.items():
                 if worn is owner and (not name.startswith(("sleeve", "leg")) or _belongs(point, name)):
                     continue
-                place = (float(xy[0]), float(xy[1]))
-                if cv2.pointPolygonTest(contour, place, True) > HIDDEN_DEPTH and (
-                    gap is None or cv2.pointPolygonTest(gap, place, True) < 0
-                ):
+                if any(_covers(contour, gap, place) for place in (xy, worn.inwards(xy))):
                     worn.hidden.add(point)
+
+
+def _covers(contour: np.ndarray, gap: np.ndarray | None, xy: np.ndarray) -> bool:
+    place = (float(xy[0]), float(xy[1]))
+    if cv2.pointPolygonTest(contour, place, True) <= HIDDEN_DEPTH:
+        return False
+    return gap is None or cv2.pointPolygonTest(gap, place, True) < 0
 
 
 def _belongs(point: str, part: str) -> bool:

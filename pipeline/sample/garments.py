@@ -70,8 +70,8 @@ def _top(rng: Rng, category: str, pose: Pose) -> Garment:
     sides = {side: _add_side(rng, garment, pose, side, cut) for side in (LEFT, RIGHT)}
     if category != "outwear":
         garment.points["center_front"] = np.array([rng.normal(0, 0.01), cut.upper + max(cut.depth, 0.03)])
-    with_waist = {"dress": 0.7, "outwear": 0.15, "blouse": 0.0}[category]
-    if rng.random() < with_waist:
+    with_waist = {"dress": 0.9, "outwear": 0.2, "blouse": 0.0}[category]
+    if cut.fitted and rng.random() < with_waist:  # nobody can see the waist of a straight one
         for side in (LEFT, RIGHT):
             garment.points[f"waistline_{SIDES[side]}"] = sides[side][1]
     garment.parts.append(("body", _body_outline(garment, sides, cut, rng)))

@@ -28,7 +28,7 @@ def draw_pose(rng: Rng, body: bool) -> Pose:
     shoulder = rng.uniform(0.29, 0.37)
     waist = rng.uniform(0.19, 0.25)
     hip = rng.uniform(0.25, 0.32)
-    habit = rng.choice(["down", "out", "akimbo", "raised", "folded", "mixed"], p=[0.4, 0.12, 0.14, 0.08, 0.1, 0.16])
+    habit = rng.choice(["down", "out", "akimbo", "raised", "folded", "mixed"], p=[0.55, 0.15, 0.13, 0.03, 0.04, 0.1])
     arms, hanging = {}, {}
     symmetric = rng.uniform(6, 40)
     for side in (LEFT, RIGHT):

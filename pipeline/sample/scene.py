@@ -46,10 +46,10 @@ def _shape(rng: Rng, size: int) -> tuple[int, int]:
 
 def _place(rng: Rng, garment: Garment, shape_hw: tuple[int, int]) -> View:
     """Choose a view in which the garment fills a good part of the picture, sometimes cut by its border."""
-    turn = np.deg2rad(rng.normal(0, 4) if rng.random() < 0.8 else rng.uniform(-25, 25))
+    turn = np.deg2rad(rng.normal(0, 4) if rng.random() < 0.88 else rng.uniform(-25, 25))
     seen = {LEFT: rng.uniform(0.9, 1), RIGHT: rng.uniform(0.9, 1)}
-    if rng.random() < 0.3:
-        seen[rng.choice([LEFT, RIGHT])] = rng.uniform(0.55, 0.85)
+    if rng.random() < 0.22:
+        seen[rng.choice([LEFT, RIGHT])] = rng.uniform(0.6, 0.85)
     unit = View(1.0, turn, seen, np.zeros(2))
     outline = np.concatenate([unit(part) for _, part in garment.parts])
     low, high = outline.min(0), outline.max(0)
