@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,9 @@ def _differences(old: Any, new: Any, name: str = "") -> list[str]:
     return [] if old == new else [f"{name} was {old}, now {new}"]
 
 
+@cache
 def _commit() -> str:
+    """Return the commit when the process started; the checkout may move on while a long one runs."""
     folder = Path(__file__).parent
     try:
         commit = subprocess.run(

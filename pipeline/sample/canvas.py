@@ -11,8 +11,9 @@ from pipeline.sample.pose import LEFT, RIGHT, Rng
 
 SUBPIXEL_BITS = 4
 HIDDEN_DEPTH = 1.5
-INWARDS = 0.12
 """A keypoint this many pixels inside a later layer is hidden; nearer to its edge it may belong to the edge."""
+INWARDS = 0.12
+"""A place this part of the way from a keypoint to the middle of its garment is surely on the garment."""
 
 
 @dataclass(frozen=True)
