@@ -10,7 +10,7 @@ PIPELINE := $(BIN)/python -m pipeline
 
 ifeq ($(strip $(DATA)),)
 PRESET ?= sample
-SAMPLE_TRAIN ?= 800
+SAMPLE_TRAIN ?= 1200
 SAMPLE_TEST ?= 100
 SAMPLE_SEED ?= 0
 SAMPLE := data/sample-$(SAMPLE_TRAIN)-$(SAMPLE_TEST)-$(SAMPLE_SEED)

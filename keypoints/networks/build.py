@@ -6,6 +6,7 @@ from keypoints.codecs import CODECS, HeatmapCodec
 from keypoints.config import KeypointsConfig
 from keypoints.losses import FITTING
 from keypoints.networks.fpn import FPNNetwork
+from pipeline.contract.backbones import build_backbone
 
 NETWORKS = {"fpn": FPNNetwork}
 
@@ -18,6 +19,8 @@ def build_network(config: KeypointsConfig, num_keypoints: int) -> tuple[nn.Modul
     if config.loss not in FITTING[config.codec]:
         fitting = ", ".join(FITTING[config.codec])
         raise ValueError(f"keypoints loss is {config.loss!r}; codec {config.codec} takes {fitting}")
-    network = NETWORKS[config.network](num_keypoints, config.backbone, config.backbone_weights, config.head_channels)
+    chosen = NETWORKS[config.network]
+    backbone = build_backbone(config.backbone, config.backbone_weights, chosen.out_indices, config.frozen_stride)
+    network = chosen(num_keypoints, backbone, config.head_channels)
     codec = CODECS[config.codec]((config.size, config.size), network.stride, config.sigma)
     return network, codec

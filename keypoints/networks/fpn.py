@@ -4,17 +4,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pipeline.contract.backbones import build_backbone
+from pipeline.contract.backbones import Backbone
 
 
 class FPNNetwork(nn.Module):
     """Crops (B, 3, h, w) of 0..255 RGB -> maps (B, K, h / 4, w / 4), linear: no squashing that could saturate."""
 
     stride = 4
+    out_indices = (1, 2, 3, 4)
 
-    def __init__(self, num_keypoints: int, backbone: str, backbone_weights: str, channels: int) -> None:
+    def __init__(self, num_keypoints: int, backbone: Backbone, channels: int) -> None:
         super().__init__()
-        self.backbone = build_backbone(backbone, backbone_weights, (1, 2, 3, 4))
+        self.backbone = backbone
         self.laterals = nn.ModuleList(nn.Conv2d(c, channels, 1) for c in self.backbone.channels)
         self.smooth = nn.ModuleList(_conv(channels) for _ in self.backbone.channels)
         self.head = nn.Sequential(_conv(channels), nn.Conv2d(channels, num_keypoints, 1))

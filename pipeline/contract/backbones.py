@@ -26,24 +26,38 @@ class Backbone(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, body: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(self, body: nn.Module, mean: Sequence[float], std: Sequence[float], frozen_stride: int = 0) -> None:
         super().__init__()
         self.body = body
+        self.frozen = _layers_up_to(body, frozen_stride)
+        for layer in self.frozen:
+            layer.requires_grad_(False)
         self.channels: list[int] = body.feature_info.channels()
         self.strides: list[int] = body.feature_info.reduction()
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1) * 255)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1) * 255)
+
+    def train(self, mode: bool = True) -> "Backbone":
+        """Frozen layers keep the statistics of their weights (their BatchNorm never trains)."""
+        super().train(mode)
+        for layer in self.frozen:
+            layer.eval()
+        return self
 
     def forward(self, images: Tensor) -> list[Tensor]:
         return self.body((images - self.mean) / self.std)
 
 
 def build_backbone(
-    name: str = "tf_efficientnet_lite0", weights: str = "package", out_indices: Sequence[int] = (1, 2, 3, 4)
+    name: str = "tf_efficientnet_lite0",
+    weights: str = "package",
+    out_indices: Sequence[int] = (1, 2, 3, 4),
+    frozen_stride: int = 0,
 ) -> Backbone:
     """Build timm's network `name`; `weights` is package, timm (needs its hub), none, or the path of a state dict.
 
-    `out_indices` count the strides 2, 4, 8, 16, 32 from 0. Raises ValueError for a name or file that does not fit.
+    `out_indices` count the strides 2, 4, 8, 16, 32 from 0. Layers up to the map of `frozen_stride` are not trained (0:
+    all are). Raises ValueError for a name, file or stride that does not fit.
     """
     if not timm.is_model(name):
         near = ", ".join(timm.list_models(f"*{name[:8]}*")[:5]) or "see timm.list_models()"
@@ -57,7 +71,24 @@ def build_backbone(
     else:
         settings = timm.get_pretrained_cfg(name)
         mean, std = (settings.mean, settings.std) if settings else ((0.5,) * 3, (0.5,) * 3)
-    return Backbone(body, mean, std)
+    return Backbone(body, mean, std, frozen_stride)
+
+
+def _layers_up_to(body: nn.Module, stride: int) -> list[nn.Module]:
+    """Return the layers that the map of `stride` comes from: timm registers layers in the order in which they run."""
+    if not stride:
+        return []
+    levels = {info["reduction"]: info["module"] for info in body.feature_info}
+    if stride not in levels:
+        raise ValueError(
+            f"frozen_stride is {stride}; this backbone has maps of stride {', '.join(map(str, levels))}, or 0"
+        )
+    layers = []
+    for name, layer in body.named_modules():
+        if name and not list(layer.children()):
+            layers.append((name, layer))
+    last = max(i for i, (name, _) in enumerate(layers) if f"{name}.".startswith(f"{levels[stride]}."))
+    return [layer for _, layer in layers[: last + 1]]
 
 
 def _packaged_file(name: str) -> Path:

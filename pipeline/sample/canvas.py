@@ -116,7 +116,9 @@ class Canvas:
             for point, xy in worn.points.items():
                 if worn is owner and (not name.startswith(("sleeve", "leg")) or _belongs(point, name)):
                     continue
-                if any(_covers(contour, gap, place) for place in (xy, worn.inwards(xy))):
+                # Cloth over cloth: a waistband under a blouse is hidden, even where it stands out at the side.
+                places = (xy,) if owner is None or owner is worn else (xy, worn.inwards(xy))
+                if any(_covers(contour, gap, place) for place in places):
                     worn.hidden.add(point)
 
 

@@ -26,12 +26,12 @@ def draw_scene(rng: Rng, category: str, size: int) -> Scene:
     """Draw a picture whose labelled garment has the category; the longer side has `size` pixels."""
     shape_hw = _shape(rng, size)
     canvas = Canvas(rng, shape_hw)
-    if rng.random() < 0.12:
-        _bystander(rng, canvas)
     body = rng.random() < (0.62 if category in TOPS else 0.7)
     pose = draw_pose(rng, body)
     garment = draw_garment(rng, category, pose)
     view = _place(rng, garment, shape_hw)
+    if rng.random() < 0.12:
+        _bystander(rng, canvas, view.scale * 0.6)
     labelled = _dress_body(rng, canvas, pose, garment, view) if body else _lay_out(rng, canvas, pose, garment, view)
     return Scene(_photograph(rng, canvas.picture), canvas.garments, labelled)
 
@@ -184,12 +184,12 @@ def _lining(rng: Rng, canvas: Canvas, view: View, worn: Worn, target: Garment) -
     worn.hidden = hidden
 
 
-def _bystander(rng: Rng, canvas: Canvas) -> None:
-    """Paint another garment at the side, on a hanger or on a person behind."""
+def _bystander(rng: Rng, canvas: Canvas, largest: float) -> None:
+    """Paint another garment at the side, on a hanger or on a person behind, at most at the scale `largest`."""
     pose = draw_pose(rng, True)
     garment = draw_garment(rng, str(rng.choice(["blouse", "outwear", "dress", "trousers", "skirt"])), pose)
     height, width = canvas.shape_hw
-    scale = height * rng.uniform(0.15, 0.35)
+    scale = min(largest, height * rng.uniform(0.15, 0.35))
     origin = np.array(
         [rng.choice([rng.uniform(0, 0.2), rng.uniform(0.8, 1.0)]) * width, rng.uniform(0.1, 0.4) * height]
     )
