@@ -83,10 +83,7 @@ def _layers_up_to(body: nn.Module, stride: int) -> list[nn.Module]:
         raise ValueError(
             f"frozen_stride is {stride}; this backbone has maps of stride {', '.join(map(str, levels))}, or 0"
         )
-    layers = []
-    for name, layer in body.named_modules():
-        if name and not list(layer.children()):
-            layers.append((name, layer))
+    layers = [(name, layer) for name, layer in body.named_modules() if layer._parameters or layer._buffers]
     last = max(i for i, (name, _) in enumerate(layers) if f"{name}.".startswith(f"{levels[stride]}."))
     return [layer for _, layer in layers[: last + 1]]
 

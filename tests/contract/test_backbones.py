@@ -55,3 +55,35 @@ def test_a_state_dict_of_another_network_is_refused(tmp_path: Path) -> None:
     torch.save(state, file)
     with pytest.raises(ValueError, match=r"conv1.weight \(64, 1, 7, 7\) .* does not fit conv1.weight \(64, 3, 7, 7\)"):
         build_backbone("resnet18", str(file))
+
+
+@pytest.mark.parametrize(
+    ("name", "stride", "last"),
+    [
+        ("tf_efficientnet_lite0", 4, "blocks.1.1.bn3"),
+        ("tf_efficientnet_lite0", 2, "blocks.0.0.bn2"),
+        ("resnet18", 4, "layer1.1.bn2"),
+    ],
+)
+def test_layers_up_to_a_stride_stay_as_they_are(name: str, stride: int, last: str) -> None:
+    backbone = build_backbone(name, "none", (2, 3, 4), frozen_stride=stride).train()
+    before = {key: value.clone() for key, value in backbone.body.state_dict().items()}
+    optimizer = torch.optim.SGD([p for p in backbone.parameters() if p.requires_grad], lr=0.1)
+    sum(m.square().mean() for m in backbone(torch.rand(2, 3, 64, 64) * 255)).backward()
+    optimizer.step()
+    keys = list(before)
+    same = [torch.equal(before[key], value) for key, value in backbone.body.state_dict().items()]
+    first_trained = 1 + max(i for i, key in enumerate(keys) if key.startswith(f"{last}."))
+    assert all(same[:first_trained])
+    trained = {key for key, parameter in backbone.body.named_parameters() if parameter.requires_grad}
+    assert trained == {key for key in keys[first_trained:] if key in dict(backbone.body.named_parameters())}
+    means = [
+        s for s, key in zip(same[first_trained:], keys[first_trained:], strict=True) if key.endswith("running_mean")
+    ]
+    assert means
+    assert not any(means)
+
+
+def test_a_stride_that_the_backbone_does_not_have() -> None:
+    with pytest.raises(ValueError, match="frozen_stride is 3; this backbone has maps of stride 2, 4, 8, 16, 32, or 0"):
+        build_backbone(weights="none", frozen_stride=3)

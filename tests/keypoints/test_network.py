@@ -42,7 +42,7 @@ def test_eight_garments_are_learned(drawn: Path, schema: Schema, codec: str, los
     network, made = build_network(config, 24)
     targets = made.encode(sample.xy)
     optimizer = torch.optim.AdamW(network.parameters(), 3e-3)
-    for _ in range(50):
+    for _ in range(80):
         optimizer.zero_grad()
         LOSSES[loss](network(sample.crops), targets, sample.target_weight).backward()
         optimizer.step()
