@@ -83,7 +83,7 @@ def _layers_up_to(body: nn.Module, stride: int) -> list[nn.Module]:
         raise ValueError(
             f"frozen_stride is {stride}; this backbone has maps of stride {', '.join(map(str, levels))}, or 0"
         )
-    layers = [(name, layer) for name, layer in body.named_modules() if layer._parameters or layer._buffers]
+    layers = [(name, layer) for name, layer in body.named_modules() if any(True for _ in layer.parameters(False))]
     last = max(i for i, (name, _) in enumerate(layers) if f"{name}.".startswith(f"{levels[stride]}."))
     return [layer for _, layer in layers[: last + 1]]
 
