@@ -124,4 +124,6 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def _number(value: float | None, digits: int = 3) -> str:
-    return MISSING if value is None else f"{value:.{digits}f}"
+    if value is None or isinstance(value, int):
+        return MISSING if value is None else str(value)
+    return f"{value:.{digits}f}"

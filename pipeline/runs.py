@@ -5,9 +5,10 @@ import platform
 import shlex
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
@@ -20,6 +21,7 @@ import yaml
 
 from pipeline.contract.tables import write_text
 
+MEMORY_EVERY_S = 2
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "timm", "albumentations", "numpy")
 
 
@@ -61,21 +63,32 @@ def read_json(path: Path) -> dict[str, Any]:
 
 @contextmanager
 def measured(record: dict[str, Any]) -> Iterator[None]:
-    """Add to `record` the wall time in seconds and the peak memory in GB of this process and its children."""
-    start = time.perf_counter()
-    yield
+    """Add to `record` the wall time in seconds and the peak memory in GB (10^9 bytes) of this process and its workers."""
+    start, done, peak = time.perf_counter(), threading.Event(), [_memory()]
+
+    def watch() -> None:
+        while not done.wait(MEMORY_EVERY_S):
+            peak.append(max(peak.pop(), _memory()))
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
     record["wall_s"] = round(time.perf_counter() - start, 1)
-    record["peak_memory_gb"] = round(peak_memory_gb(), 2)
+    record["peak_memory_gb"] = round(max(peak.pop(), _memory()) / 1e9, 2)
 
 
-def peak_memory_gb() -> float:
-    """Return the largest resident size so far of this process plus what its workers hold now, in 10^9 bytes."""
-    import resource
-
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    largest_child = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
-    # Workers are alike; two of the largest is what the default settings run beside each other.
-    return (own + 2 * largest_child) / 1e9
+def _memory() -> int:
+    """Return the bytes that this process and its children hold now; pages that they share count once (Linux)."""
+    total = 0
+    for process in (psutil.Process(), *psutil.Process().children(recursive=True)):
+        with suppress(psutil.Error):
+            held = process.memory_full_info()
+            total += getattr(held, "pss", held.rss)
+    return total
 
 
 def _differences(old: Any, new: Any, name: str = "") -> list[str]:
