@@ -132,7 +132,7 @@ def devices(value: str) -> str | int | list[int]:
     if value == "auto":
         return value
     try:
-        numbers = [int(part) for part in value.split(",")]
+        numbers = [int(part) for part in value.removesuffix(",").split(",")]
     except ValueError:
         raise ValueError(f"devices is {value!r}; expected auto, a number such as 2, or a list such as 0,1") from None
     return numbers if "," in value else numbers[0]

@@ -211,7 +211,7 @@ def test_report_writes_the_tables(trained: Path, drawn: Path, tmp_path: Path) ->
 
 def test_ctrl_c_and_again(drawn: Path, tmp_path: Path) -> None:
     """Interrupted in the middle of a training, the same command goes on, and no half-trained file is left."""
-    options = [*TINY, "--detector.epochs", "12", "--detector.save_every", "2", "--only", "fold0"]
+    options = [*TINY, "--detector.epochs", "25", "--detector.save_every", "2", "--only", "fold0"]
     where = ["--data", str(drawn / "train"), "--run", str(tmp_path)]
     command = [sys.executable, "-m", "pipeline", "train-detector", *options, *where]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
@@ -220,11 +220,11 @@ def test_ctrl_c_and_again(drawn: Path, tmp_path: Path) -> None:
     while not checkpoint.exists() and process.poll() is None and time.monotonic() < limit:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=60)
+    _, error = process.communicate(timeout=120)
     assert process.returncode == 130, error
     assert "interrupted; the same command goes on from here" in error
     assert not (tmp_path / "detector" / "fold0.pt").exists()
-    again = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    again = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
     assert again.returncode == 0, again.stderr
     assert (tmp_path / "detector" / "fold0.pt").exists()
     assert not checkpoint.exists()
