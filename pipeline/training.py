@@ -43,7 +43,9 @@ def fit(module: pl.LightningModule, data: TrainData, options: TrainOptions, run:
     total_steps = max(1, math.ceil(options.epochs * len(dataset) / (options.batch_size * trainer.world_size)))
     trainer.fit_loop.epoch_loop.max_steps = total_steps
     if options.ema:
-        trainer.callbacks.insert(0, EMAWeightAveraging(decay=options.ema_decay(total_steps)))
+        every = options.ema_every(total_steps)
+        decay = options.ema_decay(total_steps) ** every
+        trainer.callbacks.insert(0, EMAWeightAveraging(decay=decay, update_every_n_steps=every))
     watched = data.monitor_loader()
     # One pass over the rows between two looks at the monitor, but at least every tenth of the training.
     trainer.val_check_interval = max(1, min(math.ceil(total_steps / options.epochs), math.ceil(total_steps / 10)))

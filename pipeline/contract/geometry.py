@@ -152,23 +152,28 @@ def crop(
     for n in samples.unique().tolist():
         for rows in (samples == n).nonzero()[:, 0].split(at_once):
             chosen = source[rows]
-            known = images[chosen].float() - fill
+            known = images[chosen].float().sub_(fill)
             out[rows] = _sample(known, sizes_wh[chosen], invert(affine[rows].float()), size_wh, n)
-    return out + fill
+    return out.add_(fill)
 
 
 def _sample(images: Tensor, sizes_wh: Tensor, image_from_crop: Tensor, size_wh: tuple[int, int], n: int) -> Tensor:
     """Average n x n bilinear samples a crop pixel; images (N, 3, H, W) hold 0 where nothing is known."""
     height, width = images.shape[-2:]
-    columns, rows = torch.arange(width, device=images.device), torch.arange(height, device=images.device)
-    inside = (columns < sizes_wh[:, :1])[:, None, None, :] & (rows < sizes_wh[:, 1:])[:, None, :, None]
-    images = images * inside
+    if bool((sizes_wh != sizes_wh.new_tensor([width, height])).any()):
+        columns, rows = torch.arange(width, device=images.device), torch.arange(height, device=images.device)
+        inside = (columns < sizes_wh[:, :1])[:, None, None, :] & (rows < sizes_wh[:, 1:])[:, None, :, None]
+        images = images * inside
     w, h = size_wh
     x = (torch.arange(w * n, device=images.device) + 0.5) / n
     y = (torch.arange(h * n, device=images.device) + 0.5) / n
-    m = image_from_crop[:, :, :, None, None]
-    u = m[:, 0, 0] * x[None, None, :] + m[:, 0, 1] * y[None, :, None] + m[:, 0, 2]
-    v = m[:, 1, 0] * x[None, None, :] + m[:, 1, 1] * y[None, :, None] + m[:, 1, 2]
-    grid = torch.stack([u * (2 / width) - 1, v * (2 / height) - 1], -1)
+    # grid_sample counts from -1 to 1 between the outer edges of the image.
+    to_grid = torch.tensor([2 / width, 2 / height], device=images.device)
+    m = image_from_crop * to_grid[:, None]
+    grid = torch.empty(len(images), h * n, w * n, 2, device=images.device)
+    for axis in range(2):
+        from_x = m[:, axis, 0, None] * x + m[:, axis, 2, None] - 1
+        from_y = m[:, axis, 1, None] * y
+        torch.add(from_x[:, None, :], from_y[:, :, None], out=grid[..., axis])
     sampled = F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
     return sampled if n == 1 else F.avg_pool2d(sampled, n)

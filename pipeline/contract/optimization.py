@@ -64,6 +64,10 @@ class TrainOptions:
         """Return the decay a step that halves an old weight's share within `ema` of the run."""
         return 0.5 ** (1 / max(1.0, self.ema * total_steps))
 
+    def ema_every(self, total_steps: int) -> int:
+        """Return after how many steps the average takes in the weights: often enough for its half-life, not more."""
+        return min(8, max(1, int(self.ema * total_steps / 8)))
+
 
 def build_optimizer(
     network: nn.Module, backbone: nn.Module, options: TrainOptions, total_steps: int
@@ -77,7 +81,9 @@ def build_optimizer(
         # Biases and normalisation are vectors; decaying them only shrinks the activations (He et al., 2019, 1812.01187).
         groups.append({"params": [p for p in trained if p.ndim > 1], "lr": lr, "weight_decay": options.weight_decay})
         groups.append({"params": [p for p in trained if p.ndim <= 1], "lr": lr, "weight_decay": 0.0})
-    optimizer = AdamW([group for group in groups if group["params"]])
+    # On GPUs torch joins the tensors of a group by itself; on CPUs only its fused kernel does.
+    on_cpu = all(p.device.type == "cpu" for p in network.parameters())
+    optimizer = AdamW([group for group in groups if group["params"]], fused=on_cpu or None)
     warmup = max(1, round(options.warmup * total_steps))
 
     def factor(step: int) -> float:
