@@ -66,7 +66,8 @@ class KeypointsData:
         if not len(positions):
             return None
         watched = ImageDataset([self.rows[i] for i in positions], [self.category[i] for i in positions])
-        return plain_loader(watched, self.config.batch_size, workers=min(1, self.config.workers))
+        # Read in the training process: forking it at each look costs more (every page is copied once more) than the reading.
+        return plain_loader(watched, self.config.batch_size, workers=0)
 
     def training_crops(self, batch: ImageBatch) -> Crops:
         """Cut augmented crops on the batch's device; points outside their crop get weight 0."""
