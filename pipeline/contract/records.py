@@ -3,7 +3,7 @@
 Boxes are xyxy floats and points xy floats, in continuous pixels of the full image (pixel i covers [i, i + 1)).
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -17,11 +17,13 @@ BOX_SOURCES = ("detector", "truth", "image")
 
 @dataclass(frozen=True)
 class ImageRow:
-    """A picture and its given category: what `test.csv` says."""
+    """A picture and its given category: what `test.csv` says, and for messages where: `csv` and `csv_row` in it."""
 
     image_id: str
     category: str
     path: Path
+    csv: str = field(default="", kw_only=True)
+    csv_row: int | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True, eq=False)

@@ -103,4 +103,4 @@ def _far_points(row: Annotation, size_wh: np.ndarray) -> list[Fault]:
     x, y = row.xy[far][0]
     problem = f"point far outside its image (of {size_wh[0]} x {size_wh[1]} pixels)"
     remedy = f"expected 0 to {size_wh[0]} and 0 to {size_wh[1]}; correct the row or the picture"
-    return [Fault(row.image_id, problem, remedy, value=f"{x:.0f}_{y:.0f}")]
+    return [Fault(row.csv or row.image_id, problem, remedy, row.csv_row, value=f"{x:.0f}_{y:.0f} of {row.image_id}")]

@@ -69,7 +69,7 @@ def read_test(folder: Path, schema: Schema, faults: list[Fault] | None = None) -
             found = _check_row(file, row, image_id, category, Path(folder), schema, seek_image=True)
             faults.extend(found)
             if not found:
-                rows.append(ImageRow(image_id, category, Path(folder) / image_id))
+                rows.append(ImageRow(image_id, category, Path(folder) / image_id, csv=str(file), csv_row=row))
         faults.extend(duplicates(file, list(frame[ID])))
     if raised and faults:
         raise DataError(faults)
@@ -154,7 +154,7 @@ def _read_rows(file: Path, root: Path, schema: Schema, faults: list[Fault], answ
         faults.extend(found)
         if not found:
             xy, visibility = points[:, :2].astype(float), points[:, 2].astype(np.int8)
-            rows.append(Annotation(image_id, category, root / image_id, xy, visibility))
+            rows.append(Annotation(image_id, category, root / image_id, xy, visibility, csv=str(file), csv_row=row))
     return rows
 
 

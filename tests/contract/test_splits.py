@@ -65,7 +65,8 @@ def test_the_survey_finds_every_faulty_picture(tmp_path: Path) -> None:
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (90, 120, 3), dtype=np.uint8)).save(tmp_path / "good.jpg")
     (tmp_path / "cut.jpg").write_bytes((tmp_path / "good.jpg").read_bytes()[:3000])
     (tmp_path / "text.jpg").write_text("hello")
-    far = Annotation("far.jpg", "skirt", tmp_path / "good.jpg", np.array([[400.0, 20], [5, 5]]), np.array([1, 1]))
+    points = np.array([[400.0, 20], [5, 5]])
+    far = Annotation("far.jpg", "skirt", tmp_path / "good.jpg", points, np.array([1, 1]), csv="a.csv", csv_row=7)
     near = Annotation("near.jpg", "skirt", tmp_path / "good.jpg", np.array([[125.0, 20], [5, 5]]), np.array([1, 1]))
     found = survey([*rows(tmp_path, ["good.jpg", "cut.jpg", "text.jpg", "none.jpg"]), far, near])
     text = "\n".join(str(fault) for fault in found.faults)
@@ -73,5 +74,6 @@ def test_the_survey_finds_every_faulty_picture(tmp_path: Path) -> None:
     assert "cut.jpg: unreadable image" in text
     assert "text.jpg: not an image" in text
     assert "none.jpg: missing image" in text
-    assert "far.jpg: point far outside its image (of 120 x 90 pixels): '400_20'; expected 0 to 120 and 0 to 90" in text
+    far_point = "a.csv, row 7: point far outside its image (of 120 x 90 pixels): '400_20 of far.jpg'; expected 0 to 120"
+    assert far_point in text
     assert found.sizes_wh[0].tolist() == [120, 90]

@@ -1,0 +1,38 @@
+"""What `make submit` would run: the right data in a run folder of its own."""
+
+import re
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def planned(*variables: str) -> dict[str, str]:
+    """Return the options of the last command that `make submit` would run, and `--data` of the first that has it."""
+    done = subprocess.run(["make", "-n", "submit", *variables], cwd=ROOT, capture_output=True, text=True, check=True)
+    text = done.stdout.replace("\\\n", " ")
+    submit = next(line for line in text.splitlines() if " submit --test" in line)
+    return dict(re.findall(r"--(data) (\S+)", text)[:1] + re.findall(r"--(\w+) (\S+)", submit))
+
+
+def test_other_data_never_return_the_result_of_the_sample(drawn: Path) -> None:
+    train, test = f"DATA={drawn}/train", f"TEST={drawn}/test"
+    sample, other = planned(), planned(train, test, "PRESET=sample")
+    assert other["data"] == f"{drawn}/train"
+    assert other["test"] == f"{drawn}/test"
+    assert "data/sample" in sample["test"]
+    for option in ("detector", "keypoints", "out"):
+        assert sample[option] != other[option]
+    rehearsed, changed = planned(train, test, "LIMIT=8"), planned(train, test, "ARGS=--keypoints.lr 3e-4")
+    assert len({run["keypoints"] for run in (other, rehearsed, changed)}) == 3
+
+
+def test_both_train_roots_are_read(drawn: Path) -> None:
+    text = subprocess.run(
+        ["make", "-n", "submit", f"DATA={drawn}/train {drawn}/more", f"TEST={drawn}/test", f"RUN={drawn}/run"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert text.count(f"--data {drawn}/train {drawn}/more") == 3
