@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from keypoints.codecs import CODECS, HeatmapCodec
+from keypoints.codecs import CODECS, HeatmapCodec, SoftmaxCodec
 
 
 def logits(codec: str, targets: torch.Tensor) -> torch.Tensor:
@@ -36,6 +36,25 @@ def test_mirroring_the_crop_mirrors_the_maps(name: str) -> None:
     there, back = codec.decode(maps)[0], codec.decode(maps.flip(-1))[0]
     torch.testing.assert_close(back[..., 0], 64 - there[..., 0], rtol=0, atol=1e-3)
     torch.testing.assert_close(back[..., 1], there[..., 1], rtol=0, atol=1e-3)
+
+
+def test_a_spread_distribution_decodes_to_the_least_expected_distance() -> None:
+    codec = SoftmaxCodec((64, 64), 4, sigma=0.1)  # so narrow that no peak stands in for the median
+    maps = 1.5 * torch.randn(3, 4, 16, 16)
+    decoded = codec.decode(maps)[0].double()
+    p = torch.softmax(maps.double().flatten(2), -1)
+    cells = torch.cartesian_prod(*[(torch.arange(16, dtype=torch.float64) + 0.5) * 4] * 2).flip(-1)
+    expected = (p * (decoded[..., None, :] - cells).norm(dim=-1)).sum(-1)
+    anywhere = torch.einsum("nkj,ij->nki", p, torch.cdist(cells, cells))
+    assert (expected <= anywhere.amin(-1) + 0.05).all()
+
+
+def test_most_of_the_mass_wins() -> None:
+    # A third of the mass far away pulls the mean by 16 pixels, the median by nothing.
+    codec = SoftmaxCodec((96, 64), 4, sigma=1.5)
+    two = codec.encode(torch.tensor([[[20.0, 30.0], [68.0, 30.0]]]))
+    mixed = (two[:, :1] * 2 / 3 + two[:, 1:] / 3).clamp(min=1e-30).log()
+    torch.testing.assert_close(codec.decode(mixed)[0], torch.tensor([[[20.0, 30.0]]]), rtol=0, atol=1e-2)
 
 
 def test_a_blob_by_hand() -> None:
