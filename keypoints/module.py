@@ -29,7 +29,9 @@ class KeypointsModule(pl.LightningModule):
         self.monitored = geometry.crop_from_image(
             data.boxes[positions], (config.size, config.size), padding=config.padding
         )
-        self.alarm = CollapseAlarm([data.rows[i] for i in positions], self.monitored, schema)
+        watched = [data.rows[i] for i in positions]
+        # Without rows to watch, validation never runs and nothing asks for the alarm.
+        self.alarm = CollapseAlarm(watched, self.monitored, schema) if watched else None
         self.predicted: list[Tensor] = []
 
     def training_step(self, batch: ImageBatch, batch_idx: int) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from keypoints.augment import mirror_keypoints, random_affines
 from keypoints.config import KeypointsConfig
 from keypoints.data import KeypointsData
+from keypoints.module import KeypointsModule
 from pipeline.contract import geometry
 from pipeline.contract.faults import DataError
 from pipeline.contract.loading import collate
@@ -137,3 +138,10 @@ def test_a_fold_can_be_left_out_and_watched(rows: list[Annotation], schema: Sche
     assert {data.rows[i].image_id for i in data.monitor_rows()} == left_out
     with pytest.raises(ValueError, match="no box is of that fold"):
         KeypointsData(rows, boxes, schema, KeypointsConfig(size=64, without_fold=4, backbone_weights="none"))
+
+
+def test_a_training_can_go_unwatched(rows: list[Annotation], schema: Schema) -> None:
+    config = KeypointsConfig(size=64, monitor_rows=0, backbone_weights="none")
+    data = KeypointsData(rows, boxes_of(rows), schema, config)
+    assert data.monitor_loader() is None
+    assert KeypointsModule(config, schema, data).alarm is None
