@@ -8,11 +8,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from detector.config import DetectorConfig
-from pipeline.contract import geometry
-from pipeline.contract.loading import ImageDataset
-from pipeline.contract.photometric import Photometric
+from pipeline.contract import geometry, warp
 from pipeline.contract.records import Annotation, ImageBatch
 from pipeline.contract.schema import Schema
+from pipeline.learning.loading import ImageDataset
+from pipeline.learning.photometric import Photometric
 
 
 class DetectorData:
@@ -75,7 +75,7 @@ def training_inputs(batch: ImageBatch, extents: Tensor, config: DetectorConfig) 
     affine = torch.where(lost[:, None, None], plain, affine)
     boxes = geometry.clip_box(geometry.transform_box(affine, targets), limit)
     size_wh = (config.size, config.size)
-    return geometry.crop(batch.images, affine, size_wh, batch.sizes_wh), boxes
+    return warp.crop(batch.images, affine, size_wh, batch.sizes_wh), boxes
 
 
 def _area(boxes: Tensor) -> Tensor:

@@ -9,8 +9,8 @@ import torch
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from detector.boxes import Found
 from detector.data import target_boxes, true_extents
+from detector.out_of_fold import Found
 from pipeline.contract import geometry
 from pipeline.contract.records import VISIBLE, Annotation, Detection
 from pipeline.contract.schema import Schema

@@ -7,11 +7,12 @@ from torch import Tensor, nn
 
 from detector.config import DetectorConfig
 from detector.data import input_affines
-from detector.network import GarmentNetwork
-from pipeline.contract import geometry
-from pipeline.contract.checkpoints import file_hash, load_checkpoint
+from detector.networks.build import GarmentNetwork
+from pipeline.contract import geometry, warp
+from pipeline.contract.files import file_hash
 from pipeline.contract.records import Boxes, ImageBatch
 from pipeline.contract.schema import Schema
+from pipeline.learning.weights import load_checkpoint
 
 STAGE = "detector"
 
@@ -40,7 +41,7 @@ class NetworkDetector(nn.Module):
         size = self.network.size
         with torch.autocast(batch.images.device.type, enabled=False):
             affine = input_affines(batch.sizes_wh, size)
-            inputs = geometry.crop(batch.images, affine, (size, size), batch.sizes_wh)
+            inputs = warp.crop(batch.images, affine, (size, size), batch.sizes_wh)
         found = self.network.detections(inputs)
         with torch.autocast(batch.images.device.type, enabled=False):
             inverse = geometry.invert(affine)

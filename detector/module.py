@@ -7,10 +7,10 @@ from torch import Tensor
 
 from detector.config import DetectorConfig
 from detector.data import DetectorData, training_inputs
-from detector.network import GarmentNetwork
-from pipeline.contract.optimization import build_optimizer
+from detector.networks.build import GarmentNetwork
 from pipeline.contract.records import ImageBatch
 from pipeline.contract.schema import Schema
+from pipeline.learning.optimizer import build_optimizer
 
 
 class DetectorModule(pl.LightningModule):

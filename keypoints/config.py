@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pipeline.contract.optimization import TrainOptions
+from pipeline.learning.options import TrainOptions
 
 
 @dataclass

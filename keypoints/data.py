@@ -10,12 +10,12 @@ from torch.utils.data import DataLoader
 
 from keypoints.augment import mirror_keypoints, random_affines
 from keypoints.config import KeypointsConfig
-from pipeline.contract import geometry
+from pipeline.contract import geometry, warp
 from pipeline.contract.faults import DataError, Fault
-from pipeline.contract.loading import ImageDataset, plain_loader
-from pipeline.contract.photometric import Photometric
 from pipeline.contract.records import OCCLUDED, VISIBLE, Annotation, Detection, ImageBatch
 from pipeline.contract.schema import Schema
+from pipeline.learning.loading import ImageDataset, plain_loader
+from pipeline.learning.photometric import Photometric
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class KeypointsData:
         index = batch.index.cpu()
         boxes, xy, weight = (table[index].to(device) for table in (self.boxes, self.xy, self.weight))
         affine, flip = random_affines(boxes, batch.uniform, self.config)
-        crops = geometry.crop(batch.images, affine, (size, size), batch.sizes_wh)
+        crops = warp.crop(batch.images, affine, (size, size), batch.sizes_wh)
         flip_index = self.flip_index.to(device)
         xy = mirror_keypoints(geometry.apply(affine, xy), flip, flip_index)
         weight = mirror_keypoints(weight, flip, flip_index)

@@ -5,11 +5,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from keypoints.codecs import HeatmapCodec
+from keypoints.codecs.heatmap import HeatmapCodec
 from keypoints.config import KeypointsConfig
 from keypoints.networks.build import build_network
-from pipeline.contract.checkpoints import load_checkpoint
 from pipeline.contract.schema import Schema
+from pipeline.learning.weights import load_checkpoint
 
 STAGE = "keypoints"
 

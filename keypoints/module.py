@@ -12,10 +12,10 @@ from keypoints.config import KeypointsConfig
 from keypoints.data import KeypointsData
 from keypoints.losses import LOSSES
 from keypoints.networks.build import build_network
-from pipeline.contract import geometry
-from pipeline.contract.optimization import build_optimizer
+from pipeline.contract import geometry, warp
 from pipeline.contract.records import ImageBatch
 from pipeline.contract.schema import Schema
+from pipeline.learning.optimizer import build_optimizer
 
 
 class KeypointsModule(pl.LightningModule):
@@ -46,7 +46,7 @@ class KeypointsModule(pl.LightningModule):
     def validation_step(self, batch: ImageBatch, batch_idx: int) -> None:
         size_wh = (self.config.size, self.config.size)
         affine = self.monitored[batch.index.cpu()].to(self.device)
-        crops = geometry.crop(batch.images, affine, size_wh, batch.sizes_wh)
+        crops = warp.crop(batch.images, affine, size_wh, batch.sizes_wh)
         xy, _ = self.codec.decode(self.network(crops))
         self.predicted.append(xy.cpu())
 

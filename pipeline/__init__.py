@@ -6,5 +6,6 @@ Coordinates are continuous: pixel i covers [i, i + 1), its centre is i + 0.5, a 
 a map of stride s is centred at (k + 0.5) * s. Boxes are xyxy in the full image. One affine a crop, `crop_from_image`,
 takes points into the crop, and its inverse brings predictions back; nothing is rounded before the CSV.
 
-Imports go one way: pipeline.contract <- detector, keypoints <- pipeline.assemble <- pipeline.commands <- pipeline.__main__.
+Imports go one way: pipeline.contract <- pipeline.learning <- detector, keypoints <- pipeline.assemble <- pipeline.commands
+<- pipeline.__main__. The rest of `pipeline` (data, inference, reporting, sample) reaches a stage only through the Protocols.
 """

@@ -1,5 +1,6 @@
 """The command line: python -m pipeline VERB, or garment-keypoints VERB. Thin: parse, call, report errors as one line."""
 
+import importlib
 import logging
 import os
 import sys
@@ -23,6 +24,19 @@ VERBS = {
     "export": "copy a checkpoint with float16 weights, to be published",
     "report": "write docs/results.md from the results files",
 }
+GROUPS = {
+    "sample": "data",
+    "check": "data",
+    "look": "data",
+    "train-detector": "train",
+    "boxes": "train",
+    "train-keypoints": "train",
+    "submit": "predict",
+    "evaluate": "score",
+    "export": "publish",
+    "report": "publish",
+}
+"""The file under pipeline/commands/ that holds a verb."""
 
 
 def _settings(parser: ArgumentParser) -> None:
@@ -171,7 +185,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(parsed: Namespace) -> int:
-    from pipeline import commands
+    from pipeline.assemble import Settings
 
     # Lightning sets its own level when it is imported, and then advertises.
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
@@ -179,8 +193,9 @@ def _run(parsed: Namespace) -> int:
     options.pop("config", None)
     if "folds" in options:
         names = ("detector", "keypoints", "folds", "schema")
-        options["settings"] = commands.Settings(**{name: options.pop(name) for name in names})
-    ok = getattr(commands, parsed.verb.replace("-", "_"))(**options)
+        options["settings"] = Settings(**{name: options.pop(name) for name in names})
+    group = importlib.import_module(f"pipeline.commands.{GROUPS[parsed.verb]}")
+    ok = getattr(group, parsed.verb.replace("-", "_"))(**options)
     return 0 if ok in (None, True) else 1
 
 

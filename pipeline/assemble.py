@@ -8,27 +8,27 @@ import torch
 from PIL import Image
 from torch import nn
 
-from detector.boxes import Found, predict_fold
 from detector.config import DetectorConfig
 from detector.data import DetectorData, target_boxes, training_inputs, true_extents
 from detector.evaluate import box_statistics, detector_report
 from detector.inference import STAGE as DETECTOR
 from detector.inference import NetworkDetector, load_detector
 from detector.module import DetectorModule
+from detector.out_of_fold import Found, predict_fold
 from keypoints.config import KeypointsConfig
 from keypoints.data import KeypointsData, match_boxes
 from keypoints.inference import STAGE as KEYPOINTS
 from keypoints.inference import load_locator
 from keypoints.module import KeypointsModule
 from keypoints.networks.build import build_network
-from pipeline.contract.checkpoints import save_checkpoint
-from pipeline.contract.loading import ImageDataset, StepBatchSampler, collate
 from pipeline.contract.records import Annotation, Detection, ImageBatch, ImageRow
 from pipeline.contract.schema import Schema
-from pipeline.dataset import image_sizes
-from pipeline.look import boxes_sheet, crops_sheet, inputs_sheet
-from pipeline.orchestrator import GivenBoxes, WholeImages
-from pipeline.training import RESUME, fit, forget
+from pipeline.data.survey import image_sizes
+from pipeline.inference.box_sources import GivenBoxes, WholeImages
+from pipeline.learning.fit import RESUME, fit, forget
+from pipeline.learning.loading import ImageDataset, StepBatchSampler, collate
+from pipeline.learning.weights import save_checkpoint
+from pipeline.reporting.look import boxes_sheet, crops_sheet, inputs_sheet
 
 __all__ = [
     "DetectorConfig",

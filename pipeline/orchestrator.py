@@ -1,14 +1,12 @@
 """Chain both stages: a batch of full images -> boxes -> crops -> points -> image frame, all on the batch's device."""
 
-from collections.abc import Sequence
-
-import numpy as np
 import pytorch_lightning as pl
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from pipeline.contract import geometry
-from pipeline.contract.records import Boxes, Detector, ImageBatch, Locator
+from pipeline.contract import geometry, warp
+from pipeline.contract.protocols import Detector, Locator
+from pipeline.contract.records import ImageBatch
 
 
 class TwoStage(pl.LightningModule):
@@ -28,7 +26,7 @@ class TwoStage(pl.LightningModule):
         with torch.autocast(batch.images.device.type, enabled=False):
             boxes = found.boxes.float()
             crop_from_image = geometry.crop_from_image(boxes, self.locator.size_wh, self.locator.padding)
-            crops = geometry.crop(batch.images, crop_from_image, self.locator.size_wh, batch.sizes_wh)
+            crops = warp.crop(batch.images, crop_from_image, self.locator.size_wh, batch.sizes_wh)
         xy, score = self.locator.locate(crops, batch.category)
         with torch.autocast(batch.images.device.type, enabled=False):
             points = geometry.apply(geometry.invert(crop_from_image), xy.float())
@@ -42,25 +40,3 @@ class TwoStage(pl.LightningModule):
             "size_wh": batch.sizes_wh,
         }
         return {name: value.cpu() for name, value in result.items()}
-
-
-class GivenBoxes(nn.Module):
-    """A Detector that knows its answers: boxes (N, 4) in image pixels by row index, such as the true ones."""
-
-    def __init__(self, boxes: np.ndarray | Sequence[Sequence[float]]) -> None:
-        super().__init__()
-        self.register_buffer("boxes", torch.as_tensor(np.asarray(boxes), dtype=torch.float32))
-
-    def detect(self, batch: ImageBatch) -> Boxes:
-        boxes = self.boxes[batch.index.to(self.boxes.device)].to(batch.images.device)
-        ones = torch.ones(len(batch), device=boxes.device)
-        return Boxes(boxes, ones, torch.zeros_like(ones, dtype=torch.bool))
-
-
-class WholeImages(nn.Module):
-    """A Detector that takes every picture as a whole."""
-
-    def detect(self, batch: ImageBatch) -> Boxes:
-        size = batch.sizes_wh.float()
-        ones = torch.ones(len(batch), device=size.device)
-        return Boxes(torch.cat([torch.zeros_like(size), size], -1), ones, torch.zeros_like(ones, dtype=torch.bool))

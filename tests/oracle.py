@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from pipeline.contract.records import Annotation, Keypoints
 from pipeline.contract.schema import Schema
-from pipeline.predicting import Device, predict
+from pipeline.inference.predict import Device, predict
 
 ROTATED = 6  # EXIF: show the picture a quarter clockwise
 # Every second step of each channel but the greys: 24 colours at least 127 apart, one a keypoint.

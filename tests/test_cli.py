@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline import commands
+import pipeline
 from pipeline.__main__ import main
+from pipeline.contract.formats.boxes import read_boxes
+from pipeline.contract.formats.submission import read_submission
 from pipeline.contract.schema import Schema
-from pipeline.contract.tables import read_boxes, read_submission
 
 TINY = ["--config", str(Path(__file__).with_name("tiny.yaml"))]
 
@@ -132,7 +133,7 @@ def test_a_checkpoint_of_the_other_stage(trained: Path, drawn: Path, tmp_path: P
 
 def test_a_checkpoint_of_another_schema(trained: Path, drawn: Path, tmp_path: Path, schema: Schema, capsys) -> None:
     own = tmp_path / "mine.yaml"
-    text = (Path(commands.__file__).parent / "contract" / "schemas" / "fashionai.yaml").read_text()
+    text = (Path(pipeline.__file__).parent / "contract" / "schemas" / "fashionai.yaml").read_text()
     own.write_text(text.replace("name: fashionai", "name: mine"))
     assert run("submit", *submit_options(trained, drawn / "test"), "--out", tmp_path / "s.csv", "--schema", own) == 1
     assert "trained for schema fashionai" in capsys.readouterr().err

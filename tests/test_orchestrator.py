@@ -10,12 +10,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pipeline.contract.loading import ImageDataset, collate
+from pipeline.contract.formats.submission import read_submission, write_submission
 from pipeline.contract.metrics import normalized_error
 from pipeline.contract.records import Boxes, ImageBatch
 from pipeline.contract.schema import Schema
-from pipeline.contract.tables import read_submission, write_submission
-from pipeline.orchestrator import GivenBoxes, TwoStage, WholeImages
+from pipeline.inference.box_sources import GivenBoxes, WholeImages
+from pipeline.learning.loading import ImageDataset, collate
+from pipeline.orchestrator import TwoStage
 from tests.oracle import Case, Dots, boxes_of, make_rows, run_predict
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.* is deprecated:FutureWarning")

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.contract.formats.fashionai import read_annotations, read_answers, read_test
 from pipeline.contract.schema import Schema
-from pipeline.contract.tables import read_annotations, read_answers, read_test
 from pipeline.sample.write import draw_dataset
 
 

@@ -2,11 +2,12 @@
 
 from torch import nn
 
-from keypoints.codecs import CODECS, HeatmapCodec
+from keypoints.codecs.build import CODECS
+from keypoints.codecs.heatmap import HeatmapCodec
 from keypoints.config import KeypointsConfig
 from keypoints.losses import FITTING
 from keypoints.networks.fpn import FPNNetwork
-from pipeline.contract.backbones import build_backbone
+from pipeline.learning.backbones import build_backbone
 
 NETWORKS = {"fpn": FPNNetwork}
 

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pipeline.contract.backbones import Backbone
+from pipeline.learning.backbones import Backbone
 
 
 class FPNNetwork(nn.Module):

@@ -5,7 +5,6 @@ Boxes are xyxy floats and points xy floats, in continuous pixels of the full ima
 
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -114,20 +113,3 @@ class Boxes:
     boxes: Tensor
     scores: Tensor
     fallback: Tensor
-
-
-class Detector(Protocol):
-    """Stage 1 as the orchestrator sees it."""
-
-    def detect(self, batch: ImageBatch) -> Boxes:
-        """Return the best box of each image's given category, or the whole image with its fallback flag."""
-
-
-class Locator(Protocol):
-    """Stage 2 as the orchestrator sees it. `padding` is a fraction of the box's width and height on each side."""
-
-    size_wh: tuple[int, int]
-    padding: float
-
-    def locate(self, crops: Tensor, category: Tensor) -> tuple[Tensor, Tensor]:
-        """Map crops float32 (N, 3, h, w) of 0..255 RGB to points (N, K, 2) in crop pixels and scores (N, K)."""

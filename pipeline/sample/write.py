@@ -13,9 +13,10 @@ import numpy as np
 from PIL import Image
 from rich.progress import track
 
+from pipeline.contract.files import write_text
+from pipeline.contract.formats.fashionai import ABSENT_CELL, CATEGORY, ID
 from pipeline.contract.records import ABSENT, OCCLUDED, VISIBLE
 from pipeline.contract.schema import load_schema
-from pipeline.contract.tables import ABSENT_CELL, CATEGORY, ID, write_text
 from pipeline.sample.canvas import Worn
 from pipeline.sample.scene import draw_scene
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.contract.formats.fashionai import read_answers
 from pipeline.contract.metrics import normalized_error, pck
 from pipeline.contract.records import Annotation
 from pipeline.contract.schema import Schema
-from pipeline.contract.tables import read_answers
-from pipeline.predicting import score
+from pipeline.reporting.scores import score
 
 
 def answer(

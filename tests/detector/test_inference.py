@@ -10,10 +10,10 @@ from detector.config import DetectorConfig
 from detector.data import DetectorData, input_affines, target_boxes, training_inputs
 from detector.inference import NetworkDetector
 from pipeline.contract import geometry
-from pipeline.contract.loading import collate
+from pipeline.contract.formats.fashionai import read_annotations
 from pipeline.contract.records import ImageBatch
 from pipeline.contract.schema import Schema
-from pipeline.contract.tables import read_annotations
+from pipeline.learning.loading import collate
 
 
 class Fixed(nn.Module):

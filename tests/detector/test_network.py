@@ -5,7 +5,8 @@ import torch
 from torchvision.models.detection._utils import BoxCoder
 
 from detector.config import TYPES, DetectorConfig
-from detector.network import GarmentNetwork, _Float32BoxCoder
+from detector.networks.build import GarmentNetwork
+from detector.networks.pyramid import Float32BoxCoder
 from pipeline.contract.geometry import box_iou
 
 CONFIGS = [
@@ -82,7 +83,7 @@ def test_the_naive_switch_changes_the_loss() -> None:
 def test_boxes_are_decoded_in_float32() -> None:
     codes, anchors = torch.randn(500, 4) * 0.2, torch.tensor([[200.0, 150, 460, 500]]).expand(500, 4)
     exact = BoxCoder((1.0,) * 4).decode_single(codes.bfloat16().float(), anchors)
-    ours = _Float32BoxCoder((1.0,) * 4).decode_single(codes.bfloat16(), anchors)
+    ours = Float32BoxCoder((1.0,) * 4).decode_single(codes.bfloat16(), anchors)
     naive = BoxCoder((1.0,) * 4).decode_single(codes.bfloat16(), anchors)
     assert (ours - exact).abs().max() < 1e-3
     assert (naive.float() - exact).abs().max() > 0.5

@@ -3,7 +3,9 @@
 import pytest
 import torch
 
-from keypoints.codecs import CODECS, HeatmapCodec, SoftmaxCodec
+from keypoints.codecs.build import CODECS
+from keypoints.codecs.heatmap import HeatmapCodec
+from keypoints.codecs.softmax import SoftmaxCodec
 
 
 def logits(codec: str, targets: torch.Tensor) -> torch.Tensor:

@@ -12,10 +12,10 @@ from keypoints.data import KeypointsData
 from keypoints.module import KeypointsModule
 from pipeline.contract import geometry
 from pipeline.contract.faults import DataError
-from pipeline.contract.loading import collate
+from pipeline.contract.formats.fashionai import read_annotations
 from pipeline.contract.records import Annotation, Detection, ImageBatch
 from pipeline.contract.schema import Schema
-from pipeline.contract.tables import read_annotations
+from pipeline.learning.loading import collate
 
 PLAIN = {"jitter": 0.0, "rotation_deg": 0.0, "scale": 0.0, "shift": 0.0, "flip": 0.0}
 

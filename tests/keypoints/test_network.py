@@ -5,15 +5,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from keypoints.codecs import HeatmapCodec
+from keypoints.codecs.heatmap import HeatmapCodec
 from keypoints.config import KeypointsConfig
 from keypoints.inference import NetworkLocator
 from keypoints.losses import LOSSES
 from keypoints.networks.build import build_network
 from pipeline.contract import geometry
-from pipeline.contract.loading import collate
+from pipeline.contract.formats.fashionai import read_annotations
 from pipeline.contract.schema import Schema
-from pipeline.contract.tables import read_annotations
+from pipeline.learning.loading import collate
 from tests.keypoints.test_data import PLAIN, boxes_of
 
 PAIRS = [("heatmap", "mse"), ("softmax", "cross_entropy")]

@@ -1,0 +1,1 @@
+"""Detector networks over a feature pyramid."""

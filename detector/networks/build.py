@@ -1,0 +1,44 @@
+"""A detector network by name. The one place that knows how torchvision's classes number categories.
+
+Its RetinaNet counts them from 0, its Faster R-CNN keeps 0 for the background; outside, categories are 0 .. C - 1.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from detector.config import DetectorConfig
+from detector.networks.faster_rcnn import build_faster_rcnn
+from detector.networks.retinanet import build_retinanet
+
+NETWORKS = {"retinanet": build_retinanet, "faster_rcnn": build_faster_rcnn}
+
+
+class GarmentNetwork(nn.Module):
+    """A detector of C categories on square inputs (B, 3, size, size) of 0..255 RGB, boxes in input pixels."""
+
+    def __init__(self, config: DetectorConfig, num_categories: int) -> None:
+        super().__init__()
+        self.size = config.size
+        build = build_retinanet if config.type == "retinanet" else build_faster_rcnn
+        self.model, self.offset = build(config, num_categories)
+        self.model.to(memory_format=torch.channels_last)
+
+    @property
+    def backbone(self) -> nn.Module:
+        return self.model.backbone.body
+
+    def losses(self, inputs: Tensor, boxes: Tensor, category: Tensor) -> dict[str, Tensor]:
+        """Return the named losses of one annotated box (B, 4) and its category (B,) an image."""
+        targets = [
+            {"boxes": box[None].float(), "labels": label[None] + self.offset}
+            for box, label in zip(boxes, category, strict=True)
+        ]
+        return self.model(list(inputs), targets)
+
+    def detections(self, inputs: Tensor) -> list[dict[str, Tensor]]:
+        """Return for each image boxes (D, 4), scores (D,) and category (D,), best first."""
+        found = self.model(list(inputs))
+        return [
+            {"boxes": f["boxes"].float(), "scores": f["scores"].float(), "category": f["labels"] - self.offset}
+            for f in found
+        ]

@@ -1,0 +1,46 @@
+"""RetinaNet with partial labels (Lin et al. 2017, 1708.02002): torchvision's classes over the pyramid."""
+
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.detection import RetinaNet
+from torchvision.models.detection.retinanet import RetinaNetClassificationHead, RetinaNetHead
+
+from detector.config import DetectorConfig
+from detector.losses import partial_focal_loss
+from detector.networks.pyramid import KEPT, LOWEST_SCORE, Float32BoxCoder, Pyramid, build_anchors, untouched
+
+
+def build_retinanet(config: DetectorConfig, num_categories: int) -> tuple[RetinaNet, int]:
+    pyramid = Pyramid(config)
+    anchors = build_anchors(pyramid)
+    norm = partial(nn.GroupNorm, 8)
+    head = RetinaNetHead(pyramid.out_channels, anchors.num_anchors_per_location()[0], num_categories, norm_layer=norm)
+    if config.partial_labels:
+        head.classification_head = _PartialClassificationHead(
+            pyramid.out_channels, anchors.num_anchors_per_location()[0], num_categories, norm_layer=norm
+        )
+    for part in (head.classification_head, head.regression_head):
+        part.conv = part.conv[: config.head_convs]
+    model = RetinaNet(
+        pyramid,
+        num_categories,
+        anchor_generator=anchors,
+        head=head,
+        score_thresh=LOWEST_SCORE,
+        detections_per_img=KEPT,
+        topk_candidates=200,
+        **untouched(config.size),
+    )
+    model.box_coder = Float32BoxCoder(weights=model.box_coder.weights)
+    # GIoU trains boxes, not their parametrisation (torchvision's second RetinaNet does the same).
+    head.regression_head._loss_type = "giou"
+    head.regression_head.box_coder = model.box_coder
+    return model, 0
+
+
+class _PartialClassificationHead(RetinaNetClassificationHead):
+    def compute_loss(self, targets: list, head_outputs: dict[str, Tensor], matched_idxs: list[Tensor]) -> Tensor:
+        labels = torch.stack([t["labels"][0] for t in targets])
+        return partial_focal_loss(head_outputs["cls_logits"].float(), torch.stack(matched_idxs), labels)

@@ -1,0 +1,54 @@
+"""From points to training targets and from network outputs back to points: encode and decode in one class.
+
+Frame: continuous crop pixels; cell k of a map of stride s is centred at (k + 0.5) * s, so that mirroring a map equals
+mirroring the crop. Everything is float32 and batched; a point outside the crop has no target (its weight is 0), it is
+never moved to the border.
+"""
+
+import torch
+from torch import Tensor
+
+
+class HeatmapCodec:
+    """Gaussian blobs of height 1, not quantised to cells; decoded by a parabola through the log of three cells an axis.
+
+    A Gaussian's log is a parabola, so encode -> decode is exact. `size_wh` in crop pixels, `sigma` in cells.
+    """
+
+    def __init__(self, size_wh: tuple[int, int], stride: int, sigma: float) -> None:
+        self.size_wh, self.stride, self.sigma = size_wh, stride, sigma
+
+    def encode(self, xy: Tensor) -> Tensor:
+        """Return targets (N, K, h, w) for points xy (N, K, 2)."""
+        w, h = (side // self.stride for side in self.size_wh)
+        x = (torch.arange(w, device=xy.device) + 0.5) * self.stride
+        y = (torch.arange(h, device=xy.device) + 0.5) * self.stride
+        spread = 2 * (self.sigma * self.stride) ** 2
+        gx = torch.exp(-((x - xy[..., :1].float()) ** 2) / spread)
+        gy = torch.exp(-((y - xy[..., 1:].float()) ** 2) / spread)
+        return gy[..., :, None] * gx[..., None, :]
+
+    def decode(self, heatmaps: Tensor) -> tuple[Tensor, Tensor]:
+        """Return points (N, K, 2) in crop pixels and scores (N, K) in 0..1, the heights of the peaks."""
+        heatmaps = heatmaps.float()
+        return self._refine(torch.log(heatmaps.clamp(min=1e-6))), heatmaps.flatten(2).amax(-1).clamp(0, 1)
+
+    def _refine(self, log: Tensor) -> Tensor:
+        height, width = log.shape[-2:]
+        best = log.flatten(2).argmax(-1)
+        # A peak in the border is refined from its inner neighbour.
+        row, col = (best // width).clamp(1, height - 2), (best % width).clamp(1, width - 2)
+        flat = log.flatten(2)
+
+        def at(dy: int, dx: int) -> Tensor:
+            return flat.gather(2, ((row + dy) * width + col + dx)[..., None])[..., 0]
+
+        x, y = col + _vertex(at(0, -1), at(0, 0), at(0, 1)), row + _vertex(at(-1, 0), at(0, 0), at(1, 0))
+        return (torch.stack([x, y], -1) + 0.5) * self.stride
+
+
+def _vertex(left: Tensor, middle: Tensor, right: Tensor) -> Tensor:
+    """Return where the parabola through -1, 0, 1 peaks, within one cell; 0 where it has no peak."""
+    curvature = left - 2 * middle + right
+    offset = (left - right) / 2 / curvature
+    return torch.where(curvature < -1e-6, offset, 0.0).clamp(-1, 1)

@@ -1,0 +1,78 @@
+"""Verbs that predict: a test folder by both stages."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline import assemble
+from pipeline.commands.train import device as own_device
+from pipeline.contract.files import file_hash
+from pipeline.contract.formats.submission import write_submission
+from pipeline.contract.records import Annotation
+from pipeline.contract.schema import Schema, load_schema
+from pipeline.data.select import fingerprint, load_test_rows
+from pipeline.data.survey import image_sizes
+from pipeline.inference.predict import Device, predict
+from pipeline.inference.shards import open_shards, remove_shards
+from pipeline.reporting.pictures import prediction_sheet, save_png
+from pipeline.reporting.records import measured, provenance, write_json
+from pipeline.reporting.scores import answers_of, score, score_figures, score_lines
+
+
+def submit(
+    test: Path,
+    detector: Path,
+    keypoints: Path,
+    out: Path,
+    answers: Path | None,
+    boxes: str,
+    flip_test: bool,
+    limit: int,
+    schema: str,
+    **device: Any,
+) -> None:
+    """Predict a test folder with both stages; with answers, score it and draw the best, median and worst."""
+    loaded = load_schema(schema)
+    rows = load_test_rows(test, loaded, limit)
+    truth = answers_of(rows, answers, loaded) if answers else None
+    locator = assemble.load_locator(keypoints, loaded, flip_test=flip_test)
+    network = assemble.load_detector(detector, loaded)
+    where = Device(**device)
+    files = {"detector": file_hash(detector), "keypoints": file_hash(keypoints)}
+    job = {**files, "rows": fingerprint(rows), "boxes": boxes, "flip_test": flip_test}
+    if boxes == "truth" and truth is not None:
+        job["truth"] = fingerprint(truth)
+    shards = out.with_suffix(".parts")
+    resumed = bool(open_shards(shards, job))
+    record: dict[str, Any] = {"provenance": provenance(), "job": job, "test": test.name, "resumed": resumed}
+    with measured(record):
+        source = assemble.box_source(boxes, network, rows, truth)
+        result = predict(rows, source, locator, loaded, where, shards, job)
+    if result is None:
+        return
+    predictions, sizes = result
+    write_submission(out, rows, np.stack([p.xy for p in predictions]), sizes, loaded)
+    record["figures"] = {"boxes": boxes, "images": len(rows), "fallback": sum(p.fallback for p in predictions)}
+    if truth is not None:
+        scored = score(out, truth, loaded)
+        record["figures"] |= score_figures(scored, "default")
+        if boxes == "detector":
+            record["figures"]["detector"] = _test_boxes(truth, network, locator.padding, loaded, shards, where)
+        save_png(out.with_suffix(".png"), prediction_sheet(rows, truth, predictions, scored, loaded, locator.padding))
+        print("\n".join(score_lines(scored, "default")))
+    write_json(out.with_suffix(".json"), record)
+    remove_shards(shards)
+
+
+def _test_boxes(
+    truth: list[Annotation], network: Any, padding: float, schema: Schema, shards: Path, where: Device
+) -> dict[str, float]:
+    """Measure the detector on test images (the answers' rows, with the paths of the images)."""
+    shard = shards / "boxes.json"
+    chosen, found = assemble.predict_fold(
+        truth, network, -1, schema, shard, own_device(), where.workers, where.batch_size
+    )
+    sizes = image_sizes(truth)
+    report = assemble.detector_report(truth, sizes, chosen, found, schema, network.margin, padding)
+    return report | {f"box_{name}": value for name, value in assemble.box_statistics(chosen, truth).items()}

@@ -1,0 +1,23 @@
+"""Verbs that publish: weights to be shared, and the tables of all results."""
+
+from pathlib import Path
+
+from pipeline.learning.weights import export_checkpoint
+from pipeline.reporting.records import write_json
+from pipeline.reporting.tables import gather, write_report
+
+
+def export(checkpoint: Path, out: Path) -> None:
+    """Copy a checkpoint with float16 weights."""
+    export_checkpoint(checkpoint, out)
+    print(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
+
+
+def report(run: Path | None, name: str, results: Path, out: Path) -> None:
+    """Add a run to the results files, and write the tables of all of them."""
+    if run is not None:
+        if not name:
+            raise ValueError("--run needs --name, what the run is called in the tables")
+        write_json(results / f"{name}.json", gather(run, name))
+    write_report(results, out)
+    print(out)

@@ -1,0 +1,1 @@
+"""File formats, one a file: the only parsing and the only rounding."""

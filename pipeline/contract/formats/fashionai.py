@@ -1,0 +1,127 @@
+"""Annotation, boxes and submission CSV: the only parsing, the only rounding, the only "-1_-1_-1".
+
+A cell is x_y_v with integers: v is 1 visible, 0 occluded, -1 absent. The integer is the continuous coordinate itself (the
+data's range is 0 to 512 inclusive on pictures of 512 pixels); the writer rounds, and clips to the picture.
+"""
+
+import logging
+import re
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+import numpy as np
+
+from pipeline.contract.faults import DataError, Fault
+from pipeline.contract.formats.csv_files import duplicates, has_columns, read_csv
+from pipeline.contract.records import ABSENT, Annotation, ImageRow
+from pipeline.contract.schema import Schema
+
+ID, CATEGORY = "image_id", "image_category"
+ABSENT_CELL = "-1_-1_-1"
+CELL = re.compile(r"(-?\d{1,9})_(-?\d{1,9})_(-1|0|1)")
+
+log = logging.getLogger(__name__)
+
+
+def read_annotations(roots: Sequence[Path], schema: Schema, faults: list[Fault] | None = None) -> list[Annotation]:
+    """Read every Annotations/*.csv of the train roots; a picture that stands in several of them is taken once.
+
+    Raises DataError with all faults of all files: headers, cells, ids, categories, duplicates, missing images, no points.
+    With a list of `faults` they are added to it instead, and the rows without faults returned.
+    """
+    raised, faults = faults is None, [] if faults is None else faults
+    kept: dict[str, Annotation] = {}
+    repeated = 0
+    for root in roots:
+        files = sorted((Path(root) / "Annotations").glob("*.csv"))
+        if not files:
+            faults.append(Fault(f"{root}/Annotations", "no annotation CSV", "name a folder that has Annotations/*.csv"))
+        for file in files:
+            own = {row.image_id: row for row in _read_rows(file, Path(root), schema, faults)}
+            repeated += len(kept.keys() & own.keys())
+            kept = kept | own | kept  # the first row of a picture counts, the order is that of the roots
+    if raised and faults:
+        raise DataError(faults)
+    if repeated:
+        log.warning("%d images stand in several annotation files; one row of each is used", repeated)
+    return list(kept.values())
+
+
+def read_answers(file: Path, schema: Schema, root: Path | None = None) -> list[Annotation]:
+    """Read an answer CSV; images are not looked for, and rows may lack points."""
+    faults: list[Fault] = []
+    rows = _read_rows(file, root or file.parent, schema, faults, answers=True)
+    if faults:
+        raise DataError(faults)
+    return rows
+
+
+def read_test(folder: Path, schema: Schema, faults: list[Fault] | None = None) -> list[ImageRow]:
+    """Read FOLDER/test.csv, whose images lie beside it. Faults as in `read_annotations`."""
+    raised, faults = faults is None, [] if faults is None else faults
+    file = Path(folder) / "test.csv"
+    rows: list[ImageRow] = []
+    frame = read_csv(file, faults)
+    if frame is not None and has_columns(frame, [ID, CATEGORY], file, faults, exact=False):
+        for row, (image_id, category) in enumerate(zip(frame[ID], frame[CATEGORY], strict=True), start=2):
+            found = _check_row(file, row, image_id, category, Path(folder), schema, seek_image=True)
+            faults.extend(found)
+            if not found:
+                rows.append(ImageRow(image_id, category, Path(folder) / image_id, csv=str(file), csv_row=row))
+        faults.extend(duplicates(file, list(frame[ID])))
+    if raised and faults:
+        raise DataError(faults)
+    return rows
+
+
+def _read_rows(file: Path, root: Path, schema: Schema, faults: list[Fault], answers: bool = False) -> list[Annotation]:
+    frame = read_csv(file, faults)
+    if frame is None or not has_columns(frame, [ID, CATEGORY, *schema.keypoints], file, faults):
+        return []
+    faults.extend(duplicates(file, list(frame[ID])))
+    rows = []
+    cells = frame[list(schema.keypoints)].to_numpy()
+    for row, (image_id, category, row_cells) in enumerate(zip(frame[ID], frame[CATEGORY], cells, strict=True), start=2):
+        found = _check_row(file, row, image_id, category, root, schema, seek_image=not answers)
+        points = parse_cells(file, row, row_cells, schema, found)
+        if not found:
+            # Cells of other categories do not count, whatever they hold.
+            points[~schema.mask[schema.category_index(category)].numpy()] = -1
+            if not answers and (points[:, 2] == ABSENT).all():
+                remedy = "annotate the picture, or drop the row"
+                found.append(Fault(str(file), "row with no points", remedy, row, value=image_id))
+        faults.extend(found)
+        if not found:
+            xy, visibility = points[:, :2].astype(float), points[:, 2].astype(np.int8)
+            rows.append(Annotation(image_id, category, root / image_id, xy, visibility, csv=str(file), csv_row=row))
+    return rows
+
+
+def _check_row(
+    file: Path, row: int, image_id: str, category: str, root: Path, schema: Schema, seek_image: bool
+) -> list[Fault]:
+    faults = []
+    if category not in schema.categories:
+        expected = f"expected one of {', '.join(schema.categories)}"
+        faults.append(Fault(str(file), "unknown category", expected, row, CATEGORY, category))
+    parts = PurePosixPath(image_id).parts
+    if not parts or parts[0] == "/" or ".." in parts or PureWindowsPath(image_id).drive or "\\" in image_id:
+        remedy = "expected a path below the data folder, such as Images/dress/1.jpg"
+        faults.append(Fault(str(file), "image id that leaves the data folder", remedy, row, ID, image_id))
+    elif seek_image and not (root / image_id).is_file():
+        remedy = f"expected the file below {root}"
+        faults.append(Fault(str(file), "missing image", remedy, row, ID, image_id))
+    return faults
+
+
+def parse_cells(file: Path, row: int, cells: np.ndarray, schema: Schema, faults: list[Fault]) -> np.ndarray:
+    """Return x, y, v (K, 3) of a row; faulty cells are reported and stand as absent."""
+    points = np.full((len(schema.keypoints), 3), -1, dtype=int)
+    for k, cell in enumerate(cells):
+        match = CELL.fullmatch(cell)
+        if match:
+            points[k] = [int(group) for group in match.groups()]
+        else:
+            remedy = f"expected x_y_v, integers with v 1, 0 or -1, such as 120_88_1, or {ABSENT_CELL}"
+            faults.append(Fault(str(file), "malformed cell", remedy, row, schema.keypoints[k], cell))
+    return points

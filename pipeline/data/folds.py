@@ -1,0 +1,53 @@
+"""Folds: by hash of the file's base name, with near-duplicates kept together. Fold 0 is `val`."""
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from pipeline.contract.records import ImageRow
+from pipeline.data.survey import HASH_BITS
+
+NEAR_BITS = 6
+"""Pictures whose perceptual hashes differ in at most so many of 64 bits count as the same."""
+
+
+def assign_folds(rows: Sequence[ImageRow], folds: int, hashes: np.ndarray) -> np.ndarray:
+    """Return the fold (N,) of each row; `hashes` (N, 64) are the survey's.
+
+    A row's fold follows from its file name, so that it stays when other rows come or go; near-duplicates share the fold
+    of the first name among them.
+    """
+    if folds < 2:
+        raise ValueError(f"folds is {folds}; boxes out of fold need 2 or more")
+    if len(rows) < folds:
+        raise ValueError(f"{len(rows)} images cannot be split into {folds} folds")
+    names = np.array([row.path.name for row in rows])
+    groups = near_duplicates(hashes)
+    first: dict[int, str] = {}
+    for group, name in zip(groups, names, strict=True):
+        first[group] = min(name, first.get(group, name))
+    assigned = np.array([_bucket(first[group], folds) for group in groups])
+    empty = sorted(set(range(folds)) - set(assigned.tolist()))
+    if empty:
+        raise ValueError(f"fold {empty[0]} of {folds} has no image; use fewer folds or more images ({len(rows)})")
+    return assigned
+
+
+def near_duplicates(hashes: np.ndarray) -> np.ndarray:
+    """Number the groups (N,) of rows connected by perceptual hashes (N, 64) at most NEAR_BITS apart."""
+    signs = hashes.astype(np.float32) * 2 - 1
+    pairs = []
+    for start in range(0, len(hashes), 2048):
+        # For signs a and b, a . b = bits - 2 * (number of differing bits).
+        near = signs[start : start + 2048] @ signs.T >= HASH_BITS - 2 * NEAR_BITS
+        pairs.append(np.argwhere(near) + np.array([start, 0]))
+    left, right = np.concatenate(pairs).T
+    graph = coo_array((np.ones(len(left)), (left, right)), shape=(len(hashes), len(hashes)))
+    return connected_components(graph, directed=False)[1]
+
+
+def _bucket(name: str, folds: int) -> int:
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) % folds

@@ -1,0 +1,204 @@
+"""One training loop for both stages, on Lightning: seeds, precision, moving average, resumable checkpoints, logs.
+
+A training is counted in steps, not epochs: what a step sees follows from seed and step (`learning.loading`), so that a
+resumed run goes on exactly where it was interrupted and ends where an uninterrupted one does.
+"""
+
+import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar
+from pytorch_lightning.loggers import CSVLogger
+from torch.utils.data import DataLoader
+
+from pipeline.learning.loading import ImageDataset, StepBatchSampler, train_loader
+from pipeline.learning.options import TrainOptions
+
+RESUME = "last.ckpt"
+
+
+class TrainData(Protocol):
+    """What a stage gives the loop: its training images, and rows to watch (None: nothing to watch)."""
+
+    def train_dataset(self) -> ImageDataset: ...
+
+    def monitor_loader(self) -> DataLoader | None: ...
+
+
+def fit(module: pl.LightningModule, data: TrainData, options: TrainOptions, run: Path, name: str) -> None:
+    """Train `module` to the end, from the beginning or from `run`/last.ckpt; it then holds the (averaged) weights.
+
+    Loss curves go to `run`/logs. An interrupt raises KeyboardInterrupt and leaves last.ckpt, from which the same call
+    goes on. Modules find the number of steps in `self.trainer.max_steps`.
+    """
+    run.mkdir(parents=True, exist_ok=True)
+    dataset = data.train_dataset()
+    trainer = build_trainer(options, run, name)
+    total_steps = max(1, math.ceil(options.epochs * len(dataset) / (options.batch_size * trainer.world_size)))
+    trainer.fit_loop.epoch_loop.max_steps = total_steps
+    if options.ema:
+        every = options.ema_every(total_steps)
+        decay = options.ema_decay(total_steps) ** every
+        trainer.callbacks.insert(0, EMAWeightAveraging(decay=decay, update_every_n_steps=every))
+    watched = data.monitor_loader()
+    # One pass over the rows between two looks at the monitor, but at least every tenth of the training.
+    trainer.val_check_interval = max(1, min(math.ceil(total_steps / options.epochs), math.ceil(total_steps / 10)))
+    resume = run / RESUME
+    if resume.exists() and _load_finished(module, resume, total_steps):
+        return
+    torch.set_float32_matmul_precision("high")
+    with silenced():
+        try:
+            trainer.fit(
+                module,
+                train_dataloaders=None,
+                datamodule=_Data(dataset, watched, options, total_steps),
+                ckpt_path=resume if resume.exists() else None,
+                weights_only=True,
+            )
+        except SystemExit:
+            # Lightning turns Ctrl-C into an exit of its own.
+            raise KeyboardInterrupt from None
+    module.to("cpu")
+
+
+def _load_finished(module: pl.LightningModule, resume: Path, total_steps: int) -> bool:
+    """Load the (averaged) weights of a training that was interrupted after its last step; Lightning would not run at all."""
+    state = torch.load(resume, map_location="cpu", weights_only=True)
+    if state["global_step"] < total_steps:
+        return False
+    module.load_state_dict(state["state_dict"])
+    return True
+
+
+def build_trainer(options: TrainOptions, run: Path, name: str) -> pl.Trainer:
+    """Build Lightning's trainer; fit sets the number of steps, which depends on how many devices it found."""
+    checkpoint = ModelCheckpoint(
+        dirpath=run,
+        filename=RESUME.removesuffix(".ckpt"),
+        every_n_train_steps=options.save_every,
+        save_top_k=1,
+        enable_version_counter=False,
+    )
+    return pl.Trainer(
+        accelerator=options.accelerator,
+        devices=devices(options.devices),
+        num_nodes=options.num_nodes,
+        strategy=options.strategy,
+        precision=precision(options),
+        max_epochs=1,
+        check_val_every_n_epoch=None,
+        num_sanity_val_steps=0,
+        gradient_clip_val=options.clip or None,
+        callbacks=[_StepSeed(options.seed), _Bar(name), checkpoint],
+        logger=CSVLogger(run, name="logs"),  # a new version each time, so that resuming keeps the earlier curve
+        log_every_n_steps=10,
+        use_distributed_sampler=False,
+        enable_model_summary=False,
+    )
+
+
+@contextmanager
+def silenced() -> Iterator[None]:
+    """Keep Lightning from warning of what is meant so, or not ours."""
+    with warnings.catch_warnings():
+        for message in (
+            ".*does not have many workers.*",
+            ".*have no `validation_step`.*",
+            ".*smaller than the logging interval.*",
+            ".*your dataloader is not resumable.*",
+            ".*Checkpoint directory .* exists and is not empty.*",
+            ".*isinstance.treespec, LeafSpec.*",
+        ):
+            warnings.filterwarnings("ignore", message=message)
+        yield
+
+
+def precision(options: TrainOptions) -> str:
+    """Resolve `auto`: bfloat16 or float16 on GPUs, float32 elsewhere."""
+    if options.precision != "auto":
+        return options.precision
+    if options.accelerator not in ("auto", "gpu", "cuda") or not torch.cuda.is_available():
+        return "32-true"
+    return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+
+
+def devices(value: str) -> str | int | list[int]:
+    """Turn "auto", "2" or "0,1" into what Lightning takes."""
+    if value == "auto":
+        return value
+    try:
+        numbers = [int(part) for part in value.removesuffix(",").split(",")]
+    except ValueError:
+        raise ValueError(f"devices is {value!r}; expected auto, a number such as 2, or a list such as 0,1") from None
+    return numbers if "," in value else numbers[0]
+
+
+class _Data(pl.LightningDataModule):
+    """Hands Lightning the batches from the step on that the trainer stands at."""
+
+    def __init__(self, dataset: ImageDataset, watched: Any, options: TrainOptions, total_steps: int) -> None:
+        super().__init__()
+        self.dataset, self.watched, self.options, self.total_steps = dataset, watched, options, total_steps
+
+    def train_dataloader(self) -> DataLoader:
+        sampler = StepBatchSampler(
+            len(self.dataset),
+            self.options.batch_size,
+            self.total_steps,
+            self.options.seed,
+            start_step=self.trainer.global_step,
+            rank=self.trainer.global_rank,
+            world_size=self.trainer.world_size,
+        )
+        return train_loader(self.dataset, sampler, self.options.workers)
+
+    def val_dataloader(self) -> DataLoader | list:
+        return self.watched if self.watched is not None else []
+
+
+class _StepSeed(Callback):
+    """Makes torch's own random numbers (dropout, sampling of proposals) a function of the step, as the batches are."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        torch.manual_seed(self.seed * 1_000_003 + trainer.global_step * trainer.world_size + trainer.global_rank)
+
+
+class _Bar(TQDMProgressBar):
+    """Names the training instead of its single flat epoch."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(refresh_rate=5)
+        self.name = name
+
+    def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        super().on_train_start(trainer)
+        # Lightning calls no on_train_epoch_start where a resumed training goes on in the middle of its epoch.
+        self.train_progress_bar.total = trainer.max_steps
+        self.train_progress_bar.initial = trainer.global_step
+        self.train_progress_bar.set_description(self.name)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        super().on_train_epoch_start(trainer)
+        self.train_progress_bar.set_description(self.name)
+
+    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
+        metrics = super().get_metrics(trainer, pl_module)
+        metrics.pop("v_num", None)
+        return metrics
+
+
+def forget(run: Path) -> None:
+    """Remove what only resuming needs, once the trained weights are written."""
+    (run / RESUME).unlink(missing_ok=True)

@@ -1,0 +1,64 @@
+"""How a network is trained, whichever stage it is of. Pure data."""
+
+from dataclasses import dataclass
+
+
+@dataclass
+class TrainOptions:
+    """How a network is trained; the configs of both stages extend it."""
+
+    epochs: int = 8
+    """Passes over the training rows; fixed beforehand, since the last (EMA) weights are kept."""
+    batch_size: int = 32
+    """Images a step and device."""
+    lr: float = 1e-3
+    """Peak learning rate of neck and head (AdamW)."""
+    backbone_lr_factor: float = 0.3
+    """Learning rate of the backbone as a fraction of `lr`; pretrained features need smaller steps."""
+    weight_decay: float = 1e-4
+    """AdamW's decoupled weight decay; not applied to biases and normalisation."""
+    warmup: float = 0.05
+    """Fraction of all steps in which the learning rate rises linearly; a cosine to 1 % follows."""
+    clip: float = 5.0
+    """Largest norm of the gradient; 0 turns clipping off."""
+    ema: float = 0.03
+    """Half-life of the weights' moving average as a fraction of all steps; 0 keeps the raw weights."""
+    workers: int = 2
+    """Processes that decode images."""
+    precision: str = "auto"
+    """Lightning's precision; auto is bf16-mixed on GPUs that have bfloat16, else 16-mixed, and 32-true on a CPU."""
+    seed: int = 0
+    """Seed of initial weights, order of images and augmentation."""
+    save_every: int = 20
+    """Steps between checkpoints to resume from."""
+    accelerator: str = "auto"
+    """Lightning's accelerator: auto, cpu, gpu ..."""
+    devices: str = "auto"
+    """Lightning's devices: auto, a number, or a list such as 0,1."""
+    num_nodes: int = 1
+    """Machines that train together."""
+    strategy: str = "auto"
+    """Lightning's strategy: auto, ddp ..."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "save_every", "num_nodes"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; expected 1 or more")
+        for name in ("lr", "backbone_lr_factor"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; expected more than 0")
+        for name in ("warmup", "ema"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(
+                    f"{name} is {getattr(self, name)}; expected a fraction of all steps, from 0 to below 1"
+                )
+        if self.workers < 0 or self.clip < 0 or self.weight_decay < 0:
+            raise ValueError("workers, clip and weight_decay must not be negative")
+
+    def ema_decay(self, total_steps: int) -> float:
+        """Return the decay a step that halves an old weight's share within `ema` of the run."""
+        return 0.5 ** (1 / max(1.0, self.ema * total_steps))
+
+    def ema_every(self, total_steps: int) -> int:
+        """Return after how many steps the average takes in the weights: often enough for its half-life, not more."""
+        return min(8, max(1, int(self.ema * total_steps / 8)))

@@ -1,0 +1,74 @@
+"""Contact sheets of what the loaders really yield. Takes arrays; knows no stage."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from pipeline.contract import geometry
+from pipeline.contract.images import read_image
+from pipeline.contract.records import Annotation, Detection
+from pipeline.contract.schema import Schema
+from pipeline.reporting.pictures import (
+    BOX,
+    CROP,
+    TRUE_BOX,
+    as_picture,
+    contact_sheet,
+    draw_box,
+    draw_points,
+    overlay_heatmaps,
+)
+
+
+def inputs_sheet(inputs: Tensor, boxes: Tensor, captions: Sequence[str]) -> Image.Image:
+    """Draw detector inputs (B, 3, h, w) of 0..255 with their target boxes (B, 4)."""
+    tiles = []
+    for one, box, caption in zip(inputs, boxes, captions, strict=True):
+        picture = as_picture(one)
+        draw_box(picture, box.tolist(), TRUE_BOX)
+        tiles.append((picture, [caption]))
+    return contact_sheet(tiles, columns=6)
+
+
+def boxes_sheet(
+    rows: Sequence[Annotation],
+    truth: Tensor,
+    boxes: Sequence[Detection],
+    padding: float,
+    schema: Schema,
+    each: int = 12,
+) -> Image.Image:
+    """Draw the worst, median and best boxes by IoU: true (N, 4) green, predicted yellow, the squared crop violet."""
+    iou = geometry.box_iou(torch.tensor(np.stack([box.box for box in boxes])), truth.double()).numpy()
+    order = np.argsort(iou)
+    middle = max(0, len(order) // 2 - each // 2)
+    chosen = dict.fromkeys([*order[:each], *order[middle : middle + each], *order[-each:]])
+    tiles = []
+    for i in chosen:
+        picture = Image.fromarray(read_image(rows[i].path))
+        square = geometry.square_box(geometry.pad_box(torch.tensor(boxes[i].box), padding))
+        draw_box(picture, square.tolist(), CROP, 1)
+        draw_box(picture, truth[i].tolist(), TRUE_BOX, 2)
+        draw_box(picture, boxes[i].box.tolist(), BOX, 3)
+        draw_points(picture, rows[i].xy, rows[i].present, schema, radius=3)
+        found = "whole image" if boxes[i].fallback else f"score {boxes[i].score:.2f}"
+        tiles.append((picture, [f"IoU {iou[i]:.2f}, {found}", f"{rows[i].category}, fold {boxes[i].fold}"]))
+    return contact_sheet(tiles, columns=6)
+
+
+def crops_sheet(
+    crops: Tensor, xy: Tensor, weight: Tensor, targets: Tensor, captions: Sequence[str], schema: Schema
+) -> Image.Image:
+    """Draw crops (N, 3, h, w) with their points (N, K, 2), hollow where the weight (N, K) is below 1, beside the targets."""
+    tiles = []
+    for i, caption in enumerate(captions):
+        picture = as_picture(crops[i])
+        whole, part = (weight[i] >= 1).numpy(), ((weight[i] > 0) & (weight[i] < 1)).numpy()
+        draw_points(picture, xy[i].numpy(), whole, schema, radius=3)
+        draw_points(picture, xy[i].numpy(), part, schema, filled=False, radius=3)
+        shown = targets[i] * (weight[i] > 0)[:, None, None]
+        tiles += [(picture, [caption]), (overlay_heatmaps(as_picture(crops[i]), shown, schema), ["targets"])]
+    return contact_sheet(tiles, columns=8)

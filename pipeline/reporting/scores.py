@@ -1,0 +1,66 @@
+"""Scores of a submission file, for people and for records."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.contract.formats.fashionai import read_answers
+from pipeline.contract.formats.submission import read_submission
+from pipeline.contract.metrics import NormalizedError, normalized_error
+from pipeline.contract.records import Annotation, ImageRow
+from pipeline.contract.schema import Schema
+
+log = logging.getLogger("pipeline")
+
+
+def score(file: Path, answers: Sequence[Annotation], schema: Schema, variant: str = "default") -> NormalizedError:
+    """Score a submission file against answers, as anyone else would: from the file."""
+    predictions = read_submission(file, schema)
+    nothing = np.zeros((len(schema.keypoints), 2)), np.zeros(len(schema.keypoints), dtype=bool)
+    pairs = [predictions.get(answer.image_id, nothing) for answer in answers]
+    unknown = len(predictions.keys() - {answer.image_id for answer in answers})
+    if unknown == len(predictions):
+        raise ValueError(
+            f"{file}: none of its {unknown} images is in the answers; is it the submission of another test?"
+        )
+    if unknown:
+        log.warning("%s: %d of its images are not in the answers and do not count", file, unknown)
+    return normalized_error(answers, np.stack([p[0] for p in pairs]), np.stack([p[1] for p in pairs]), schema, variant)
+
+
+def score_lines(result: NormalizedError, variant: str) -> list[str]:
+    """Describe a score: by category, by keypoint, and in the last line the whole."""
+    lines = ["by category"]
+    lines += [f"  {name:16s} {100 * value:7.3f} %" for name, value in result.by_category.items() if value is not None]
+    lines.append("by keypoint")
+    lines += [f"  {name:16s} {100 * value:7.3f} %" for name, value in result.by_keypoint.items() if value is not None]
+    if result.missing:
+        lines.append(f"{result.missing} predictions are missing and cost {100:.0f} % each")
+    counts = f"variant {variant}, {result.points} points, {result.skipped} images skipped"
+    return [*lines, f"NE {100 * result.value:.3f} % ({counts})"]
+
+
+def score_figures(result: NormalizedError, variant: str) -> dict[str, Any]:
+    """Return a score as plain values, in percent."""
+    return {
+        "variant": variant,
+        "ne": 100 * result.value,
+        "points": result.points,
+        "images_skipped": result.skipped,
+        "points_missing": result.missing,
+        "by_category": {name: None if v is None else 100 * v for name, v in result.by_category.items()},
+        "by_keypoint": {name: None if v is None else 100 * v for name, v in result.by_keypoint.items()},
+    }
+
+
+def answers_of(rows: Sequence[ImageRow], file: Path, schema: Schema) -> list[Annotation]:
+    """Return the answer of each row, with the row's picture, in their order; raise ValueError when rows have none."""
+    by_id = {answer.image_id: answer for answer in read_answers(file, schema)}
+    missing = [row.image_id for row in rows if row.image_id not in by_id]
+    if missing:
+        raise ValueError(f"{file}: no answer for {len(missing)} of {len(rows)} test images, first {missing[0]}")
+    return [replace(by_id[row.image_id], path=row.path) for row in rows]

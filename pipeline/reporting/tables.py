@@ -1,0 +1,129 @@
+"""Gather the records of finished runs into results files, and write them as tables: no figure is typed."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.contract.files import write_text
+from pipeline.reporting.records import read_json
+
+HEAD = "<!-- written by `python -m pipeline report`; do not edit -->\n\n# Results\n"
+MISSING = "-"
+Record = dict[str, Any]
+
+
+def gather(run: Path, name: str) -> Record:
+    """Collect what the steps of a run wrote beside their results."""
+    steps = {}
+    for file in sorted([*run.glob("detector/*.json"), run / "boxes.json", *run.glob("keypoints/*.json")]):
+        if file.is_file():
+            steps[str(file.relative_to(run).with_suffix(""))] = read_json(file)
+    submissions = [read_json(file) for file in sorted(run.glob("submit*/*.json"))]
+    if not steps and not submissions:
+        raise ValueError(f"{run}: no record of any step; is it a run folder?")
+    return {"name": name, "steps": steps, "submissions": submissions}
+
+
+def tables(records: Sequence[Record]) -> str:
+    """Write all tables as Markdown."""
+    parts = [HEAD, _end_to_end(records), _detectors(records), _boxes(records), _costs(records), _provenance(records)]
+    return "\n".join(parts)
+
+
+def write_report(results: Path, out: Path) -> None:
+    """Read all results files and write the tables to `out`."""
+    files = sorted(results.glob("*.json"))
+    if not files:
+        raise ValueError(f"{results}: no results file; add a run with --run and --name")
+    write_text(out, tables([read_json(file) for file in files]))
+
+
+def _end_to_end(records: Sequence[Record]) -> str:
+    rows = []
+    for record in records:
+        for submission in record["submissions"]:
+            f = submission["figures"]
+            categories = [_number(f.get("by_category", {}).get(c)) for c in CATEGORIES]
+            rows.append([
+                record["name"], submission["test"], f["boxes"], f["images"], _number(f.get("ne")), *categories,
+                f.get("points", MISSING), f.get("images_skipped", MISSING), f.get("fallback", MISSING),
+            ])  # fmt: skip
+    head = ["run", "test", "boxes from", "images", "NE %", *CATEGORIES, "points", "skipped", "whole image"]
+    return "## End to end\n\nNormalised error, variant `default`, from the submission file.\n\n" + _table(head, rows)
+
+
+CATEGORIES = ("blouse", "outwear", "dress", "trousers", "skirt")
+DETECTOR = (
+    "images", "ap", "ap50", "recall50", "recall75", "iou", "contained_in_padded", "contained_in_square", "fallback",
+)  # fmt: skip
+BOXES = ("width", "height", "width_ratio", "height_ratio", "centre_offset", "iou", "score")
+
+
+def _box_sets(records: Sequence[Record]) -> list[tuple[str, str, Record]]:
+    found = []
+    for record in records:
+        for part, figures in record["steps"].get("boxes", {}).get("figures", {}).items():
+            found.append((record["name"], part.replace("_", " "), figures))
+        for submission in record["submissions"]:
+            if "detector" in submission["figures"]:
+                found.append((record["name"], submission["test"], submission["figures"]["detector"]))
+    return found
+
+
+def _detectors(records: Sequence[Record]) -> str:
+    rows = [[run, part, *(_number(f.get(n), 4) for n in DETECTOR)] for run, part, f in _box_sets(records)]
+    text = (
+        "## Stage 1\n\n`val` is fold 0, by the detector that had not seen it; AP counts detections of the annotated "
+        "category; containment is the share of true visible points inside the padded box and the squared crop.\n\n"
+    )
+    return text + _table(["run", "images of", *DETECTOR], rows)
+
+
+def _boxes(records: Sequence[Record]) -> str:
+    rows = [[run, part, *(_number(f.get(f"box_{n}"), 3) for n in BOXES)] for run, part, f in _box_sets(records)]
+    text = (
+        "## Boxes of training and of testing\n\nMeans in pixels of the image; ratios are medians against the extent of the "
+        "true points, the offset of centres is in fractions of it. Training on out-of-fold boxes is meant to make the "
+        "rows alike.\n\n"
+    )
+    return text + _table(["run", "images of", *BOXES], rows)
+
+
+def _costs(records: Sequence[Record]) -> str:
+    rows = []
+    for record in records:
+        steps = {**record["steps"]}
+        for submission in record["submissions"]:
+            steps[f"submit, boxes from {submission['figures']['boxes']}"] = submission
+        for step, one in steps.items():
+            time = _number(one.get("wall_s"), 0) + (" (resumed)" if one.get("resumed") else "")
+            rows.append([record["name"], step, time, _number(one.get("peak_memory_gb"), 1)])
+    text = "## Time and memory\n\nA resumed step shows the time of its last part alone.\n\n"
+    return text + _table(["run", "step", "wall time s", "peak memory GB"], rows)
+
+
+def _provenance(records: Sequence[Record]) -> str:
+    lines = ["## Provenance\n"]
+    for record in records:
+        lines.append(f"**{record['name']}**\n")
+        every = [*record["steps"].values(), *record["submissions"]]
+        for one in every:
+            p = one["provenance"]
+            lines.append(f"- `{p['command']}` at {p['commit']}, {p['date']}")
+        p = every[-1]["provenance"]
+        lines.append(
+            f"- {p['machine']}; Python {p['python']}; " + ", ".join(f"{n} {v}" for n, v in p["versions"].items())
+        )
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    line: Callable[[Sequence[Any]], str] = lambda cells: "| " + " | ".join(str(c) for c in cells) + " |"  # noqa: E731
+    return "\n".join([line(head), line(["---"] * len(head)), *(line(row) for row in rows)]) + "\n"
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    if value is None or isinstance(value, int):
+        return MISSING if value is None else str(value)
+    return f"{value:.{digits}f}"

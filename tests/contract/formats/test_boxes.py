@@ -1,0 +1,67 @@
+"""boxes.csv, and files that are written whole or not at all."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.contract.faults import DataError
+from pipeline.contract.files import write_text
+from pipeline.contract.formats.boxes import read_boxes, write_boxes
+from pipeline.contract.records import Detection
+from pipeline.contract.schema import Schema
+
+
+def box(image_id: str, **changes: object) -> Detection:
+    values = {
+        "box": np.array([1.25, 2, 30, 40.5]),
+        "score": 0.75,
+        "source": "detector",
+        "fold": 1,
+        "checkpoint": "fold1",
+    }
+    return Detection(image_id, "skirt", **(values | {"fallback": False} | changes))  # type: ignore[arg-type]
+
+
+def test_boxes_round_trip(tmp_path: Path, schema: Schema) -> None:
+    file = tmp_path / "boxes.csv"
+    write_boxes(file, [box("a"), box("b", source="image", fallback=True, fold=0)])
+    first, second = read_boxes(file, schema)
+    assert first.box.tolist() == [1.25, 2, 30, 40.5]
+    assert (first.score, first.fold, first.checkpoint, first.fallback) == (0.75, 1, "fold1", False)
+    assert (second.source, second.fold, second.fallback) == ("image", 0, True)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("1.250", "nan", r"boxes\.csv, row 2: bad box \(x0 is 'nan', expected a number\): 'a'; write the file again"),
+        ("1.250", "", r"x0 is '', expected a number"),
+        ("0.750", "", r"score is '', expected a number"),
+        ("fold1", "fold1,0", "row with more cells than the header"),
+        ("30.000", "1.000", "has no area"),
+        ("skirt", "kilt", "unknown category 'kilt'"),
+        ("detector", "guess", "source 'guess' is none of detector, truth, image"),
+        ("score", "sure", r"wrong header \(missing \['score'\], unexpected \['sure'\]\)"),
+    ],
+)
+def test_faulty_boxes(tmp_path: Path, schema: Schema, old: str, new: str, message: str) -> None:
+    file = tmp_path / "boxes.csv"
+    write_boxes(file, [box("a")])
+    file.write_text(file.read_text().replace(old, new, 1))
+    with pytest.raises(DataError, match=message):
+        read_boxes(file, schema)
+
+
+def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "f.csv"
+    write_text(file, "old")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device", str(file))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_text(file, "new")
+    assert file.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [file]

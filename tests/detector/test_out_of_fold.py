@@ -1,0 +1,64 @@
+"""Out of fold: no detector predicts what it has seen, and finished folds are kept."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from detector.config import DetectorConfig
+from detector.inference import NetworkDetector
+from detector.out_of_fold import predict_fold
+from pipeline.contract.formats.fashionai import read_annotations
+from pipeline.contract.records import ImageRow
+from pipeline.contract.schema import Schema
+
+
+class Whole(torch.nn.Module):
+    """Finds the whole input as every category, and counts how often it was asked."""
+
+    size = 64
+    asked = 0
+
+    def detections(self, inputs: Tensor) -> list[dict[str, Tensor]]:
+        self.asked += len(inputs)
+        box = torch.tensor([[0.0, 0, 64, 64]]).expand(5, 4)
+        return [{"boxes": box, "scores": torch.full((5,), 0.5), "category": torch.arange(5)} for _ in inputs]
+
+
+def rows(drawn: Path, schema: Schema) -> list[ImageRow]:
+    return list(read_annotations([drawn / "train"], schema))
+
+
+def test_swapped_checkpoints_are_refused(drawn: Path, tmp_path: Path, schema: Schema) -> None:
+    every = rows(drawn, schema)
+    fold0, fold1 = every[:10], every[10:]
+    trained_without_0 = NetworkDetector(Whole(), DetectorConfig(), "fold0", [row.image_id for row in fold1])
+    chosen, _ = predict_fold(fold0, trained_without_0, 0, schema, tmp_path / "0.json", workers=0)
+    assert [c.image_id for c in chosen] == [row.image_id for row in fold0]
+    assert {(c.fold, c.checkpoint, c.source) for c in chosen} == {(0, "fold0", "detector")}
+    with pytest.raises(
+        ValueError, match=f"checkpoint fold0 saw 10 of the 10 images of fold 1 in training, first {fold1[0].image_id}"
+    ):
+        predict_fold(fold1, trained_without_0, 1, schema, tmp_path / "1.json", workers=0)
+
+
+def test_one_seen_image_is_enough_to_refuse(drawn: Path, tmp_path: Path, schema: Schema) -> None:
+    every = rows(drawn, schema)
+    detector = NetworkDetector(Whole(), DetectorConfig(), "fold0", [every[3].image_id])
+    with pytest.raises(ValueError, match="saw 1 of the 10"):
+        predict_fold(every[:10], detector, 0, schema, tmp_path / "0.json", workers=0)
+
+
+def test_a_finished_fold_is_kept_and_another_checkpoint_is_not(drawn: Path, tmp_path: Path, schema: Schema) -> None:
+    every, network = rows(drawn, schema)[:6], Whole()
+    first = predict_fold(
+        every, NetworkDetector(network, DetectorConfig(), "a", []), 0, schema, tmp_path / "s", workers=0
+    )
+    again = predict_fold(
+        every, NetworkDetector(network, DetectorConfig(), "a", []), 0, schema, tmp_path / "s", workers=0
+    )
+    assert network.asked == 6
+    assert [d.box.tolist() for d in first[0]] == [d.box.tolist() for d in again[0]]
+    predict_fold(every, NetworkDetector(network, DetectorConfig(), "b", []), 0, schema, tmp_path / "s", workers=0)
+    assert network.asked == 12

@@ -1,0 +1,108 @@
+"""Shards: written by process, cut by interrupts, continued, and merged into the order of the rows."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.contract.records import Boxes, ImageBatch, ImageRow
+from pipeline.contract.schema import Schema
+from pipeline.inference.box_sources import WholeImages
+from pipeline.inference.shards import ShardWriter, merge_shards, open_shards
+from tests.oracle import Case, Dots, make_rows, run_predict
+
+ROWS = [ImageRow(f"Images/skirt/{name}.jpg", "skirt", Path(name)) for name in "edcba"]
+
+
+def predict_batch(folder: Path, rank: int, indices: list[int]) -> None:
+    """Append to a shard as the Trainer of this process would; each value tells its row."""
+    rows = torch.tensor(indices)
+    prediction = {
+        "index": rows,
+        "xy": rows[:, None, None] + torch.zeros(len(rows), 24, 2) + 0.25,
+        "score": torch.full((len(rows), 24), 0.5),
+        "box": torch.tensor([[0.0, 0, 10, 10]] * len(rows)),
+        "box_score": torch.full((len(rows),), 0.9),
+        "fallback": rows == 3,
+        "size_wh": torch.stack([rows + 100, rows + 200], -1),
+    }
+    trainer = SimpleNamespace(global_rank=rank)
+    ShardWriter(folder, ROWS).write_on_batch_end(trainer, None, prediction, None, None, 0, 0)  # type: ignore[arg-type]
+
+
+def test_shards_of_two_processes_merge_in_the_order_of_the_rows(tmp_path: Path) -> None:
+    open_shards(tmp_path / "parts", {"a": 1})
+    predict_batch(tmp_path / "parts", 0, [0, 2])
+    predict_batch(tmp_path / "parts", 1, [3, 1])
+    predict_batch(tmp_path / "parts", 0, [4])
+    predictions, sizes_wh = merge_shards(tmp_path / "parts", ROWS)
+    assert [p.image_id for p in predictions] == [row.image_id for row in ROWS]
+    assert [p.xy[7, 1] for p in predictions] == [0.25, 1.25, 2.25, 3.25, 4.25]
+    assert [p.fallback for p in predictions] == [False, False, False, True, False]
+    assert predictions[1].box.tolist() == [0, 0, 10, 10]
+    assert sizes_wh.tolist() == [[100, 200], [101, 201], [102, 202], [103, 203], [104, 204]]
+
+
+def test_an_incomplete_prediction_is_refused(tmp_path: Path) -> None:
+    open_shards(tmp_path / "parts", {})
+    predict_batch(tmp_path / "parts", 0, [0, 1, 2])
+    with pytest.raises(
+        ValueError, match=r"2 of 5 images have no prediction, first Images/skirt/b\.jpg; run submit again"
+    ):
+        merge_shards(tmp_path / "parts", ROWS)
+
+
+@pytest.mark.parametrize("kept", [1, 40, -1])
+def test_a_cut_line_is_predicted_again(tmp_path: Path, kept: int) -> None:
+    folder = tmp_path / "parts"
+    open_shards(folder, {"a": 1})
+    predict_batch(folder, 0, [0, 1, 2])
+    shard = folder / "rank0.jsonl"
+    *whole, last = shard.read_text().splitlines(keepends=True)
+    shard.write_text("".join(whole) + last[:kept])
+    assert open_shards(folder, {"a": 1}) == {ROWS[0].image_id, ROWS[1].image_id}
+    predict_batch(folder, 0, [2, 3, 4])
+    assert [p.xy[0, 0] for p in merge_shards(folder, ROWS)[0]] == [0.25, 1.25, 2.25, 3.25, 4.25]
+
+
+def test_shards_of_another_job_do_not_count(tmp_path: Path) -> None:
+    job = {"checkpoint": "a", "size_wh": (224, 224)}
+    open_shards(tmp_path / "parts", job)
+    predict_batch(tmp_path / "parts", 0, [0])
+    assert open_shards(tmp_path / "parts", job) == {ROWS[0].image_id}
+    assert open_shards(tmp_path / "parts", job | {"checkpoint": "b"}) == set()
+    assert not list((tmp_path / "parts").glob("*.jsonl"))
+
+
+class Interrupted(WholeImages):
+    """A detector that Ctrl-C hits at its third batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batches = 0
+
+    def detect(self, batch: ImageBatch) -> Boxes:
+        self.batches += 1
+        if self.batches == 3:
+            raise KeyboardInterrupt
+        return super().detect(batch)
+
+
+@pytest.mark.filterwarnings("ignore:.*LeafSpec.* is deprecated:FutureWarning")
+def test_an_interrupted_prediction_goes_on(tmp_path: Path, schema: Schema) -> None:
+    cases = [Case((60 + 3 * i, 50), "skirt") for i in range(9)]
+    rows = make_rows(tmp_path, schema, cases, apart=2)
+    locator = Dots((64, 64), 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        run_predict(rows, (Interrupted(), locator), tmp_path / "parts", schema, batch_size=2)
+    rest = Interrupted()  # four rows are done; at the third batch eight are
+    with pytest.raises(KeyboardInterrupt):
+        run_predict(rows, (rest, locator), tmp_path / "parts", schema, batch_size=2)
+    finished, sizes_wh = run_predict(rows, (Interrupted(), locator), tmp_path / "parts", schema, batch_size=2)
+    whole, _ = run_predict(rows, (WholeImages(), locator), tmp_path / "whole", schema, batch_size=2)
+    assert sizes_wh.tolist() == [list(case.size_wh) for case in cases]
+    for a, b in zip(finished, whole, strict=True):
+        assert a.image_id == b.image_id
+        np.testing.assert_allclose(a.xy, b.xy, atol=2e-3)

@@ -1,0 +1,89 @@
+"""Backbones: packaged weights fit exactly, and nothing is ever fetched unasked."""
+
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+
+from pipeline.learning.backbones import build_backbone
+
+
+def test_packaged_weights_are_those_of_the_network() -> None:
+    backbone = build_backbone().eval()
+    assert (backbone.channels, backbone.strides) == ([24, 40, 112, 320], [4, 8, 16, 32])
+    # 127 is this network's zero; its batch norms were trained on real pictures, so activations have a sane scale.
+    with torch.no_grad():
+        maps = backbone(torch.full((1, 3, 64, 64), 127.0) + 40 * torch.randn(1, 3, 64, 64))
+    assert [tuple(m.shape[-2:]) for m in maps] == [(16, 16), (8, 8), (4, 4), (2, 2)]
+    assert backbone.body.bn1.running_var.std() > 0.01  # a fresh network has ones everywhere
+    assert backbone.mean.flatten().tolist() == [127] * 3
+    assert backbone.std.flatten().tolist() == [128] * 3
+
+
+def test_standardises_once_by_hand() -> None:
+    backbone = build_backbone(weights="none")
+    seen = []
+    backbone.body.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    backbone(torch.full((1, 3, 64, 64), 255.0))
+    assert float(seen[0].mean()) == pytest.approx(1.0, abs=1e-5)  # timm's (0.5, 0.5) for this network
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "message"),
+    [
+        ("tf_efficientnet_lite9", "none", "not in timm .*near it: tf_effic"),
+        ("resnet18", "package", "no packaged weights for 'resnet18', only for tf_efficientnet_lite0"),
+        ("resnet18", "/nowhere/w.pth", "cannot read"),
+    ],
+)
+def test_errors_say_what_to_do(name: str, weights: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build_backbone(name, weights)
+
+
+def test_a_state_dict_of_another_network_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "w.pth"
+    state = timm.create_model("resnet18").state_dict()
+    torch.save(state, file)
+    first = next(iter(state))
+    loaded = build_backbone("resnet18", str(file))
+    assert torch.equal(loaded.body.state_dict()[first], state[first])
+    with pytest.raises(ValueError, match="has 122 tensors, resnet34 has 218"):
+        build_backbone("resnet34", str(file))
+    state[first] = state[first][:, :1]
+    torch.save(state, file)
+    with pytest.raises(ValueError, match=r"conv1.weight \(64, 1, 7, 7\) .* does not fit conv1.weight \(64, 3, 7, 7\)"):
+        build_backbone("resnet18", str(file))
+
+
+@pytest.mark.parametrize(
+    ("name", "stride", "last"),
+    [
+        ("tf_efficientnet_lite0", 4, "blocks.1.1.bn3"),
+        ("tf_efficientnet_lite0", 2, "blocks.0.0.bn2"),
+        ("resnet18", 4, "layer1.1.bn2"),
+    ],
+)
+def test_layers_up_to_a_stride_stay_as_they_are(name: str, stride: int, last: str) -> None:
+    backbone = build_backbone(name, "none", (2, 3, 4), frozen_stride=stride).train()
+    before = {key: value.clone() for key, value in backbone.body.state_dict().items()}
+    optimizer = torch.optim.SGD([p for p in backbone.parameters() if p.requires_grad], lr=0.1)
+    sum(m.square().mean() for m in backbone(torch.rand(2, 3, 64, 64) * 255)).backward()
+    optimizer.step()
+    keys = list(before)
+    same = [torch.equal(before[key], value) for key, value in backbone.body.state_dict().items()]
+    first_trained = 1 + max(i for i, key in enumerate(keys) if key.startswith(f"{last}."))
+    assert all(same[:first_trained])
+    trained = {key for key, parameter in backbone.body.named_parameters() if parameter.requires_grad}
+    assert trained == {key for key in keys[first_trained:] if key in dict(backbone.body.named_parameters())}
+    means = [
+        s for s, key in zip(same[first_trained:], keys[first_trained:], strict=True) if key.endswith("running_mean")
+    ]
+    assert means
+    assert not any(means)
+
+
+def test_a_stride_that_the_backbone_does_not_have() -> None:
+    with pytest.raises(ValueError, match="frozen_stride is 3; this backbone has maps of stride 2, 4, 8, 16, 32, or 0"):
+        build_backbone(weights="none", frozen_stride=3)

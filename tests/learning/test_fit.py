@@ -1,0 +1,113 @@
+"""The training loop: killed and resumed, averaged weights, and a run folder that keeps to its config."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipeline.learning.fit import devices
+from pipeline.reporting.records import claim
+from tests.learning.tiny_training import COUNT, DECAY, SAVE_EVERY, STEPS, Tiny, train
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*LeafSpec.* is deprecated:FutureWarning"),
+    pytest.mark.filterwarnings("ignore:Experiment logs directory .* exists"),
+]
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("images")
+
+
+@pytest.fixture
+def whole(images: Path, tmp_path: Path) -> Tiny:
+    """A training that nothing interrupted."""
+    return train(images, tmp_path / "whole")
+
+
+def assert_same_weights(a: Tiny, b: Tiny) -> None:
+    for name, value in a.network.state_dict().items():
+        assert torch.equal(value, b.network.state_dict()[name]), name
+
+
+def kill_at(step: int, images: Path, run: Path) -> None:
+    """Start the training in a process of its own, which dies at the step without a chance to tidy up."""
+    command = [sys.executable, "-m", "tests.learning.tiny_training", str(images), str(run), str(step)]
+    ended = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=120)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+
+
+def test_a_killed_training_ends_where_an_uninterrupted_one_does(images: Path, tmp_path: Path, whole: Tiny) -> None:
+    run = tmp_path / "cut"
+    kill_at(SAVE_EVERY + 2, images, run)
+    assert (run / "last.ckpt").exists()
+    resumed = train(images, run)
+    assert resumed.rows == whole.rows[SAVE_EVERY:]
+    assert_same_weights(resumed, whole)
+
+
+def test_steps_epochs_and_rows(whole: Tiny) -> None:
+    assert [step for step, _ in whole.rows] == list(range(STEPS))
+    seen = [row for _, rows in whole.rows for row in rows]
+    # Each pass shows every row once, also where a batch runs over its end.
+    assert [sorted(seen[i : i + COUNT]) for i in range(0, 3 * COUNT, COUNT)] == [list(range(COUNT))] * 3
+
+
+def test_the_module_holds_the_averaged_weights(whole: Tiny) -> None:
+    average = {name: value.double() for name, value in whole.weights[0].items()}
+    for weights in whole.weights[1:]:
+        average = {name: DECAY * average[name] + (1 - DECAY) * weights[name].double() for name in average}
+    for name, value in whole.network.state_dict().items():
+        if value.is_floating_point():
+            assert (value - average[name]).abs().max() < 1e-6, name
+    assert not torch.equal(whole.network[0].weight, whole.weights[-1]["0.weight"])
+
+
+def test_without_averaging_the_last_weights_stay(images: Path, tmp_path: Path) -> None:
+    module = train(images, tmp_path / "raw", ema=0.0)
+    for name, value in module.network.state_dict().items():
+        assert torch.equal(value, module.weights[-1][name]), name
+
+
+def test_a_training_killed_after_its_last_step_still_gives_the_averaged_weights(images: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    finished = train(images, run, save_every=STEPS)
+    again = train(images, run, save_every=STEPS)
+    assert again.rows == []
+    assert_same_weights(again, finished)
+
+
+def test_another_seed_trains_otherwise(images: Path, tmp_path: Path, whole: Tiny) -> None:
+    other = train(images, tmp_path / "other", seed=1)
+    assert other.rows != whole.rows
+
+
+def test_a_run_folder_keeps_to_its_config(tmp_path: Path) -> None:
+    config = {"keypoints": {"lr": 1e-3, "size": 224}, "folds": 2}
+    claim(tmp_path / "run", config)
+    claim(tmp_path / "run", config)
+    changed = {"keypoints": {"lr": 3e-4, "size": 224}, "folds": 2}
+    with pytest.raises(
+        ValueError, match=r"other settings \(keypoints\.lr was 0\.001, now 0\.0003\); choose another run folder"
+    ):
+        claim(tmp_path / "run", changed)
+
+
+def test_a_run_folder_knows_its_own_tuples_again(tmp_path: Path) -> None:
+    claim(tmp_path, {"size_wh": (224, 192)})
+    claim(tmp_path, {"size_wh": (224, 192)})
+
+
+@pytest.mark.parametrize(("text", "expected"), [("auto", "auto"), ("2", 2), ("0,1", [0, 1]), ("1,", [1])])
+def test_devices(text: str, expected: object) -> None:
+    assert devices(text) == expected
+
+
+@pytest.mark.parametrize("text", ["two", "1,b", "", ","])
+def test_devices_that_are_none(text: str) -> None:
+    with pytest.raises(ValueError, match="expected auto, a number such as 2, or a list"):
+        devices(text)

@@ -1,0 +1,66 @@
+"""Batches follow from seed and step alone, whatever was interrupted and however many processes share them."""
+
+from pathlib import Path
+
+import torch
+
+from pipeline.contract.formats.fashionai import read_annotations
+from pipeline.contract.schema import Schema
+from pipeline.learning.loading import ImageDataset, StepBatchSampler, collate, plain_loader, train_loader
+from pipeline.learning.photometric import Photometric
+
+
+def test_a_resumed_sampler_goes_on_where_it_was() -> None:
+    whole = list(StepBatchSampler(13, 4, 20, seed=3))
+    assert list(StepBatchSampler(13, 4, 20, seed=3, start_step=7)) == whole[7:]
+    assert len(StepBatchSampler(13, 4, 20, seed=3, start_step=7)) == 20
+
+
+def test_each_pass_takes_every_row_once_in_its_own_order() -> None:
+    draws = [draw for batch in StepBatchSampler(12, 4, 6, seed=0) for draw in batch]
+    first, second = [i for i, _ in draws[:12]], [i for i, _ in draws[12:]]
+    assert sorted(first) == sorted(second) == list(range(12))
+    assert first != second
+    assert len({seed for _, seed in draws}) == 24
+
+
+def test_processes_share_a_batch() -> None:
+    alone = list(StepBatchSampler(10, 6, 5, seed=1))
+    shares = [list(StepBatchSampler(10, 3, 5, seed=1, rank=rank, world_size=2)) for rank in range(2)]
+    assert [a + b for a, b in zip(*shares, strict=True)] == alone
+
+
+def test_the_same_draw_is_the_same_in_any_process(drawn: Path, schema: Schema) -> None:
+    rows = read_annotations([drawn / "train"], schema)
+    dataset = ImageDataset(rows, [0] * len(rows), Photometric(0.3, blur=0.5, noise=0.5))
+    loaded = [
+        next(iter(train_loader(dataset, StepBatchSampler(len(rows), 6, 3, seed=5), workers))) for workers in (0, 1)
+    ]
+    assert torch.equal(loaded[0].images, loaded[1].images)
+    assert torch.equal(loaded[0].uniform, loaded[1].uniform)
+    other = next(iter(train_loader(dataset, StepBatchSampler(len(rows), 6, 3, seed=6), 0)))
+    assert not torch.equal(other.uniform, loaded[0].uniform)
+
+
+def test_photometric_changes_colours_only_and_not_always() -> None:
+    picture = torch.randint(0, 255, (40, 40, 3), dtype=torch.uint8).numpy()
+    changed = [Photometric(0.3)(picture, seed) for seed in range(12)]
+    assert all(one.shape == picture.shape and one.dtype == picture.dtype for one in changed)
+    assert 0 < sum((one == picture).all() for one in changed) < 12
+
+
+def test_collate_pads_at_the_right_and_bottom(drawn: Path, schema: Schema) -> None:
+    dataset = ImageDataset(read_annotations([drawn / "train"], schema), list(range(20)))
+    items = [dataset[i] for i in range(20)]
+    batch = collate(items)
+    assert batch.index.tolist() == batch.category.tolist() == list(range(20))
+    for i, (image, *_) in enumerate(items):
+        w, h = batch.sizes_wh[i].tolist()
+        assert image.shape == (h, w, 3)
+        assert torch.equal(batch.images[i, :, :h, :w], torch.from_numpy(image).permute(2, 0, 1))
+        assert int(batch.images[i, :, h:].sum()) == int(batch.images[i, :, :, w:].sum()) == 0
+
+
+def test_plain_loader_keeps_the_order(drawn: Path, schema: Schema) -> None:
+    dataset = ImageDataset(read_annotations([drawn / "train"], schema), [0] * 20)
+    assert [i for batch in plain_loader(dataset, 8, 0) for i in batch.index.tolist()] == list(range(20))
