@@ -1,4 +1,4 @@
-"""Decode a picture to RGB uint8, as a viewer shows it: EXIF turned, grey and CMYK converted."""
+"""Decode a picture to RGB uint8, as a viewer shows it: EXIF turned, grey and CMYK converted, transparent on white."""
 
 from pathlib import Path
 
@@ -16,6 +16,10 @@ def read_image(path: Path) -> np.ndarray:
             if turned.mode.startswith("I"):
                 # 16 bits a pixel, which PIL would cut off at 255 instead of scaling.
                 turned = Image.fromarray((np.asarray(turned) / 257).clip(0, 255).astype(np.uint8))
+            if turned.has_transparency_data:
+                # What a transparent pixel hides is often black; shops and viewers show it on white.
+                layer = turned.convert("RGBA")
+                turned = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
             return np.array(turned.convert("RGB"))
     except FileNotFoundError:
         problem, remedy = "missing image", "put the file there, or drop the row"

@@ -38,12 +38,16 @@ def assign_folds(rows: Sequence[ImageRow], folds: int, hashes: np.ndarray) -> np
 
 def near_duplicates(hashes: np.ndarray) -> np.ndarray:
     """Number the groups (N,) of rows connected by perceptual hashes (N, 64) at most NEAR_BITS apart."""
-    signs = hashes.astype(np.float32) * 2 - 1
-    pairs = []
-    for start in range(0, len(hashes), 2048):
-        # For signs a and b, a . b = bits - 2 * (number of differing bits).
-        near = signs[start : start + 2048] @ signs.T >= HASH_BITS - 2 * NEAR_BITS
-        pairs.append(np.argwhere(near) + np.array([start, 0]))
+    pairs = [np.stack([np.arange(len(hashes))] * 2, 1)]
+    # Of NEAR_BITS + 1 bands, at least one is the same in both; so only rows that share a band need to be compared.
+    for band in np.array_split(np.arange(HASH_BITS), NEAR_BITS + 1):
+        _, bucket = np.unique(hashes[:, band], axis=0, return_inverse=True)
+        order = np.argsort(bucket, kind="stable")
+        for rows in np.split(order, np.flatnonzero(np.diff(bucket[order])) + 1):
+            signs = hashes[rows].astype(np.float32) * 2 - 1
+            # For signs a and b, a . b = bits - 2 * (number of differing bits).
+            near = np.argwhere(signs @ signs.T >= HASH_BITS - 2 * NEAR_BITS)
+            pairs.append(rows[near])
     left, right = np.concatenate(pairs).T
     graph = coo_array((np.ones(len(left)), (left, right)), shape=(len(hashes), len(hashes)))
     return connected_components(graph, directed=False)[1]

@@ -1,5 +1,6 @@
 """One look at every picture before anything is trained: sizes, perceptual hashes, and what is wrong with it."""
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -44,7 +45,7 @@ def survey(rows: Sequence[ImageRow], track: Callable[[Iterable, int], Iterable] 
         hashes[index] = imagehash.phash(Image.fromarray(image)).hash.ravel()
         return _far_points(row, sizes[index]) if isinstance(row, Annotation) else []
 
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
         for found in track(pool.map(look, range(len(rows))), len(rows)):
             faults.extend(found)
     return Survey(sizes, hashes, faults)

@@ -78,3 +78,13 @@ def test_every_orientation_shows_red_in_the_upper_left(tmp_path: Path, orientati
     exif[0x0112] = orientation
     Image.fromarray(np.ascontiguousarray(stored)).save(tmp_path / "a.png", exif=exif)
     np.testing.assert_array_equal(read_image(tmp_path / "a.png"), quadrants())
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_what_is_transparent_is_shown_on_white(tmp_path: Path, mode: str) -> None:
+    picture = Image.new("RGBA", (8, 4), (0, 0, 0, 0))  # black, and not to be seen
+    picture.paste((0, 0, 0, 255), (0, 0, 4, 4))
+    picture.convert(mode).save(tmp_path / "a.png")
+    shown = read_image(tmp_path / "a.png")
+    assert (shown[:, :4] == 0).all()
+    assert (shown[:, 4:] == 255).all()

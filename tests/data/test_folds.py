@@ -8,7 +8,7 @@ from PIL import Image
 
 from pipeline.contract.formats.fashionai import read_annotations
 from pipeline.contract.records import Annotation, ImageRow
-from pipeline.data.folds import assign_folds, near_duplicates
+from pipeline.data.folds import NEAR_BITS, assign_folds, near_duplicates
 from pipeline.data.survey import survey
 
 
@@ -78,3 +78,20 @@ def test_the_survey_finds_every_faulty_picture(tmp_path: Path) -> None:
     far_point = "a.csv, row 7: point far outside its image (of 120 x 90 pixels): '400_20 of far.jpg'; expected 0 to 120"
     assert far_point in text
     assert found.sizes_wh[0].tolist() == [120, 90]
+
+
+def test_near_duplicates_are_those_of_comparing_every_pair() -> None:
+    """Chains, pairs at exactly the limit and just above it, differences spread over all bits."""
+    rng = np.random.default_rng(3)
+    hashes = far_apart(60)
+    twins = hashes.copy()
+    for row, differing in zip(twins, rng.integers(1, 9, 60), strict=True):
+        row[rng.choice(64, differing, replace=False)] ^= True
+    every = np.concatenate([hashes, twins])
+    groups = near_duplicates(every)
+    near = (every[:, None] != every[None]).sum(-1) <= NEAR_BITS
+    connected = near.copy()
+    for _ in range(7):
+        connected = (connected.astype(int) @ connected.astype(int)) > 0
+    assert 60 < len(set(groups.tolist())) < 120
+    np.testing.assert_array_equal(groups[:, None] == groups[None], connected)
