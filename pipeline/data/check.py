@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.contract.faults import DataError, Fault
-from pipeline.contract.formats.fashionai import read_annotations, read_answers, read_test
+from pipeline.contract.formats.registry import find_layout
 from pipeline.contract.records import ABSENT, OCCLUDED, VISIBLE, Annotation, ImageRow
 from pipeline.contract.schema import Schema
 from pipeline.data.folds import near_duplicates
@@ -15,19 +15,20 @@ from pipeline.data.survey import progress, survey
 
 
 def check_dataset(
-    roots: Sequence[Path], test: Path | None, answers: Path | None, schema: Schema
+    roots: Sequence[Path], test: Path | None, answers: Path | None, schema: Schema, layout: str = "fashionai"
 ) -> tuple[list[str], list[Fault]]:
     """Look at everything a dataset consists of; return lines that describe it, and all faults."""
     lines: list[str] = []
     faults: list[Fault] = []
+    reader = find_layout(layout)
     if roots:
-        rows = read_annotations(roots, schema, faults)
+        rows = reader.read_annotations(roots, schema, faults)
         lines += _describe(rows, ", ".join(map(str, roots)), schema, faults)
     if test is not None:
-        lines += _describe(read_test(test, schema, faults), str(test), schema, faults)
+        lines += _describe(reader.read_test(test, schema, faults), str(test), schema, faults)
     if answers is not None:
         try:
-            lines.append(f"{answers}: {len(read_answers(answers, schema))} answers")
+            lines.append(f"{answers}: {len(reader.read_answers(answers, schema))} answers")
         except DataError as error:
             faults.extend(error.faults)
     return lines, faults

@@ -11,7 +11,7 @@ import pandas as pd
 
 from pipeline.contract.faults import DataError, Fault
 from pipeline.contract.files import write_text
-from pipeline.contract.formats.fashionai import read_annotations, read_test
+from pipeline.contract.formats.registry import find_layout
 from pipeline.contract.records import Annotation, ImageRow
 from pipeline.contract.schema import Schema
 from pipeline.data.folds import assign_folds
@@ -30,13 +30,15 @@ class TrainingSet:
     fingerprint: str
 
 
-def load_training_set(roots: Sequence[Path], schema: Schema, folds: int, run: Path, limit: int = 0) -> TrainingSet:
+def load_training_set(
+    roots: Sequence[Path], schema: Schema, folds: int, run: Path, limit: int = 0, layout: str = "fashionai"
+) -> TrainingSet:
     """Read the train roots and deal folds. The first call decodes every picture and raises DataError with all faults.
 
     `run`/folds.csv keeps the folds, so that later calls, and other steps of the run, need no second look.
     """
     faults: list[Fault] = []
-    rows = sample_rows(read_annotations(roots, schema, faults), limit)
+    rows = sample_rows(find_layout(layout).read_annotations(roots, schema, faults), limit)
     file = run / FOLDS
     ids = [row.image_id for row in rows]
     if file.exists() and not faults:
@@ -53,10 +55,10 @@ def load_training_set(roots: Sequence[Path], schema: Schema, folds: int, run: Pa
     return TrainingSet(rows, dealt, fingerprint(rows))
 
 
-def load_test_rows(folder: Path, schema: Schema, limit: int = 0) -> list[ImageRow]:
-    """Read FOLDER/test.csv and look at every picture; raises DataError with all faults."""
+def load_test_rows(folder: Path, schema: Schema, limit: int = 0, layout: str = "fashionai") -> list[ImageRow]:
+    """Read the rows of a test folder and look at every picture; raises DataError with all faults."""
     faults: list[Fault] = []
-    rows = sample_rows(read_test(folder, schema, faults), limit)
+    rows = sample_rows(find_layout(layout).read_test(folder, schema, faults), limit)
     faults += survey(rows, progress("looking at images")).faults
     if faults:
         raise DataError(faults)

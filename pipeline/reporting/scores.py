@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.contract.formats.fashionai import read_answers
+from pipeline.contract.formats.registry import find_layout
 from pipeline.contract.formats.submission import read_submission
 from pipeline.contract.metrics import NormalizedError, normalized_error
 from pipeline.contract.records import Annotation, ImageRow
@@ -57,9 +57,9 @@ def score_figures(result: NormalizedError, variant: str) -> dict[str, Any]:
     }
 
 
-def answers_of(rows: Sequence[ImageRow], file: Path, schema: Schema) -> list[Annotation]:
+def answers_of(rows: Sequence[ImageRow], file: Path, schema: Schema, layout: str = "fashionai") -> list[Annotation]:
     """Return the answer of each row, with the row's picture, in their order; raise ValueError when rows have none."""
-    by_id = {answer.image_id: answer for answer in read_answers(file, schema)}
+    by_id = {answer.image_id: answer for answer in find_layout(layout).read_answers(file, schema)}
     missing = [row.image_id for row in rows if row.image_id not in by_id]
     if missing:
         raise ValueError(f"{file}: no answer for {len(missing)} of {len(rows)} test images, first {missing[0]}")

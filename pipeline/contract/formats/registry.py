@@ -1,0 +1,38 @@
+"""Layouts of a dataset by name: what reads its train roots, its test folder and its answers.
+
+Another layout is one file beside this one, and one line here.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from pipeline.contract.faults import Fault
+from pipeline.contract.formats import fashionai
+from pipeline.contract.records import Annotation, ImageRow
+from pipeline.contract.schema import Schema
+
+
+class Layout(Protocol):
+    """A module or object with these three functions. Faults go into the list, or without one raise DataError at the end."""
+
+    def read_annotations(
+        self, roots: Sequence[Path], schema: Schema, faults: list[Fault] | None = None
+    ) -> list[Annotation]:
+        """Return the annotated rows of all train roots, in image pixels, each picture once."""
+
+    def read_test(self, folder: Path, schema: Schema, faults: list[Fault] | None = None) -> list[ImageRow]:
+        """Return the rows to predict."""
+
+    def read_answers(self, file: Path, schema: Schema) -> list[Annotation]:
+        """Return the true points of a test folder's rows."""
+
+
+LAYOUTS: dict[str, Layout] = {"fashionai": fashionai}
+
+
+def find_layout(name: str) -> Layout:
+    """Return the layout of this name; raises ValueError that lists them."""
+    if name not in LAYOUTS:
+        raise ValueError(f"layout is {name!r}; expected one of {', '.join(LAYOUTS)}")
+    return LAYOUTS[name]

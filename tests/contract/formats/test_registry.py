@@ -1,0 +1,57 @@
+"""Another layout of a dataset is one object and one line of the registry."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.contract.faults import Fault
+from pipeline.contract.formats.registry import LAYOUTS, find_layout
+from pipeline.contract.images import read_image
+from pipeline.contract.records import Annotation, ImageRow
+from pipeline.contract.schema import Schema
+from pipeline.data.check import check_dataset
+from pipeline.data.select import load_test_rows, load_training_set
+
+
+class Folders:
+    """Every PNG of a folder is a skirt whose waistband is as wide as the picture."""
+
+    def read_annotations(
+        self, roots: Sequence[Path], schema: Schema, faults: list[Fault] | None = None
+    ) -> list[Annotation]:
+        return [self._annotate(file, schema) for root in roots for file in sorted(root.glob("*.png"))]
+
+    def read_test(self, folder: Path, schema: Schema, faults: list[Fault] | None = None) -> list[ImageRow]:
+        return [ImageRow(file.name, "skirt", file) for file in sorted(folder.glob("*.png"))]
+
+    def read_answers(self, file: Path, schema: Schema) -> list[Annotation]:
+        return self.read_annotations([file.parent], schema)
+
+    def _annotate(self, file: Path, schema: Schema) -> Annotation:
+        xy, visibility = np.zeros((len(schema.keypoints), 2)), np.full(len(schema.keypoints), -1, dtype=np.int8)
+        for name, x in (("waistband_left", 0), ("waistband_right", read_image(file).shape[1])):
+            xy[schema.keypoints.index(name)], visibility[schema.keypoints.index(name)] = (x, 5), 1
+        return Annotation(file.name, "skirt", file, xy, visibility)
+
+
+def test_a_layout_is_added_by_one_line(tmp_path: Path, schema: Schema, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(LAYOUTS, "folders", Folders())
+    rng = np.random.default_rng(0)
+    for name in "abcdefgh":
+        picture = rng.integers(0, 255, (20, 30, 3), dtype=np.uint8)
+        Image.fromarray(picture).resize((90, 60)).save(tmp_path / f"{name}.png")
+    found = load_training_set([tmp_path], schema, 2, tmp_path / "run", layout="folders")
+    assert [row.image_id for row in found.rows] == [f"{name}.png" for name in "abcdefgh"]
+    assert set(found.folds.tolist()) == {0, 1}
+    assert len(load_test_rows(tmp_path, schema, layout="folders")) == 8
+    lines, faults = check_dataset([tmp_path], tmp_path, tmp_path / "answers", schema, layout="folders")
+    assert not faults
+    assert lines[-1].endswith("8 answers")
+
+
+def test_a_layout_that_does_not_exist() -> None:
+    with pytest.raises(ValueError, match="layout is 'coco'; expected one of fashionai"):
+        find_layout("coco")
