@@ -13,16 +13,24 @@ from torch import Tensor
 VISIBLE, OCCLUDED, ABSENT = 1, 0, -1
 BOX_SOURCES = ("detector", "truth", "image")
 
+Key = tuple[str, int]
+"""What a garment is known by: image_id and instance, its number among the garments of its picture."""
+
 
 @dataclass(frozen=True)
 class ImageRow:
-    """A picture and its given category: what `test.csv` says, and for messages where: `csv` and `csv_row` in it."""
+    """A garment of a picture and its given category: what `test.csv` says, and for messages where: `csv`, `csv_row`."""
 
     image_id: str
     category: str
     path: Path
+    instance: int = field(default=0, kw_only=True)
     csv: str = field(default="", kw_only=True)
     csv_row: int | None = field(default=None, kw_only=True)
+
+    @property
+    def key(self) -> Key:
+        return self.image_id, self.instance
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +66,11 @@ class Detection:
     fold: int
     checkpoint: str
     fallback: bool
+    instance: int = field(default=0, kw_only=True)
+
+    @property
+    def key(self) -> Key:
+        return self.image_id, self.instance
 
     def __post_init__(self) -> None:
         x0, y0, x1, y1 = (float(v) for v in self.box)
@@ -69,7 +82,7 @@ class Detection:
 
 @dataclass(frozen=True, eq=False)
 class Keypoints:
-    """The prediction of one picture: `xy` (K, 2) in image pixels, `score` (K,), and the box that it came from."""
+    """The prediction of one garment: `xy` (K, 2) in image pixels, `score` (K,), and the box that it came from."""
 
     image_id: str
     category: str
@@ -78,6 +91,11 @@ class Keypoints:
     box: np.ndarray
     box_score: float
     fallback: bool
+    instance: int = field(default=0, kw_only=True)
+
+    @property
+    def key(self) -> Key:
+        return self.image_id, self.instance
 
 
 @dataclass(frozen=True, eq=False)

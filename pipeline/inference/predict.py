@@ -45,7 +45,7 @@ def predict(
     `job` says what decides the result: shards of the same job are continued.
     """
     done = open_shards(shards, job)
-    remaining = [row for row in rows if row.image_id not in done]
+    remaining = [row for row in rows if row.key not in done]
     if done and remaining:
         log.info("%d of %d images are done already", len(done), len(rows))
     if remaining:

@@ -15,7 +15,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import BasePredictionWriter
 
 from pipeline.contract.files import write_text
-from pipeline.contract.records import ImageRow, Keypoints
+from pipeline.contract.records import ImageRow, Key, Keypoints
 
 JOB = "job.json"
 
@@ -33,12 +33,13 @@ class ShardWriter(BasePredictionWriter):
         values = {name: tensor.tolist() for name, tensor in prediction.items()}
         with (self.folder / f"rank{trainer.global_rank}.jsonl").open("a", encoding="utf-8") as file:
             for position, index in enumerate(values.pop("index")):
-                record = {"image_id": self.rows[index].image_id} | {n: v[position] for n, v in values.items()}
-                file.write(json.dumps(record) + "\n")
+                row = self.rows[index]
+                key = {"image_id": row.image_id, "instance": row.instance}
+                file.write(json.dumps(key | {n: v[position] for n, v in values.items()}) + "\n")
 
 
-def open_shards(folder: Path, job: dict[str, Any]) -> set[str]:
-    """Return the image ids that shards of the same job hold already; shards of another job are removed."""
+def open_shards(folder: Path, job: dict[str, Any]) -> set[Key]:
+    """Return the keys of the rows that shards of the same job hold already; shards of another job are removed."""
     file = folder / JOB
     described = json.dumps(job)
     if not (file.exists() and file.read_text(encoding="utf-8") == described):
@@ -48,7 +49,7 @@ def open_shards(folder: Path, job: dict[str, Any]) -> set[str]:
     for shard in folder.glob("rank*.jsonl"):
         whole = [line for line in shard.read_text(encoding="utf-8").splitlines(keepends=True) if _is_whole(line)]
         write_text(shard, "".join(whole))
-    return {record["image_id"] for record in _records(folder)}
+    return {_key(record) for record in _records(folder)}
 
 
 def remove_shards(folder: Path) -> None:
@@ -58,26 +59,29 @@ def remove_shards(folder: Path) -> None:
 
 def merge_shards(folder: Path, rows: Sequence[ImageRow]) -> tuple[list[Keypoints], np.ndarray]:
     """Return the predictions and sizes_wh (N, 2) in the order of the rows; raise ValueError unless each is there."""
-    by_id = {record["image_id"]: record for record in _records(folder)}
-    missing = [row.image_id for row in rows if row.image_id not in by_id]
+    by_key = {_key(record): record for record in _records(folder)}
+    missing = [row.image_id for row in rows if row.key not in by_key]
     if missing:
         raise ValueError(
             f"{len(missing)} of {len(rows)} images have no prediction, first {missing[0]}; run submit again"
         )
     predictions = []
     for row in rows:
-        record = by_id[row.image_id]
+        record = by_key[row.key]
         xy, score, box = (np.array(record[name]) for name in ("xy", "score", "box"))
-        predictions.append(
-            Keypoints(row.image_id, row.category, xy, score, box, record["box_score"], record["fallback"])
-        )
-    return predictions, np.array([by_id[row.image_id]["size_wh"] for row in rows])
+        found = xy, score, box, record["box_score"], record["fallback"]
+        predictions.append(Keypoints(row.image_id, row.category, *found, instance=row.instance))
+    return predictions, np.array([by_key[row.key]["size_wh"] for row in rows])
 
 
 def _records(folder: Path) -> Iterator[dict[str, Any]]:
     for shard in sorted(folder.glob("rank*.jsonl")):
         with shard.open(encoding="utf-8") as lines:
             yield from (json.loads(line) for line in lines)
+
+
+def _key(record: dict[str, Any]) -> Key:
+    return record["image_id"], record["instance"]
 
 
 def _is_whole(line: str) -> bool:

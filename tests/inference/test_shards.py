@@ -62,7 +62,7 @@ def test_a_cut_line_is_predicted_again(tmp_path: Path, kept: int) -> None:
     shard = folder / "rank0.jsonl"
     *whole, last = shard.read_text().splitlines(keepends=True)
     shard.write_text("".join(whole) + last[:kept])
-    assert open_shards(folder, {"a": 1}) == {ROWS[0].image_id, ROWS[1].image_id}
+    assert open_shards(folder, {"a": 1}) == {ROWS[0].key, ROWS[1].key}
     predict_batch(folder, 0, [2, 3, 4])
     assert [p.xy[0, 0] for p in merge_shards(folder, ROWS)[0]] == [0.25, 1.25, 2.25, 3.25, 4.25]
 
@@ -71,7 +71,7 @@ def test_shards_of_another_job_do_not_count(tmp_path: Path) -> None:
     job = {"checkpoint": "a", "size_wh": (224, 224)}
     open_shards(tmp_path / "parts", job)
     predict_batch(tmp_path / "parts", 0, [0])
-    assert open_shards(tmp_path / "parts", job) == {ROWS[0].image_id}
+    assert open_shards(tmp_path / "parts", job) == {ROWS[0].key}
     assert open_shards(tmp_path / "parts", job | {"checkpoint": "b"}) == set()
     assert not list((tmp_path / "parts").glob("*.jsonl"))
 
