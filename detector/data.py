@@ -41,9 +41,9 @@ def target_boxes(extents: Tensor, sizes_wh: Tensor, margin: float) -> Tensor:
     """Return what the detector should find (N, 4): the extents with their margin, clipped to the images."""
     boxes = geometry.clip_box(geometry.pad_box(extents, margin), sizes_wh)
     # Points on one line, or cut off by the border, still need a box with an area.
-    thin = (boxes[:, 2:] - boxes[:, :2] < 2).any(-1, keepdim=True)
+    thin = boxes[:, 2:] - boxes[:, :2] < 2
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2
-    return torch.where(thin, torch.cat([centre - 2, centre + 2], -1), boxes)
+    return torch.where(thin.repeat(1, 2), torch.cat([centre - 2, centre + 2], -1), boxes)
 
 
 def input_affines(sizes_wh: Tensor, size: int) -> Tensor:

@@ -1,16 +1,16 @@
-"""A trained detector as the pipeline uses it: full images in, one box of the given category an image out."""
+"""A trained detector as the pipeline uses it: full images in, boxes in image pixels out."""
 
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from detector.config import DetectorConfig
 from detector.data import input_affines
 from detector.networks.build import GarmentNetwork
 from pipeline.contract import geometry, warp
 from pipeline.contract.files import file_hash
-from pipeline.contract.records import Boxes, ImageBatch
+from pipeline.contract.records import Detections, ImageBatch
 from pipeline.contract.schema import Schema
 from pipeline.learning.weights import load_checkpoint
 
@@ -18,7 +18,7 @@ STAGE = "detector"
 
 
 class NetworkDetector(nn.Module):
-    """A Detector (contract.records). `train_ids` are the images that it has seen, `name` where it came from.
+    """A Detector (contract.protocols). `train_ids` are the images that it has seen, `name` where it came from.
 
     `fingerprint` stands for its weights and settings.
     """
@@ -31,39 +31,22 @@ class NetworkDetector(nn.Module):
         self.network, self.fallback_score, self.margin = network.eval(), config.fallback_score, config.margin
         self.name, self.train_ids = name, frozenset(train_ids)
 
-    def detect(self, batch: ImageBatch) -> Boxes:
-        """Return the best box of each image's category; below `fallback_score` the whole image, flagged."""
-        return self.choose(batch, self.detect_all(batch))
-
     @torch.no_grad()
-    def detect_all(self, batch: ImageBatch) -> list[dict[str, Tensor]]:
-        """Return everything found in each image: boxes (D, 4) in image pixels, scores (D,), category (D,), best first."""
-        size = self.network.size
-        with torch.autocast(batch.images.device.type, enabled=False):
+    def detect(self, batch: ImageBatch) -> Detections:
+        """Return everything found, flat, image by image and best first, in image pixels."""
+        size, device = self.network.size, batch.images.device
+        with torch.autocast(device.type, enabled=False):
             affine = input_affines(batch.sizes_wh, size)
             inputs = warp.crop(batch.images, affine, (size, size), batch.sizes_wh)
         found = self.network.detections(inputs)
-        with torch.autocast(batch.images.device.type, enabled=False):
-            inverse = geometry.invert(affine)
-            for one, back, size_wh in zip(found, inverse, batch.sizes_wh, strict=True):
-                boxes = geometry.transform_box(back.expand(len(one["boxes"]), 2, 3), one["boxes"].float())
-                one["boxes"] = geometry.clip_box(boxes, size_wh.expand(len(boxes), 2))
-        return found
-
-    def choose(self, batch: ImageBatch, found: list[dict[str, Tensor]]) -> Boxes:
-        """Pick the best box of each image's given category from `detect_all`'s answer."""
-        size = batch.sizes_wh.float()
-        boxes = torch.cat([torch.zeros_like(size), size], -1)
-        scores = torch.zeros(len(batch), device=size.device)
-        for i, (one, category) in enumerate(zip(found, batch.category, strict=True)):
-            extent = one["boxes"][:, 2:] - one["boxes"][:, :2]
-            fitting = ((one["category"] == category) & (extent >= 1).all(-1)).nonzero()[:, 0]
-            if len(fitting):
-                best = fitting[one["scores"][fitting].argmax()]
-                scores[i] = one["scores"][best]
-                if scores[i] >= self.fallback_score:
-                    boxes[i] = one["boxes"][best]
-        return Boxes(boxes, scores, scores < max(self.fallback_score, 1e-6))
+        # Lengths are known without asking the device.
+        counts = torch.tensor([len(one["scores"]) for one in found])
+        image = torch.arange(len(found)).repeat_interleave(counts).to(device, non_blocking=True)
+        boxes, score, category = (torch.cat([one[name] for one in found]) for name in ("boxes", "scores", "category"))
+        with torch.autocast(device.type, enabled=False):
+            boxes = geometry.transform_box(geometry.invert(affine)[image], boxes.float())
+            boxes = geometry.clip_box(boxes, batch.sizes_wh[image])
+        return Detections(boxes, image, category, score.float())
 
 
 def load_detector(path: Path, schema: Schema, device: torch.device | str = "cpu") -> NetworkDetector:

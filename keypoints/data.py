@@ -85,14 +85,19 @@ class KeypointsData:
 
 def match_boxes(rows: Sequence[Annotation], boxes: Sequence[Detection]) -> list[Detection]:
     """Return each row's box; raise DataError when rows have none or the categories differ."""
-    by_id = {box.image_id: box for box in boxes}
-    missing = [row.image_id for row in rows if row.image_id not in by_id]
+    by_key = {box.key: box for box in boxes}
+    missing = [_named(row) for row in rows if row.key not in by_key]
     if missing:
-        problem = f"no box for {len(missing)} of {len(rows)} images"
+        what = "garments" if any(row.instance for row in rows) else "images"
+        problem = f"no box for {len(missing)} of {len(rows)} {what}"
         remedy = "write the boxes of this data set with the boxes command"
         raise DataError([Fault("boxes.csv", problem, remedy, value=", ".join(missing[:3]))])
-    other = [row.image_id for row in rows if by_id[row.image_id].category != row.category]
+    other = [_named(row) for row in rows if by_key[row.key].category != row.category]
     if other:
         problem = f"the category of {len(other)} boxes is not their image's"
         raise DataError([Fault("boxes.csv", problem, "write the boxes again", value=", ".join(other[:3]))])
-    return [by_id[row.image_id] for row in rows]
+    return [by_key[row.key] for row in rows]
+
+
+def _named(row: Annotation) -> str:
+    return f"{row.image_id} instance {row.instance}" if row.instance else row.image_id

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from torch import nn
 
 from detector.config import DetectorConfig
 from detector.data import DetectorData, target_boxes, training_inputs, true_extents
@@ -14,17 +13,20 @@ from detector.evaluate import box_statistics, detector_report
 from detector.inference import STAGE as DETECTOR
 from detector.inference import NetworkDetector, load_detector
 from detector.module import DetectorModule
-from detector.out_of_fold import Found, predict_fold
+from detector.out_of_fold import Found, refuse_seen
 from keypoints.config import KeypointsConfig
 from keypoints.data import KeypointsData, match_boxes
 from keypoints.inference import STAGE as KEYPOINTS
 from keypoints.inference import load_locator
 from keypoints.module import KeypointsModule
 from keypoints.networks.build import build_network
+from pipeline.contract.protocols import BoxSource
 from pipeline.contract.records import Annotation, Detection, ImageBatch, ImageRow
 from pipeline.contract.schema import Schema
+from pipeline.data.select import fingerprint
 from pipeline.data.survey import image_sizes
-from pipeline.inference.box_sources import GivenBoxes, WholeImages
+from pipeline.inference.box_sources import SourceParts, build_source
+from pipeline.inference.predict import Device, Prediction, predict, resolved_precision
 from pipeline.learning.fit import RESUME, fit, forget
 from pipeline.learning.loading import ImageDataset, StepBatchSampler, collate
 from pipeline.learning.weights import save_checkpoint
@@ -39,7 +41,6 @@ __all__ = [
     "detector_report",
     "load_detector",
     "load_locator",
-    "predict_fold",
     "target_boxes",
     "true_extents",
 ]
@@ -93,16 +94,27 @@ def train_keypoints(
 
 def box_source(
     name: str, detector: NetworkDetector, rows: Sequence[ImageRow], truth: Sequence[Annotation] | None
-) -> nn.Module:
-    """Return what gives the crops: the detector, the answers' boxes (with the detector's margin), or whole images."""
-    if name == "detector":
-        return detector
-    if name == "image":
-        return WholeImages()
-    if truth is None:
-        raise ValueError("boxes from the truth need --answers")
-    sizes = torch.tensor(image_sizes(rows))
-    return GivenBoxes(target_boxes(true_extents(truth), sizes, detector.margin).numpy())
+) -> BoxSource:
+    """Return what gives the crops, by its name in `inference.box_sources`; true boxes get the detector's margin."""
+    boxes = None
+    if name == "truth":
+        if truth is None:
+            raise ValueError("boxes from the truth need --answers")
+        boxes = target_boxes(true_extents(truth), torch.tensor(image_sizes(rows)), detector.margin)
+    return build_source(name, SourceParts(detector, detector.fallback_score, boxes=boxes))
+
+
+def predict_fold(
+    rows: Sequence[ImageRow], detector: NetworkDetector, fold: int, schema: Schema, device: Device, shards: Path
+) -> Prediction | None:
+    """Predict the boxes of the rows of a fold as `submit` predicts those of test images; finished `shards` are kept.
+
+    Raises ValueError when the detector saw one of the rows. Returns None on other processes than the first.
+    """
+    refuse_seen(rows, detector, fold)
+    source = box_source("detector", detector, rows, None)
+    job = {"detector": detector.fingerprint, "rows": fingerprint(rows), "precision": resolved_precision(device)}
+    return predict(rows, source, None, schema, device, shards, job, fold=fold, checkpoint=detector.name)
 
 
 def look_at_detector(rows: Sequence[Annotation], schema: Schema, config: DetectorConfig, count: int) -> Image.Image:

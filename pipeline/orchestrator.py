@@ -1,12 +1,31 @@
-"""Chain both stages: a batch of full images -> boxes -> crops -> points -> image frame, all on the batch's device."""
+"""Chain both stages: a batch of full images -> regions -> crops -> points -> image frame, all on the batch's device."""
+
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
 from pipeline.contract import geometry, warp
-from pipeline.contract.protocols import Detector, Locator
-from pipeline.contract.records import ImageBatch
+from pipeline.contract.protocols import BoxSource, Locator
+from pipeline.contract.records import FALLBACK, ORIGINS, Detections, ImageBatch, Regions
+
+Flat = dict[str, Tensor]
+"""Tensors of one length, by name; `image` is the position of each entry's picture in the batch."""
+
+
+class OneStage(pl.LightningModule):
+    """Regions alone, by the same Trainer, precision and device as TwoStage: boxes of training and of testing must agree."""
+
+    def __init__(self, source: BoxSource) -> None:
+        super().__init__()
+        self.source = source
+
+    @torch.no_grad()
+    def predict_step(self, batch: ImageBatch, batch_idx: int = 0) -> dict[str, Any]:
+        """Return `index` (B,), `size_wh` (B, 2), and flat: `regions` (M entries), `found` (D entries) of a detector."""
+        regions = self.source.regions(batch)
+        return result_of(batch, regions, flat_regions(regions))
 
 
 class TwoStage(pl.LightningModule):
@@ -15,28 +34,49 @@ class TwoStage(pl.LightningModule):
     Networks run in the Trainer's precision; boxes, affines, crops and points stay in float32.
     """
 
-    def __init__(self, detector: Detector, locator: Locator) -> None:
+    def __init__(self, source: BoxSource, locator: Locator) -> None:
         super().__init__()
-        self.detector, self.locator = detector, locator
+        self.source, self.locator = source, locator
 
     @torch.no_grad()
-    def predict_step(self, batch: ImageBatch, batch_idx: int = 0) -> dict[str, Tensor]:
-        """Return per image: index (B,), xy (B, K, 2) in image pixels, score (B, K), box (B, 4), box_score, fallback."""
-        found = self.detector.detect(batch)
+    def predict_step(self, batch: ImageBatch, batch_idx: int = 0) -> dict[str, Any]:
+        """Return what OneStage returns; `regions` also hold xy (M, K, 2) in image pixels and score (M, K)."""
+        regions = self.source.regions(batch)
         with torch.autocast(batch.images.device.type, enabled=False):
-            boxes = found.boxes.float()
-            crop_from_image = geometry.crop_from_image(boxes, self.locator.size_wh, self.locator.padding)
-            crops = warp.crop(batch.images, crop_from_image, self.locator.size_wh, batch.sizes_wh)
-        xy, score = self.locator.locate(crops, batch.category)
+            boxes, size_wh = regions.boxes.float(), self.locator.size_wh
+            crop_from_image = geometry.crop_from_image(boxes, size_wh, self.locator.padding)
+            crops = warp.crop(batch.images, crop_from_image, size_wh, batch.sizes_wh, source=regions.image)
+        xy, score = self.locator.locate(crops, regions.category)
         with torch.autocast(batch.images.device.type, enabled=False):
             points = geometry.apply(geometry.invert(crop_from_image), xy.float())
-        result = {
-            "index": batch.index,
-            "xy": points,
-            "score": score.float(),
-            "box": boxes,
-            "box_score": found.scores.float(),
-            "fallback": found.fallback,
-            "size_wh": batch.sizes_wh,
-        }
-        return {name: value.cpu() for name, value in result.items()}
+        return result_of(batch, regions, flat_regions(regions) | {"xy": points, "score": score.float()})
+
+
+def flat_regions(regions: Regions) -> Flat:
+    """Return what each region is and where it comes from."""
+    return {
+        "image": regions.image,
+        "instance": regions.instance,
+        "category": regions.category,
+        "box": regions.boxes.float(),
+        "box_score": regions.score.float(),
+        "origin": regions.origin,
+        "fallback": regions.origin == ORIGINS.index(FALLBACK),
+    }
+
+
+def flat_detections(found: Detections) -> Flat:
+    return {"image": found.image, "category": found.category, "box": found.boxes, "box_score": found.score}
+
+
+def result_of(batch: ImageBatch, regions: Regions, flat: Flat) -> dict[str, Any]:
+    """Return a batch's result on the CPU: copies that wait for the device once, not once a tensor."""
+    found = {} if regions.found is None else flat_detections(regions.found)
+    groups = {"pictures": {"index": batch.index, "size_wh": batch.sizes_wh}, "regions": flat, "found": found}
+    moved = {
+        group: {name: tensor.to("cpu", non_blocking=True) for name, tensor in tensors.items()}
+        for group, tensors in groups.items()
+    }
+    if batch.images.device.type != "cpu":
+        torch.accelerator.current_stream(batch.images.device).synchronize()
+    return moved.pop("pictures") | moved

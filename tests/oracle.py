@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from pipeline.contract.records import Annotation, Keypoints
+from pipeline.contract.records import Annotation, ImageRow, Keypoints
 from pipeline.contract.schema import Schema
 from pipeline.inference.predict import Device, predict
 
@@ -98,10 +98,10 @@ def boxes_of(rows: Sequence[Annotation], cases: Sequence[Case]) -> np.ndarray:
 
 
 def run_predict(
-    rows: Sequence[Annotation], stages: tuple[nn.Module, nn.Module], shards: Path, schema: Schema, **device: object
+    rows: Sequence[ImageRow], stages: tuple[nn.Module, nn.Module], shards: Path, schema: Schema, **device: object
 ) -> tuple[list[Keypoints], np.ndarray]:
     """Run the pipeline as `submit` does."""
     where = Device(**({"batch_size": 4, "workers": 0, "accelerator": "cpu"} | device))  # type: ignore[arg-type]
     result = predict(rows, *stages, schema, where, shards, job={"detector": "truth"})
     assert result is not None
-    return result
+    return result.keypoints, result.sizes_wh

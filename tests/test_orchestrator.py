@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from pipeline.contract.formats.submission import read_submission, write_submission
 from pipeline.contract.metrics import normalized_error
-from pipeline.contract.records import Boxes, ImageBatch
+from pipeline.contract.records import ORIGINS, ImageBatch, ImageRow, Regions
 from pipeline.contract.schema import Schema
 from pipeline.inference.box_sources import GivenBoxes, WholeImages
 from pipeline.learning.loading import ImageDataset, collate
@@ -23,16 +23,19 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.* is deprecated:Futur
 
 
 class TrueBoxes(nn.Module):
-    """A detector that knows the boxes, and tells the locator whose turn it is."""
+    """A source that knows the boxes, by row one or several, and tells the locator whose turn it is."""
 
-    def __init__(self, boxes: np.ndarray) -> None:
+    def __init__(self, boxes: np.ndarray, row: np.ndarray | None = None) -> None:
         super().__init__()
-        self.given = GivenBoxes(boxes)
-        self.current = torch.zeros(0, dtype=torch.int64)
+        self.given = GivenBoxes(boxes, row)
+        self.current = np.zeros(0, dtype=int)
 
-    def detect(self, batch: ImageBatch) -> Boxes:
-        self.current = batch.index
-        return self.given.detect(batch)
+    def regions(self, batch: ImageBatch) -> Regions:
+        found = self.given.regions(batch)
+        # Which of the given boxes each region is, told by the box itself.
+        same = found.boxes[:, None] == self.given.boxes
+        self.current = same.all(-1).int().argmax(1).numpy()
+        return found
 
 
 class TruePoints(nn.Module):
@@ -43,7 +46,7 @@ class TruePoints(nn.Module):
         self.detector, self.xy, self.size_wh, self.padding = detector, xy, size_wh, padding
 
     def locate(self, crops: Tensor, category: Tensor) -> tuple[Tensor, Tensor]:
-        rows = self.detector.current.numpy()
+        rows = self.detector.current
         box = self.detector.given.boxes.double().numpy()[rows]
         sides = (box[:, 2:] - box[:, :2]) * (1 + 2 * self.padding)
         zoom = (np.array(self.size_wh) / sides).min(1)[:, None, None]
@@ -85,6 +88,53 @@ def test_stages_that_know_the_truth_give_every_number_back(tmp_path: Path, schem
     xy, given = np.stack([read[row.image_id][0] for row in rows]), np.stack([read[row.image_id][1] for row in rows])
     result = normalized_error(rows, xy, given, schema)
     assert (result.value, result.missing, result.skipped) == (0.0, 0, 0)
+
+
+def several_garments(folder: Path, schema: Schema) -> tuple[list[ImageRow], np.ndarray, np.ndarray, np.ndarray]:
+    """Five pictures with 2, 0, 3, 0 and 1 garments: rows, boxes (6, 4), row (6,) and points (6, 24, 2)."""
+    cases = [Case((140, 90), "dress"), Case((64, 80), "skirt"), Case((256, 199), "blouse", "exif")]
+    cases += [Case((50, 50), "trousers"), Case((77, 123), "outwear")]
+    rows, row = make_rows(folder, schema, cases), np.array([0, 0, 2, 2, 2, 4])
+    rng = np.random.default_rng(3)
+    size = np.array([case.size_wh for case in cases])[row]
+    low = np.rint(size * rng.uniform(-0.1, 0.4, (6, 2)))
+    boxes = np.concatenate([low, low + np.rint(size * rng.uniform(0.2, 0.7, (6, 2)))], 1)
+    return rows, boxes, row, rng.integers(0, size[:, None] + 1, (6, 24, 2)).astype(float)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5])  # of one picture without a garment, and of two with several
+def test_several_garments_a_picture_come_back_exactly(tmp_path: Path, schema: Schema, batch_size: int) -> None:
+    rows, boxes, row, xy = several_garments(tmp_path, schema)
+    source = TrueBoxes(boxes, row)
+    stages = source, TruePoints(source, xy, (96, 128), padding=0.1)
+    found, sizes_wh = run_predict(rows, stages, tmp_path / "parts", schema, batch_size=batch_size)
+    assert len(sizes_wh) == 5
+    expected = [(rows[i].image_id, number) for i, number in zip(row, [0, 1, 0, 1, 2, 0], strict=True)]
+    assert [p.key for p in found] == expected
+    assert [p.category for p in found] == [rows[i].category for i in row]
+    np.testing.assert_allclose(np.stack([p.xy for p in found]), xy, atol=1e-3)
+    np.testing.assert_array_equal(np.stack([p.box for p in found]), boxes)
+
+
+def test_regions_of_a_batch_are_cut_in_one_call_from_their_own_pictures(tmp_path: Path, schema: Schema) -> None:
+    """In any order of the regions: the locator sees what each box shows, and instances count within a picture."""
+    rows, boxes, row, _ = several_garments(tmp_path, schema)
+    dataset = ImageDataset(rows, [schema.category_index(row.category) for row in rows])
+    batch = collate([dataset[i] for i in range(5)])
+    order = torch.tensor([5, 2, 0, 4, 1, 3])
+
+    class Shuffled(GivenBoxes):
+        def regions(self, batch: ImageBatch) -> Regions:
+            r = super().regions(batch)
+            return Regions(r.boxes[order], r.image[order], r.category[order], r.score[order], r.origin[order])
+
+    plain, shuffled = Linear(), Linear()
+    TwoStage(GivenBoxes(boxes, row), plain).predict_step(batch)
+    result = TwoStage(Shuffled(boxes, row), shuffled).predict_step(batch)["regions"]
+    torch.testing.assert_close(shuffled.crops, plain.crops[order], rtol=0, atol=0)
+    assert result["image"].tolist() == row[order.numpy()].tolist()
+    assert result["instance"].tolist() == [0, 0, 0, 1, 1, 2]
+    assert (plain.crops[:2] - plain.crops[4:]).abs().mean() > 1
 
 
 DOTTED = [
@@ -147,16 +197,16 @@ def test_crops_and_points_do_not_depend_on_the_batch(tmp_path: Path, schema: Sch
     together, crops = module.predict_step(collate([dataset[i] for i in range(len(rows))])), locator.crops
     for i in range(len(rows)):
         alone = module.predict_step(collate([dataset[i]]))
-        torch.testing.assert_close(alone["xy"][0], together["xy"][i], rtol=0, atol=1e-3)
+        torch.testing.assert_close(alone["regions"]["xy"][0], together["regions"]["xy"][i], rtol=0, atol=1e-3)
         torch.testing.assert_close(locator.crops[0], crops[i], rtol=0, atol=0.05)
 
 
 def test_whole_images_take_the_real_size_not_the_padded_one(tmp_path: Path, schema: Schema) -> None:
     rows = make_rows(tmp_path, schema, CASES[:2])
     dataset = ImageDataset(rows, [0, 0])
-    found = WholeImages().detect(collate([dataset[0], dataset[1]]))
+    found = WholeImages().regions(collate([dataset[0], dataset[1]]))
     assert found.boxes.tolist() == [[0, 0, 97, 131], [0, 0, 201, 64]]
-    assert not found.fallback.any()
+    assert [ORIGINS[i] for i in found.origin] == ["image", "image"]
 
 
 def test_no_picture_is_held_after_its_batch(tmp_path: Path, schema: Schema) -> None:
@@ -166,10 +216,10 @@ def test_no_picture_is_held_after_its_batch(tmp_path: Path, schema: Schema) -> N
         seen: ClassVar[list[weakref.ref]] = []
         alive: ClassVar[list[int]] = []
 
-        def detect(self, batch: ImageBatch) -> Boxes:
+        def regions(self, batch: ImageBatch) -> Regions:
             self.seen.append(weakref.ref(batch.images))
             self.alive.append(sum(ref() is not None for ref in self.seen))
-            return super().detect(batch)
+            return super().regions(batch)
 
     rows = make_rows(tmp_path, schema, [Case((40, 40), "skirt")] * 24)
     run_predict(rows, (Watching(), Dots((32, 32), 0.0)), tmp_path / "parts", schema, batch_size=2)

@@ -6,14 +6,12 @@ from typing import Any
 import numpy as np
 
 from pipeline import assemble
-from pipeline.commands.train import device as own_device
 from pipeline.contract.files import file_hash
 from pipeline.contract.formats.submission import write_submission
 from pipeline.contract.records import Annotation
 from pipeline.contract.schema import Schema, load_schema
 from pipeline.data.select import fingerprint, load_test_rows
-from pipeline.data.survey import image_sizes
-from pipeline.inference.predict import Device, predict
+from pipeline.inference.predict import Device, Prediction, predict
 from pipeline.inference.shards import open_shards, remove_shards
 from pipeline.reporting.pictures import prediction_sheet, save_png
 from pipeline.reporting.records import measured, provenance, write_json
@@ -51,14 +49,14 @@ def submit(
         result = predict(rows, source, locator, loaded, where, shards, job)
     if result is None:
         return
-    predictions, sizes = result
-    write_submission(out, rows, np.stack([p.xy for p in predictions]), sizes, loaded)
+    predictions = result.keypoints
+    write_submission(out, rows, np.stack([p.xy for p in predictions]), result.sizes_wh, loaded)
     record["figures"] = {"boxes": boxes, "images": len(rows), "fallback": sum(p.fallback for p in predictions)}
     if truth is not None:
         scored = score(out, truth, loaded)
         record["figures"] |= score_figures(scored, "default")
         if boxes == "detector":
-            record["figures"]["detector"] = _test_boxes(truth, network, locator.padding, loaded, shards, where)
+            record["figures"]["detector"] = _test_boxes(truth, result, network.margin, locator.padding, loaded)
         save_png(out.with_suffix(".png"), prediction_sheet(rows, truth, predictions, scored, loaded, locator.padding))
         print("\n".join(score_lines(scored, "default")))
     write_json(out.with_suffix(".json"), record)
@@ -66,13 +64,9 @@ def submit(
 
 
 def _test_boxes(
-    truth: list[Annotation], network: Any, padding: float, schema: Schema, shards: Path, where: Device
+    truth: list[Annotation], result: Prediction, margin: float, padding: float, schema: Schema
 ) -> dict[str, float]:
-    """Measure the detector on test images (the answers' rows, with the paths of the images)."""
-    shard = shards / "boxes.json"
-    chosen, found = assemble.predict_fold(
-        truth, network, -1, schema, shard, own_device(), where.workers, where.batch_size
-    )
-    sizes = image_sizes(truth)
-    report = assemble.detector_report(truth, sizes, chosen, found, schema, network.margin, padding)
-    return report | {f"box_{name}": value for name, value in assemble.box_statistics(chosen, truth).items()}
+    """Measure the boxes that the points come from, against those of the answers."""
+    boxes = result.boxes
+    report = assemble.detector_report(truth, result.sizes_wh, boxes, result.found, schema, margin, padding)
+    return report | {f"box_{name}": value for name, value in assemble.box_statistics(boxes, truth).items()}

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from pipeline import assemble
 from pipeline.assemble import Settings
@@ -17,6 +16,7 @@ from pipeline.contract.records import Annotation
 from pipeline.contract.schema import Schema, load_schema
 from pipeline.data.select import TrainingSet, load_training_set
 from pipeline.data.survey import image_sizes
+from pipeline.inference.predict import Device
 from pipeline.reporting.records import claim, measured, provenance, write_json
 
 log = logging.getLogger("pipeline")
@@ -52,21 +52,25 @@ def boxes(settings: Settings, data: Sequence[Path], run: Path, limit: int = 0) -
     chosen: list[Any] = [None] * len(rows)
     found: list[Any] = [None] * len(rows)
     shards = run / "detector" / "boxes"
-    with recorded(run / "boxes.json", settings, data, any(shards.glob("*.json"))) as record:
+    options = settings.detector
+    where = Device(
+        workers=options.workers,
+        accelerator=options.accelerator,
+        devices=options.devices,
+        precision=options.precision,
+    )
+    with recorded(run / "boxes.json", settings, data, any(shards.glob("*/*.jsonl"))) as record:
         for fold in range(settings.folds):
-            detector = assemble.load_detector(run / "detector" / f"fold{fold}.pt", schema, device())
+            detector = assemble.load_detector(run / "detector" / f"fold{fold}.pt", schema)
             members = np.flatnonzero(folds == fold)
-            own, everything = assemble.predict_fold(
-                [rows[i] for i in members],
-                detector,
-                fold,
-                schema,
-                shards / f"fold{fold}.json",
-                device(),
-                settings.detector.workers,
-            )
-            for i, box, one in zip(members, own, everything, strict=True):
+            own = [rows[i] for i in members]
+            result = assemble.predict_fold(own, detector, fold, schema, where, shards / f"fold{fold}")
+            if result is None:
+                continue
+            for i, box, one in zip(members, result.boxes, result.found, strict=True):
                 chosen[i], found[i] = box, one
+        if None in found:
+            raise SystemExit(0)  # the first process has the boxes, and writes them
         val = np.flatnonzero(folds == 0)
         record["figures"] = {
             "val": _figures([rows[i] for i in val], [chosen[i] for i in val], [found[i] for i in val], settings),
@@ -129,7 +133,3 @@ def _figures(rows: list[Annotation], chosen: list, found: list, settings: Settin
 
 def print_figures(title: str, figures: dict[str, float]) -> None:
     print(f"{title}: " + ", ".join(f"{name} {value:.3f}" for name, value in figures.items()))
-
-
-def device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -4,14 +4,21 @@ from typing import Protocol
 
 from torch import Tensor
 
-from pipeline.contract.records import Boxes, ImageBatch
+from pipeline.contract.records import Detections, ImageBatch, Regions
 
 
 class Detector(Protocol):
     """Stage 1 as the orchestrator sees it."""
 
-    def detect(self, batch: ImageBatch) -> Boxes:
-        """Return the best box of each image's given category, or the whole image with its fallback flag."""
+    def detect(self, batch: ImageBatch) -> Detections:
+        """Return everything found, of every category, image by image."""
+
+
+class BoxSource(Protocol):
+    """What says where to crop: a choice among a detector's boxes, given boxes, whole images."""
+
+    def regions(self, batch: ImageBatch) -> Regions:
+        """Return what to crop: none, one or several regions an image."""
 
 
 class Locator(Protocol):

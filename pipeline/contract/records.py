@@ -1,4 +1,4 @@
-"""Small validated records that cross module boundaries, and the two Protocols that the stages fill in.
+"""Small validated records that cross module boundaries.
 
 Boxes are xyxy floats and points xy floats, in continuous pixels of the full image (pixel i covers [i, i + 1)).
 """
@@ -13,16 +13,28 @@ from torch import Tensor
 VISIBLE, OCCLUDED, ABSENT = 1, 0, -1
 BOX_SOURCES = ("detector", "truth", "image")
 
+FALLBACK = "fallback"
+ORIGINS = (*BOX_SOURCES, FALLBACK)
+"""Where a region comes from; `fallback` is the whole image that stands in for a box that was not found."""
+
+Key = tuple[str, int]
+"""What a garment is known by: image_id and instance, its number among the garments of its picture."""
+
 
 @dataclass(frozen=True)
 class ImageRow:
-    """A picture and its given category: what `test.csv` says, and for messages where: `csv` and `csv_row` in it."""
+    """A garment of a picture and its given category: what `test.csv` says, and for messages where: `csv`, `csv_row`."""
 
     image_id: str
     category: str
     path: Path
+    instance: int = field(default=0, kw_only=True)
     csv: str = field(default="", kw_only=True)
     csv_row: int | None = field(default=None, kw_only=True)
+
+    @property
+    def key(self) -> Key:
+        return self.image_id, self.instance
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +70,11 @@ class Detection:
     fold: int
     checkpoint: str
     fallback: bool
+    instance: int = field(default=0, kw_only=True)
+
+    @property
+    def key(self) -> Key:
+        return self.image_id, self.instance
 
     def __post_init__(self) -> None:
         x0, y0, x1, y1 = (float(v) for v in self.box)
@@ -69,7 +86,7 @@ class Detection:
 
 @dataclass(frozen=True, eq=False)
 class Keypoints:
-    """The prediction of one picture: `xy` (K, 2) in image pixels, `score` (K,), and the box that it came from."""
+    """The prediction of one garment: `xy` (K, 2) in image pixels, `score` (K,), and the box that it came from."""
 
     image_id: str
     category: str
@@ -78,6 +95,11 @@ class Keypoints:
     box: np.ndarray
     box_score: float
     fallback: bool
+    instance: int = field(default=0, kw_only=True)
+
+    @property
+    def key(self) -> Key:
+        return self.image_id, self.instance
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,9 +129,42 @@ class ImageBatch:
 
 
 @dataclass(frozen=True, eq=False)
-class Boxes:
-    """One box an image: boxes float32 (B, 4) in image pixels, scores (B,), fallback bool (B,)."""
+class Detections:
+    """Everything found in a batch, flat and image by image.
+
+    boxes float32 (D, 4) in image pixels, image int64 (D,) position in the batch, category int64 (D,), score float32 (D,).
+    """
 
     boxes: Tensor
-    scores: Tensor
-    fallback: Tensor
+    image: Tensor
+    category: Tensor
+    score: Tensor
+
+    def __getitem__(self, chosen: Tensor) -> "Detections":
+        """Take those that `chosen`, indices or a mask (D,), names."""
+        return Detections(self.boxes[chosen], self.image[chosen], self.category[chosen], self.score[chosen])
+
+
+@dataclass(frozen=True, eq=False)
+class Regions:
+    """What to crop out of a batch, flat: none, one or several an image.
+
+    boxes float32 (M, 4) in image pixels, image int64 (M,) position in the batch, category int64 (M,), score float32 (M,),
+    origin int64 (M,) indices of ORIGINS. `found` is what a detector found on the way, for figures.
+    """
+
+    boxes: Tensor
+    image: Tensor
+    category: Tensor
+    score: Tensor
+    origin: Tensor
+    found: Detections | None = None
+
+    @property
+    def instance(self) -> Tensor:
+        """int64 (M,): the number of each among the regions of its image, in their order."""
+        order = self.image.argsort(stable=True)
+        sorted_image = self.image[order]
+        first = torch.searchsorted(sorted_image, sorted_image)
+        position = torch.arange(len(order), device=order.device)
+        return torch.empty_like(order).scatter_(0, order, position - first)

@@ -1,31 +1,148 @@
-"""Where crops come from when no detector is asked: boxes that are given, or whole images."""
+"""Where crops come from, by name. A further source is a class with `build` and `regions`, and a line in SOURCES."""
 
-from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
-import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from pipeline.contract.records import Boxes, ImageBatch
+from pipeline.contract.protocols import BoxSource, Detector
+from pipeline.contract.records import FALLBACK, ORIGINS, Detections, ImageBatch, Regions
+
+LEAST_SIDE = 1
+"""Pixels: what is thinner is no box to crop."""
+
+
+@dataclass(frozen=True)
+class SourceParts:
+    """What sources are built from; each takes what it needs.
+
+    boxes (G, 4) in image pixels are given ones, `row` (G,) their rows in the loader's list (None: one box a row).
+    `fallback_score` is the least score of a chosen box, `threshold` that of each box where all are wanted.
+    """
+
+    detector: Detector | None = None
+    fallback_score: float = 0.0
+    threshold: float = 0.5
+    boxes: Tensor | None = None
+    row: Tensor | None = None
+
+
+class SourceClass(Protocol):
+    def build(self, parts: SourceParts) -> BoxSource: ...
+
+
+class BestOfCategory(nn.Module):
+    """The detector's best box of each image's given category; the whole image where its score is below the threshold."""
+
+    def __init__(self, detector: Detector, fallback_score: float) -> None:
+        super().__init__()
+        self.detector, self.fallback_score = detector, fallback_score
+
+    @classmethod
+    def build(cls, parts: SourceParts) -> "BestOfCategory":
+        return cls(_detector_of(parts), parts.fallback_score)
+
+    def regions(self, batch: ImageBatch) -> Regions:
+        found = self.detector.detect(batch)
+        fitting = _croppable(found) & (found.category == batch.category[found.image])
+        score = torch.where(fitting, found.score, 0.0)
+        best = score.new_zeros(len(batch)).scatter_reduce(0, found.image, score, "amax")
+        # The first of the best; an image without one points behind the last detection, at a row of zeros.
+        position = torch.arange(len(score), device=score.device)
+        position = torch.where(fitting & (score == best[found.image]), position, len(score))
+        first = torch.full_like(batch.category, len(score)).scatter_reduce(0, found.image, position, "amin")
+        boxes = torch.cat([found.boxes, found.boxes.new_zeros(1, 4)])[first]
+        missed = best < max(self.fallback_score, 1e-6)
+        origin = torch.where(missed, ORIGINS.index(FALLBACK), ORIGINS.index("detector"))
+        boxes = torch.where(missed[:, None], whole_images(batch), boxes)
+        return Regions(boxes, _positions(batch), batch.category, best, origin, found)
+
+
+class EveryDetection(nn.Module):
+    """Every box that the detector finds with at least a score: none, one or several regions an image."""
+
+    def __init__(self, detector: Detector, threshold: float) -> None:
+        super().__init__()
+        self.detector, self.threshold = detector, threshold
+
+    @classmethod
+    def build(cls, parts: SourceParts) -> "EveryDetection":
+        return cls(_detector_of(parts), parts.threshold)
+
+    def regions(self, batch: ImageBatch) -> Regions:
+        found = self.detector.detect(batch)
+        kept = found[(_croppable(found) & (found.score >= self.threshold)).nonzero()[:, 0]]
+        return Regions(kept.boxes, kept.image, kept.category, kept.score, _origins("detector", kept.image), found)
 
 
 class GivenBoxes(nn.Module):
-    """A Detector that knows its answers: boxes (N, 4) in image pixels by row index, such as the true ones."""
+    """Boxes (G, 4) in image pixels that are known beforehand, such as the true ones, by row: `row` (G,), or one a row."""
 
-    def __init__(self, boxes: np.ndarray | Sequence[Sequence[float]]) -> None:
+    def __init__(self, boxes: Tensor, row: Tensor | None = None) -> None:
         super().__init__()
-        self.register_buffer("boxes", torch.as_tensor(np.asarray(boxes), dtype=torch.float32))
+        boxes = torch.as_tensor(boxes, dtype=torch.float32)
+        self.register_buffer("boxes", boxes)
+        self.register_buffer("row", torch.arange(len(boxes)) if row is None else torch.as_tensor(row))
 
-    def detect(self, batch: ImageBatch) -> Boxes:
-        boxes = self.boxes[batch.index.to(self.boxes.device)].to(batch.images.device)
-        ones = torch.ones(len(batch), device=boxes.device)
-        return Boxes(boxes, ones, torch.zeros_like(ones, dtype=torch.bool))
+    @classmethod
+    def build(cls, parts: SourceParts) -> "GivenBoxes":
+        if parts.boxes is None:
+            raise ValueError("the box source truth needs given boxes; name the answers, or take another source")
+        return cls(parts.boxes, parts.row)
+
+    def regions(self, batch: ImageBatch) -> Regions:
+        image, given = (batch.index[:, None] == self.row).nonzero().unbind(-1)
+        score = torch.ones(len(given), device=given.device)
+        return Regions(self.boxes[given], image, batch.category[image], score, _origins("truth", given))
 
 
 class WholeImages(nn.Module):
-    """A Detector that takes every picture as a whole."""
+    """Every picture as a whole."""
 
-    def detect(self, batch: ImageBatch) -> Boxes:
-        size = batch.sizes_wh.float()
-        ones = torch.ones(len(batch), device=size.device)
-        return Boxes(torch.cat([torch.zeros_like(size), size], -1), ones, torch.zeros_like(ones, dtype=torch.bool))
+    @classmethod
+    def build(cls, parts: SourceParts) -> "WholeImages":
+        return cls()
+
+    def regions(self, batch: ImageBatch) -> Regions:
+        image, boxes = _positions(batch), whole_images(batch)
+        return Regions(boxes, image, batch.category, torch.ones_like(boxes[:, 0]), _origins("image", image))
+
+
+SOURCES: dict[str, SourceClass] = {
+    "detector": BestOfCategory,
+    "detections": EveryDetection,
+    "truth": GivenBoxes,
+    "image": WholeImages,
+}
+
+
+def build_source(name: str, parts: SourceParts) -> BoxSource:
+    """Build the source of this name."""
+    if name not in SOURCES:
+        raise ValueError(f"box source is {name!r}; expected one of {', '.join(SOURCES)}")
+    return SOURCES[name].build(parts)
+
+
+def whole_images(batch: ImageBatch) -> Tensor:
+    """Return the boxes (B, 4) of the pictures' real sizes."""
+    size = batch.sizes_wh.float()
+    return torch.cat([torch.zeros_like(size), size], -1)
+
+
+def _detector_of(parts: SourceParts) -> Detector:
+    if parts.detector is None:
+        raise ValueError("this box source needs a detector; name a detector checkpoint, or take another source")
+    return parts.detector
+
+
+def _croppable(found: Detections) -> Tensor:
+    return (found.boxes[:, 2:] - found.boxes[:, :2] >= LEAST_SIDE).all(-1)
+
+
+def _positions(batch: ImageBatch) -> Tensor:
+    return torch.arange(len(batch), device=batch.category.device)
+
+
+def _origins(name: str, like: Tensor) -> Tensor:
+    return torch.full_like(like, ORIGINS.index(name))

@@ -15,13 +15,17 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import BasePredictionWriter
 
 from pipeline.contract.files import write_text
-from pipeline.contract.records import ImageRow, Keypoints
+from pipeline.contract.records import ORIGINS, Detection, ImageRow, Key, Keypoints
+from pipeline.contract.schema import Schema
 
 JOB = "job.json"
 
 
 class ShardWriter(BasePredictionWriter):
-    """Appends each batch of predictions to the shard of its process, one JSON line an image."""
+    """Appends each batch of predictions to the shard of its process, one JSON line a row.
+
+    A line holds the row's key, the size of its picture, and lists: its `regions`, and all that was `found` in it.
+    """
 
     def __init__(self, folder: Path, rows: Sequence[ImageRow]) -> None:
         super().__init__(write_interval="batch")
@@ -30,15 +34,21 @@ class ShardWriter(BasePredictionWriter):
     def write_on_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, prediction: dict[str, Any], *_: Any
     ) -> None:
-        values = {name: tensor.tolist() for name, tensor in prediction.items()}
+        lines = []
+        for index, size_wh in zip(prediction["index"].tolist(), prediction["size_wh"].tolist(), strict=True):
+            row = self.rows[index]
+            key = {"image_id": row.image_id, "instance": row.instance}
+            lines.append(key | {"size_wh": size_wh, "regions": [], "found": []})
+        for group in ("regions", "found"):
+            values = {name: tensor.tolist() for name, tensor in prediction[group].items()}
+            for position, image in enumerate(values.pop("image", [])):
+                lines[image][group].append({name: value[position] for name, value in values.items()})
         with (self.folder / f"rank{trainer.global_rank}.jsonl").open("a", encoding="utf-8") as file:
-            for position, index in enumerate(values.pop("index")):
-                record = {"image_id": self.rows[index].image_id} | {n: v[position] for n, v in values.items()}
-                file.write(json.dumps(record) + "\n")
+            file.writelines(json.dumps(line) + "\n" for line in lines)
 
 
-def open_shards(folder: Path, job: dict[str, Any]) -> set[str]:
-    """Return the image ids that shards of the same job hold already; shards of another job are removed."""
+def open_shards(folder: Path, job: dict[str, Any]) -> set[Key]:
+    """Return the keys of the rows that shards of the same job hold already; shards of another job are removed."""
     file = folder / JOB
     described = json.dumps(job)
     if not (file.exists() and file.read_text(encoding="utf-8") == described):
@@ -48,7 +58,7 @@ def open_shards(folder: Path, job: dict[str, Any]) -> set[str]:
     for shard in folder.glob("rank*.jsonl"):
         whole = [line for line in shard.read_text(encoding="utf-8").splitlines(keepends=True) if _is_whole(line)]
         write_text(shard, "".join(whole))
-    return {record["image_id"] for record in _records(folder)}
+    return {_key(record) for record in _records(folder)}
 
 
 def remove_shards(folder: Path) -> None:
@@ -56,28 +66,66 @@ def remove_shards(folder: Path) -> None:
     shutil.rmtree(folder)
 
 
-def merge_shards(folder: Path, rows: Sequence[ImageRow]) -> tuple[list[Keypoints], np.ndarray]:
-    """Return the predictions and sizes_wh (N, 2) in the order of the rows; raise ValueError unless each is there."""
-    by_id = {record["image_id"]: record for record in _records(folder)}
-    missing = [row.image_id for row in rows if row.image_id not in by_id]
+def merge_shards(folder: Path, rows: Sequence[ImageRow]) -> list[dict[str, Any]]:
+    """Return the lines of a finished run in the order of the rows; raise ValueError unless each row has one."""
+    by_key = {_key(record): record for record in _records(folder)}
+    missing = [row.image_id for row in rows if row.key not in by_key]
     if missing:
         raise ValueError(
             f"{len(missing)} of {len(rows)} images have no prediction, first {missing[0]}; run submit again"
         )
-    predictions = []
-    for row in rows:
-        record = by_id[row.image_id]
-        xy, score, box = (np.array(record[name]) for name in ("xy", "score", "box"))
-        predictions.append(
-            Keypoints(row.image_id, row.category, xy, score, box, record["box_score"], record["fallback"])
+    return [by_key[row.key] for row in rows]
+
+
+def keypoints_of(row: ImageRow, record: dict[str, Any], schema: Schema) -> list[Keypoints]:
+    """Return the garments of a row's line: none, one or several; their instances count on from the row's."""
+    return [
+        Keypoints(
+            row.image_id,
+            schema.categories[region["category"]],
+            np.array(region["xy"]),
+            np.array(region["score"]),
+            np.array(region["box"]),
+            region["box_score"],
+            region["fallback"],
+            instance=row.instance + region["instance"],
         )
-    return predictions, np.array([by_id[row.image_id]["size_wh"] for row in rows])
+        for region in record["regions"]
+    ]
+
+
+def boxes_of(row: ImageRow, record: dict[str, Any], schema: Schema, fold: int, checkpoint: str) -> list[Detection]:
+    """Return the regions of a row's line as rows of boxes.csv."""
+    return [
+        Detection(
+            row.image_id,
+            schema.categories[region["category"]],
+            np.array(region["box"]),
+            region["box_score"],
+            "image" if region["fallback"] else ORIGINS[region["origin"]],
+            fold,
+            checkpoint,
+            region["fallback"],
+            instance=row.instance + region["instance"],
+        )
+        for region in record["regions"]
+    ]
+
+
+def found_in(record: dict[str, Any]) -> dict[str, list]:
+    """Return everything that a detector found in a row's picture: lists `boxes`, `scores` and `category`."""
+    names = {"boxes": "box", "scores": "box_score", "category": "category"}
+    return {name: [one[key] for one in record["found"]] for name, key in names.items()}
 
 
 def _records(folder: Path) -> Iterator[dict[str, Any]]:
     for shard in sorted(folder.glob("rank*.jsonl")):
         with shard.open(encoding="utf-8") as lines:
             yield from (json.loads(line) for line in lines)
+
+
+def _key(record: dict[str, Any]) -> Key:
+    return record["image_id"], record["instance"]
 
 
 def _is_whole(line: str) -> bool:

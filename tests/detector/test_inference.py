@@ -50,8 +50,8 @@ def found(boxes: list, scores: list[float], category: list[int]) -> dict[str, Te
     }
 
 
-def detector(answers: list[dict[str, Tensor]], threshold: float = 0.3) -> NetworkDetector:
-    return NetworkDetector(Fixed(answers), DetectorConfig(fallback_score=threshold), "d", [])
+def detector(answers: list[dict[str, Tensor]]) -> NetworkDetector:
+    return NetworkDetector(Fixed(answers), DetectorConfig(), "d", [])
 
 
 def test_boxes_come_back_in_the_frame_of_odd_images() -> None:
@@ -64,29 +64,19 @@ def test_boxes_come_back_in_the_frame_of_odd_images() -> None:
     torch.testing.assert_close(inside, expected, rtol=0, atol=1e-4)
     result = detector([found(inside.tolist(), [0.9], [2])]).detect(one)
     torch.testing.assert_close(result.boxes, true, rtol=0, atol=1e-3)
-    assert result.scores.tolist() == pytest.approx([0.9])
-    assert result.fallback.tolist() == [False]
+    assert result.score.tolist() == pytest.approx([0.9])
 
 
-def test_the_best_box_of_the_given_category_is_chosen() -> None:
-    boxes = [[0.0, 0, 60, 60], [10, 10, 40, 40], [12, 12, 50, 50]]
-    result = detector([found(boxes, [0.95, 0.6, 0.5], [0, 3, 3])]).detect(batch([(64, 64)], [3]))
-    assert result.boxes.tolist() == [[10, 10, 40, 40]]
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        found([], [], []),  # nothing at all
-        found([[0.0, 0, 60, 60]], [0.95], [1]),  # another category only
-        found([[0.0, 0, 60, 60]], [0.29], [3]),  # below the threshold
-        found([[20.0, 20, 20.4, 60]], [0.95], [3]),  # no area
-    ],
-)
-def test_falls_back_to_the_whole_image_and_says_so(answer: dict) -> None:
-    result = detector([answer]).detect(batch([(120, 70)], [3]))
-    assert result.boxes.tolist() == [[0, 0, 120, 70]]
-    assert result.fallback.tolist() == [True]
+def test_everything_found_is_flat_image_by_image() -> None:
+    answers = [found([[1.0, 2, 30, 40], [5, 5, 9, 9]], [0.9, 0.2], [2, 0]), found([], [], [])]
+    answers.append(found([[0.0, 0, 60, 60]], [0.7], [4]))
+    result = detector(answers).detect(batch([(64, 64), (64, 64), (128, 128)], [2, 2, 2]))
+    assert result.image.tolist() == [0, 0, 2]
+    assert result.category.tolist() == [2, 0, 4]
+    assert result.score.tolist() == pytest.approx([0.9, 0.2, 0.7])
+    expected = torch.tensor([[1.0, 2, 30, 40], [5, 5, 9, 9], [0, 0, 120, 120]])
+    torch.testing.assert_close(result.boxes, expected, rtol=0, atol=1e-3)
+    assert len(detector([found([], [], [])]).detect(batch([(64, 64)], [0])).boxes) == 0
 
 
 def test_boxes_are_clipped_to_the_image() -> None:
@@ -99,7 +89,19 @@ def test_target_boxes_have_their_margin_and_an_area() -> None:
     boxes = target_boxes(extents, torch.tensor([[64, 128]] * 3), 0.1)
     assert boxes[0].tolist() == [6, 12, 54, 108]
     assert boxes[1].tolist() == [0, 0, 64, 66]
-    assert boxes[2].tolist() == [28, 38, 32, 42]
+    assert boxes[2].tolist() == [28, 28, 32, 52]
+
+
+@pytest.mark.parametrize(
+    ("extent", "expected"),
+    [
+        ([100.0, 50, 300, 50], [100, 48, 300, 52]),  # a waistband alone
+        ([40.0, 10, 41, 90], [38.5, 10, 42.5, 90]),
+        ([40.0, 20, 40, 20], [38, 18, 42, 22]),  # one point
+    ],
+)
+def test_a_thin_box_is_widened_on_its_thin_axis_only(extent: list[float], expected: list[float]) -> None:
+    assert target_boxes(torch.tensor([extent]), torch.tensor([[400, 100]]), 0.0)[0].tolist() == expected
 
 
 def test_training_targets_follow_the_picture(drawn: Path, schema: Schema) -> None:

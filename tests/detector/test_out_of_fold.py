@@ -8,10 +8,14 @@ from torch import Tensor
 
 from detector.config import DetectorConfig
 from detector.inference import NetworkDetector
-from detector.out_of_fold import predict_fold
+from pipeline.assemble import predict_fold
 from pipeline.contract.formats.fashionai import read_annotations
 from pipeline.contract.records import ImageRow
 from pipeline.contract.schema import Schema
+from pipeline.inference.predict import Device
+
+CPU = Device(workers=0, accelerator="cpu", devices="1")
+pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.* is deprecated:FutureWarning")
 
 
 class Whole(torch.nn.Module):
@@ -34,31 +38,27 @@ def test_swapped_checkpoints_are_refused(drawn: Path, tmp_path: Path, schema: Sc
     every = rows(drawn, schema)
     fold0, fold1 = every[:10], every[10:]
     trained_without_0 = NetworkDetector(Whole(), DetectorConfig(), "fold0", [row.image_id for row in fold1])
-    chosen, _ = predict_fold(fold0, trained_without_0, 0, schema, tmp_path / "0.json", workers=0)
+    chosen = predict_fold(fold0, trained_without_0, 0, schema, CPU, tmp_path / "0").boxes
     assert [c.image_id for c in chosen] == [row.image_id for row in fold0]
     assert {(c.fold, c.checkpoint, c.source) for c in chosen} == {(0, "fold0", "detector")}
     with pytest.raises(
         ValueError, match=f"checkpoint fold0 saw 10 of the 10 images of fold 1 in training, first {fold1[0].image_id}"
     ):
-        predict_fold(fold1, trained_without_0, 1, schema, tmp_path / "1.json", workers=0)
+        predict_fold(fold1, trained_without_0, 1, schema, CPU, tmp_path / "1")
 
 
 def test_one_seen_image_is_enough_to_refuse(drawn: Path, tmp_path: Path, schema: Schema) -> None:
     every = rows(drawn, schema)
     detector = NetworkDetector(Whole(), DetectorConfig(), "fold0", [every[3].image_id])
     with pytest.raises(ValueError, match="saw 1 of the 10"):
-        predict_fold(every[:10], detector, 0, schema, tmp_path / "0.json", workers=0)
+        predict_fold(every[:10], detector, 0, schema, CPU, tmp_path / "0")
 
 
 def test_a_finished_fold_is_kept_and_another_checkpoint_is_not(drawn: Path, tmp_path: Path, schema: Schema) -> None:
     every, network = rows(drawn, schema)[:6], Whole()
-    first = predict_fold(
-        every, NetworkDetector(network, DetectorConfig(), "a", []), 0, schema, tmp_path / "s", workers=0
-    )
-    again = predict_fold(
-        every, NetworkDetector(network, DetectorConfig(), "a", []), 0, schema, tmp_path / "s", workers=0
-    )
+    first = predict_fold(every, NetworkDetector(network, DetectorConfig(), "a", []), 0, schema, CPU, tmp_path / "s")
+    again = predict_fold(every, NetworkDetector(network, DetectorConfig(), "a", []), 0, schema, CPU, tmp_path / "s")
     assert network.asked == 6
-    assert [d.box.tolist() for d in first[0]] == [d.box.tolist() for d in again[0]]
-    predict_fold(every, NetworkDetector(network, DetectorConfig(), "b", []), 0, schema, tmp_path / "s", workers=0)
+    assert [d.box.tolist() for d in first.boxes] == [d.box.tolist() for d in again.boxes]
+    predict_fold(every, NetworkDetector(network, DetectorConfig(), "b", []), 0, schema, CPU, tmp_path / "s")
     assert network.asked == 12

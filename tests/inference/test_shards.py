@@ -1,5 +1,6 @@
 """Shards: written by process, cut by interrupts, continued, and merged into the order of the rows."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -7,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.contract.records import Boxes, ImageBatch, ImageRow
+from pipeline.contract.records import ImageBatch, ImageRow, Keypoints, Regions
 from pipeline.contract.schema import Schema
-from pipeline.inference.box_sources import WholeImages
-from pipeline.inference.shards import ShardWriter, merge_shards, open_shards
+from pipeline.inference.box_sources import GivenBoxes, WholeImages
+from pipeline.inference.shards import ShardWriter, keypoints_of, merge_shards, open_shards
 from tests.oracle import Case, Dots, make_rows, run_predict
 
 ROWS = [ImageRow(f"Images/skirt/{name}.jpg", "skirt", Path(name)) for name in "edcba"]
@@ -19,30 +20,40 @@ ROWS = [ImageRow(f"Images/skirt/{name}.jpg", "skirt", Path(name)) for name in "e
 def predict_batch(folder: Path, rank: int, indices: list[int]) -> None:
     """Append to a shard as the Trainer of this process would; each value tells its row."""
     rows = torch.tensor(indices)
-    prediction = {
-        "index": rows,
+    regions = {
+        "image": torch.arange(len(rows)),
+        "instance": torch.zeros_like(rows),
+        "category": torch.full_like(rows, 4),
         "xy": rows[:, None, None] + torch.zeros(len(rows), 24, 2) + 0.25,
         "score": torch.full((len(rows), 24), 0.5),
         "box": torch.tensor([[0.0, 0, 10, 10]] * len(rows)),
         "box_score": torch.full((len(rows),), 0.9),
+        "origin": torch.zeros_like(rows),
         "fallback": rows == 3,
-        "size_wh": torch.stack([rows + 100, rows + 200], -1),
     }
+    size_wh = torch.stack([rows + 100, rows + 200], -1)
+    prediction = {"index": rows, "size_wh": size_wh, "regions": regions, "found": {}}
     trainer = SimpleNamespace(global_rank=rank)
     ShardWriter(folder, ROWS).write_on_batch_end(trainer, None, prediction, None, None, 0, 0)  # type: ignore[arg-type]
 
 
-def test_shards_of_two_processes_merge_in_the_order_of_the_rows(tmp_path: Path) -> None:
+def merged(folder: Path, schema: Schema) -> list[Keypoints]:
+    lines = zip(ROWS, merge_shards(folder, ROWS), strict=True)
+    return [p for row, line in lines for p in keypoints_of(row, line, schema)]
+
+
+def test_shards_of_two_processes_merge_in_the_order_of_the_rows(tmp_path: Path, schema: Schema) -> None:
     open_shards(tmp_path / "parts", {"a": 1})
     predict_batch(tmp_path / "parts", 0, [0, 2])
     predict_batch(tmp_path / "parts", 1, [3, 1])
     predict_batch(tmp_path / "parts", 0, [4])
-    predictions, sizes_wh = merge_shards(tmp_path / "parts", ROWS)
+    predictions = merged(tmp_path / "parts", schema)
+    sizes_wh = [line["size_wh"] for line in merge_shards(tmp_path / "parts", ROWS)]
     assert [p.image_id for p in predictions] == [row.image_id for row in ROWS]
     assert [p.xy[7, 1] for p in predictions] == [0.25, 1.25, 2.25, 3.25, 4.25]
     assert [p.fallback for p in predictions] == [False, False, False, True, False]
     assert predictions[1].box.tolist() == [0, 0, 10, 10]
-    assert sizes_wh.tolist() == [[100, 200], [101, 201], [102, 202], [103, 203], [104, 204]]
+    assert sizes_wh == [[100, 200], [101, 201], [102, 202], [103, 203], [104, 204]]
 
 
 def test_an_incomplete_prediction_is_refused(tmp_path: Path) -> None:
@@ -55,23 +66,23 @@ def test_an_incomplete_prediction_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kept", [1, 40, -1])
-def test_a_cut_line_is_predicted_again(tmp_path: Path, kept: int) -> None:
+def test_a_cut_line_is_predicted_again(tmp_path: Path, schema: Schema, kept: int) -> None:
     folder = tmp_path / "parts"
     open_shards(folder, {"a": 1})
     predict_batch(folder, 0, [0, 1, 2])
     shard = folder / "rank0.jsonl"
     *whole, last = shard.read_text().splitlines(keepends=True)
     shard.write_text("".join(whole) + last[:kept])
-    assert open_shards(folder, {"a": 1}) == {ROWS[0].image_id, ROWS[1].image_id}
+    assert open_shards(folder, {"a": 1}) == {ROWS[0].key, ROWS[1].key}
     predict_batch(folder, 0, [2, 3, 4])
-    assert [p.xy[0, 0] for p in merge_shards(folder, ROWS)[0]] == [0.25, 1.25, 2.25, 3.25, 4.25]
+    assert [p.xy[0, 0] for p in merged(folder, schema)] == [0.25, 1.25, 2.25, 3.25, 4.25]
 
 
 def test_shards_of_another_job_do_not_count(tmp_path: Path) -> None:
     job = {"checkpoint": "a", "size_wh": (224, 224)}
     open_shards(tmp_path / "parts", job)
     predict_batch(tmp_path / "parts", 0, [0])
-    assert open_shards(tmp_path / "parts", job) == {ROWS[0].image_id}
+    assert open_shards(tmp_path / "parts", job) == {ROWS[0].key}
     assert open_shards(tmp_path / "parts", job | {"checkpoint": "b"}) == set()
     assert not list((tmp_path / "parts").glob("*.jsonl"))
 
@@ -83,11 +94,11 @@ class Interrupted(WholeImages):
         super().__init__()
         self.batches = 0
 
-    def detect(self, batch: ImageBatch) -> Boxes:
+    def regions(self, batch: ImageBatch) -> Regions:
         self.batches += 1
         if self.batches == 3:
             raise KeyboardInterrupt
-        return super().detect(batch)
+        return super().regions(batch)
 
 
 @pytest.mark.filterwarnings("ignore:.*LeafSpec.* is deprecated:FutureWarning")
@@ -106,3 +117,27 @@ def test_an_interrupted_prediction_goes_on(tmp_path: Path, schema: Schema) -> No
     for a, b in zip(finished, whole, strict=True):
         assert a.image_id == b.image_id
         np.testing.assert_allclose(a.xy, b.xy, atol=2e-3)
+
+
+@pytest.mark.filterwarnings("ignore:.*LeafSpec.* is deprecated:FutureWarning")
+def test_given_boxes_stay_with_their_rows_after_an_interrupt(tmp_path: Path, schema: Schema) -> None:
+    """Two garments of one picture as two rows; what is left after the first batch keeps its own boxes."""
+    rows = make_rows(tmp_path, schema, [Case((60, 50), "skirt")] * 3, apart=2)
+    rows = [row for first in rows for row in (first, replace(first, instance=1))]
+    boxes = torch.tensor([[i, 2.0 * i, 30 + i, 40] for i in range(6)])
+
+    class Cut(GivenBoxes):
+        batches = 0
+
+        def regions(self, batch: ImageBatch) -> Regions:
+            self.batches += 1
+            if self.batches == 3:
+                raise KeyboardInterrupt
+            return super().regions(batch)
+
+    locator = Dots((32, 32), 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        run_predict(rows, (Cut(boxes), locator), tmp_path / "parts", schema, batch_size=1)
+    found, _ = run_predict(rows, (GivenBoxes(boxes), locator), tmp_path / "parts", schema, batch_size=1)
+    assert [p.key for p in found] == [row.key for row in rows]
+    assert [p.box.tolist() for p in found] == boxes.tolist()

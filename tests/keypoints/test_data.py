@@ -1,5 +1,6 @@
 """What training sees: points follow the pixels, weights follow visibility, mirrored crops change names."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 
 from keypoints.augment import mirror_keypoints, random_affines
 from keypoints.config import KeypointsConfig
-from keypoints.data import KeypointsData
+from keypoints.data import KeypointsData, match_boxes
 from keypoints.module import KeypointsModule
 from pipeline.contract import geometry
 from pipeline.contract.faults import DataError
@@ -27,6 +28,15 @@ def boxes_of(rows: list[Annotation], fold: int = 0) -> list[Detection]:
         box = np.concatenate([xy.min(0) - 2, xy.max(0) + 2])
         found.append(Detection(row.image_id, row.category, box, 1.0, "truth", fold, "t", False))
     return found
+
+
+def test_boxes_are_matched_by_picture_and_garment(rows: list[Annotation]) -> None:
+    pair = [rows[0], replace(rows[0], instance=1, xy=rows[0].xy + 5)]
+    boxes = [replace(box, instance=i) for i, box in enumerate(boxes_of(pair))]
+    assert [box.key for box in match_boxes(pair, boxes[::-1])] == [row.key for row in pair]
+    assert match_boxes(pair, boxes[::-1])[1].box.tolist() == boxes[1].box.tolist()
+    with pytest.raises(DataError, match=f"no box for 1 of 2 garments: '{rows[0].image_id} instance 1'"):
+        match_boxes(pair, boxes[:1])
 
 
 @pytest.fixture

@@ -1,4 +1,7 @@
-"""boxes.csv: the file through which the second stage depends on the first."""
+"""boxes.csv: the file through which the second stage depends on the first.
+
+A box is keyed by image_id and instance; files from before there were several garments a picture lack the column.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,25 +16,32 @@ from pipeline.contract.formats.fashionai import ID
 from pipeline.contract.records import Detection
 from pipeline.contract.schema import Schema
 
-BOX_COLUMNS = ["image_id", "category", "x0", "y0", "x1", "y1", "score", "source", "fold", "checkpoint", "fallback"]
+INSTANCE = "instance"
+PLACE = ["x0", "y0", "x1", "y1", "score"]
+BOX_COLUMNS = [ID, INSTANCE, "category", *PLACE, "source", "fold", "checkpoint", "fallback"]
 
 
 def write_boxes(path: Path, boxes: Sequence[Detection]) -> None:
     """Write boxes.csv, in the order given."""
     frame = pd.DataFrame(
-        [(b.image_id, b.category, *b.box, b.score, b.source, b.fold, b.checkpoint, int(b.fallback)) for b in boxes],
+        [(*b.key, b.category, *b.box, b.score, b.source, b.fold, b.checkpoint, int(b.fallback)) for b in boxes],
         columns=BOX_COLUMNS,
     )
     write_text(path, frame.to_csv(index=False, float_format="%.3f"))
 
 
 def read_boxes(file: Path, schema: Schema) -> list[Detection]:
-    """Read boxes.csv; raises DataError for missing columns, NaN, boxes without area, unknown categories and sources."""
+    """Read boxes.csv; raises DataError for missing columns, NaN, boxes without area, unknown categories and sources.
+
+    Without the column `instance` every box is of instance 0.
+    """
     faults: list[Fault] = []
     frame = read_csv(file, faults)
     boxes: list[Detection] = []
+    if frame is not None and INSTANCE not in frame.columns:
+        frame.insert(1, INSTANCE, "0")
     if frame is not None and has_columns(frame, BOX_COLUMNS, file, faults):
-        faults.extend(duplicates(file, list(frame[ID])))
+        faults.extend(duplicates(file, list(frame[ID]), list(frame[INSTANCE])))
         for row, record in enumerate(frame.to_dict("records"), start=2):
             try:
                 boxes.append(_parse_box(record, schema))
@@ -47,14 +57,16 @@ def _parse_box(record: dict[str, str], schema: Schema) -> Detection:
     """Return the box of a row of boxes.csv; raises ValueError naming the column."""
     schema.category_index(record["category"])
     number = {}
-    for column in ("x0", "y0", "x1", "y1", "score", "fold", "fallback"):
+    if not record[INSTANCE].isdecimal():
+        raise ValueError(f"{INSTANCE} is {record[INSTANCE]!r}, expected 0, 1, 2 ...")
+    for column in (*PLACE, "fold", "fallback"):
         try:
             number[column] = float(record[column])
         except ValueError:
             number[column] = np.nan
         if not np.isfinite(number[column]):
             raise ValueError(f"{column} is {record[column]!r}, expected a number")
-    box = np.array([number[c] for c in ("x0", "y0", "x1", "y1")])
+    box = np.array([number[c] for c in PLACE[:4]])
     fold, fallback = int(number["fold"]), bool(number["fallback"])
-    names = record[ID], record["category"]
-    return Detection(*names, box, number["score"], record["source"], fold, record["checkpoint"], fallback)
+    names, made = (record[ID], record["category"]), (record["source"], fold, record["checkpoint"], fallback)
+    return Detection(*names, box, number["score"], *made, instance=int(record[INSTANCE]))

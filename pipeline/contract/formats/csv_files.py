@@ -41,13 +41,14 @@ def has_columns(frame: pd.DataFrame, names: list[str], file: Path, faults: list[
     return not missing and not extra
 
 
-def duplicates(file: Path, ids: list[str]) -> list[Fault]:
-    """Return a fault for each id that stands in an earlier row."""
-    first: dict[str, int] = {}
+def duplicates(file: Path, ids: list[str], instances: list[str] | None = None) -> list[Fault]:
+    """Return a fault for each id that stands in an earlier row; with `instances`, for each id with its instance."""
+    first: dict[tuple[str, str], int] = {}
     faults = []
-    for row, image_id in enumerate(ids, start=2):
-        if image_id in first:
-            problem = f"duplicate image id (first in row {first[image_id]})"
-            faults.append(Fault(str(file), problem, "keep one of the rows", row, "image_id", image_id))
-        first.setdefault(image_id, row)
+    for row, key in enumerate(zip(ids, instances or [""] * len(ids), strict=True), start=2):
+        if key in first:
+            what = f"image id, instance {key[1]}" if instances else "image id"
+            problem = f"duplicate {what} (first in row {first[key]})"
+            faults.append(Fault(str(file), problem, "keep one of the rows", row, "image_id", key[0]))
+        first.setdefault(key, row)
     return faults

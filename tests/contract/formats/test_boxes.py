@@ -32,6 +32,23 @@ def test_boxes_round_trip(tmp_path: Path, schema: Schema) -> None:
     assert (second.source, second.fold, second.fallback) == ("image", 0, True)
 
 
+def test_several_garments_a_picture(tmp_path: Path, schema: Schema) -> None:
+    file = tmp_path / "boxes.csv"
+    write_boxes(file, [box("a"), box("b"), box("a", instance=1)])
+    assert file.read_text().startswith("image_id,instance,category,")
+    assert [b.key for b in read_boxes(file, schema)] == [("a", 0), ("b", 0), ("a", 1)]
+    write_boxes(file, [box("a"), box("a", instance=2), box("a", instance=2)])
+    with pytest.raises(DataError, match=r"row 4, .*duplicate image id, instance 2 \(first in row 3\)"):
+        read_boxes(file, schema)
+
+
+def test_a_file_from_before_instances_still_reads(tmp_path: Path, schema: Schema) -> None:
+    file = tmp_path / "boxes.csv"
+    columns = "image_id,category,x0,y0,x1,y1,score,source,fold,checkpoint,fallback"
+    file.write_text(f"{columns}\na,skirt,1,2,30,40,0.5,detector,0,fold0,0\n")
+    assert [b.key for b in read_boxes(file, schema)] == [("a", 0)]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
@@ -42,6 +59,7 @@ def test_boxes_round_trip(tmp_path: Path, schema: Schema) -> None:
         ("30.000", "1.000", "has no area"),
         ("skirt", "kilt", "unknown category 'kilt'"),
         ("detector", "guess", "source 'guess' is none of detector, truth, image"),
+        ("a,0,", "a,-1,", r"instance is '-1', expected 0, 1, 2"),
         ("score", "sure", r"wrong header \(missing \['score'\], unexpected \['sure'\]\)"),
     ],
 )

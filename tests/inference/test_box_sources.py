@@ -1,0 +1,121 @@
+"""Box sources: which regions each takes from what a detector found, and that a further one is a class and a line."""
+
+import pytest
+import torch
+from torch import nn
+
+from pipeline.contract.records import ORIGINS, Detections, ImageBatch, Regions
+from pipeline.inference import box_sources
+from pipeline.inference.box_sources import BestOfCategory, GivenBoxes, SourceParts, WholeImages, build_source
+
+Found = list[tuple[list[float], int, int, float]]
+"""Box, image, category and score of each."""
+
+
+class Fixed(nn.Module):
+    """A detector that always finds the same things."""
+
+    def __init__(self, found: Found) -> None:
+        super().__init__()
+        self.found = found
+
+    def detect(self, batch: ImageBatch) -> Detections:
+        boxes, image, category, score = zip(*self.found, strict=True) if self.found else ((), (), (), ())
+        long = {"dtype": torch.int64}
+        boxes = torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4)
+        return Detections(boxes, torch.tensor(image, **long), torch.tensor(category, **long), torch.tensor(score))
+
+
+def batch(category: list[int], size: tuple[int, int] = (120, 70)) -> ImageBatch:
+    n = len(category)
+    return ImageBatch(
+        torch.zeros(n, 3, size[1], size[0], dtype=torch.uint8),
+        torch.tensor([size] * n),
+        torch.tensor(category),
+        torch.arange(n),
+        torch.zeros(n, 32, dtype=torch.float64),
+    )
+
+
+def origins(regions: Regions) -> list[str]:
+    return [ORIGINS[i] for i in regions.origin]
+
+
+def test_the_best_box_of_the_given_category_is_chosen_in_each_image() -> None:
+    found = [
+        ([0.0, 0, 60, 60], 0, 0, 0.95),
+        ([10.0, 10, 40, 40], 0, 3, 0.6),
+        ([12.0, 12, 50, 50], 0, 3, 0.5),
+        ([1.0, 1, 9, 9], 2, 1, 0.4),
+        ([2.0, 2, 9, 9], 2, 1, 0.8),
+        ([3.0, 3, 9, 9], 2, 1, 0.8),  # of equals, the first
+    ]
+    regions = BestOfCategory(Fixed(found), 0.3).regions(batch([3, 3, 1]))
+    assert regions.boxes.tolist() == [[10, 10, 40, 40], [0, 0, 120, 70], [2, 2, 9, 9]]
+    assert regions.score.tolist() == pytest.approx([0.6, 0, 0.8])
+    assert origins(regions) == ["detector", "fallback", "detector"]
+    assert (regions.image.tolist(), regions.category.tolist()) == ([0, 1, 2], [3, 3, 1])
+    assert regions.instance.tolist() == [0, 0, 0]
+    assert len(regions.found.boxes) == 6
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        [],  # nothing at all
+        [([0.0, 0, 60, 60], 0, 1, 0.95)],  # another category only
+        [([0.0, 0, 60, 60], 0, 3, 0.29)],  # below the threshold
+        [([20.0, 20, 20.4, 60], 0, 3, 0.95)],  # no area
+    ],
+)
+def test_falls_back_to_the_whole_image_and_says_so(found: Found) -> None:
+    regions = BestOfCategory(Fixed(found), 0.3).regions(batch([3]))
+    assert regions.boxes.tolist() == [[0, 0, 120, 70]]
+    assert origins(regions) == ["fallback"]
+
+
+def test_every_detection_above_the_threshold_is_a_region() -> None:
+    found = [
+        ([0.0, 0, 60, 60], 0, 0, 0.95),
+        ([5.0, 5, 60, 60], 0, 4, 0.5),
+        ([5.0, 5, 60, 60], 0, 4, 0.49),
+        ([7.0, 7, 7.5, 60], 0, 4, 0.9),  # no area
+        ([1.0, 1, 9, 9], 2, 1, 0.8),
+    ]
+    source = build_source("detections", SourceParts(Fixed(found), threshold=0.5))
+    regions = source.regions(batch([3, 3, 3]))
+    assert regions.image.tolist() == [0, 0, 2]
+    assert regions.category.tolist() == [0, 4, 1]
+    assert regions.instance.tolist() == [0, 1, 0]
+    assert regions.score.tolist() == pytest.approx([0.95, 0.5, 0.8])
+    assert regions.boxes[1].tolist() == [5, 5, 60, 60]
+    none = build_source("detections", SourceParts(Fixed([]))).regions(batch([3]))
+    assert len(none.boxes) == len(none.image) == 0
+
+
+def test_given_boxes_by_row_none_one_or_several() -> None:
+    boxes = torch.tensor([[0.0, 0, 9, 9], [1, 1, 9, 9], [2, 2, 9, 9], [3, 3, 9, 9]])
+    regions = GivenBoxes(boxes, torch.tensor([2, 0, 2, 7])).regions(batch([4, 3, 1]))
+    assert regions.image.tolist() == [0, 2, 2]
+    assert regions.boxes[:, 0].tolist() == [1, 0, 2]
+    assert (regions.category.tolist(), regions.instance.tolist()) == ([4, 1, 1], [0, 0, 1])
+    assert origins(regions) == ["truth"] * 3
+
+
+def test_a_further_source_is_a_class_and_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Middle(WholeImages):
+        def regions(self, batch: ImageBatch) -> Regions:
+            whole = super().regions(batch)
+            return Regions(whole.boxes * 0.5, whole.image, whole.category, whole.score, whole.origin)
+
+    monkeypatch.setitem(box_sources.SOURCES, "middle", Middle)
+    assert build_source("middle", SourceParts()).regions(batch([0])).boxes.tolist() == [[0, 0, 60, 35]]
+
+
+def test_faults_in_asking_for_a_source() -> None:
+    with pytest.raises(ValueError, match="box source is 'guess'; expected one of detector, detections, truth, image"):
+        build_source("guess", SourceParts())
+    with pytest.raises(ValueError, match="needs a detector"):
+        build_source("detector", SourceParts())
+    with pytest.raises(ValueError, match="needs given boxes"):
+        build_source("truth", SourceParts())
