@@ -12,6 +12,7 @@ from pipeline.contract.protocols import Detector, Locator
 from pipeline.contract.records import ImageRow, Keypoints
 from pipeline.contract.schema import Schema
 from pipeline.inference.shards import ShardWriter, merge_shards, open_shards
+from pipeline.learning import ranks
 from pipeline.learning.fit import devices, precision, silenced
 from pipeline.learning.loading import ImageDataset, plain_loader
 from pipeline.learning.options import TrainOptions
@@ -29,8 +30,11 @@ class Device:
     accelerator: str = "auto"
     devices: str = "auto"
     precision: str = "auto"
+    num_nodes: int = 1
+    strategy: str = "auto"
 
 
+@ranks.one_voice()
 def predict(
     rows: Sequence[ImageRow],
     detector: Detector,
@@ -40,36 +44,37 @@ def predict(
     shards: Path,
     job: dict,
 ) -> tuple[list[Keypoints], np.ndarray] | None:
-    """Run both stages over the rows; returns predictions and sizes_wh (N, 2) in their order, None on other processes.
+    """Run both stages over the rows; returns predictions and sizes_wh (N, 2) in their order, None on other ranks.
 
     `job` says what decides the result: shards of the same job are continued.
     """
-    done = open_shards(shards, job)
+    trainer = _trainer(device)
+    ranks.join(trainer)
+    done = trainer.strategy.broadcast(open_shards(shards, job))
     remaining = [row for row in rows if row.image_id not in done]
     if done and remaining:
         log.info("%d of %d images are done already", len(done), len(rows))
     if remaining:
         categories = [schema.category_index(row.category) for row in remaining]
         loader = plain_loader(ImageDataset(remaining, categories), device.batch_size, device.workers)
-        trainer = _trainer(device, ShardWriter(shards, remaining))
+        trainer.callbacks.append(ShardWriter(shards, remaining))
         with silenced():
             try:
                 trainer.predict(TwoStage(detector, locator), loader, return_predictions=False)
             except SystemExit:
                 raise KeyboardInterrupt from None
-        trainer.strategy.barrier()
-        if not trainer.is_global_zero:
-            return None
-    return merge_shards(shards, rows)
+    trainer.strategy.barrier()
+    return merge_shards(shards, rows) if trainer.is_global_zero else None
 
 
-def _trainer(device: Device, writer: ShardWriter) -> pl.Trainer:
+def _trainer(device: Device) -> pl.Trainer:
     options = TrainOptions(accelerator=device.accelerator, precision=device.precision)
     return pl.Trainer(
         accelerator=device.accelerator,
         devices=devices(device.devices),
+        num_nodes=device.num_nodes,
+        strategy=device.strategy,
         precision=precision(options),
-        callbacks=[writer],
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,

@@ -16,6 +16,7 @@ from pytorch_lightning.callbacks import BasePredictionWriter
 
 from pipeline.contract.files import write_text
 from pipeline.contract.records import ImageRow, Keypoints
+from pipeline.learning import ranks
 
 JOB = "job.json"
 
@@ -38,7 +39,12 @@ class ShardWriter(BasePredictionWriter):
 
 
 def open_shards(folder: Path, job: dict[str, Any]) -> set[str]:
-    """Return the image ids that shards of the same job hold already; shards of another job are removed."""
+    """Return the image ids that shards of the same job hold already; shards of another job are removed.
+
+    Only rank 0 may look and remove; the others learn from it, and get nothing here.
+    """
+    if not ranks.is_zero():
+        return set()
     file = folder / JOB
     described = json.dumps(job)
     if not (file.exists() and file.read_text(encoding="utf-8") == described):

@@ -76,7 +76,7 @@ class BatchNormSync(LayerSync):
 
 def _normalise(norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
     with torch.autocast(x.device.type, enabled=False):
-        values = x.float()
+        values = x if x.dtype == torch.float64 else x.float()
         count = torch.tensor([float(values[:, 0].numel())], device=x.device)
         dist.all_reduce(count)
         mean = all_reduce(values.sum((0, 2, 3))) / count
