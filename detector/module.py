@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from torch import Tensor
 
 from detector.config import DetectorConfig
@@ -11,6 +12,7 @@ from detector.networks.build import GarmentNetwork
 from pipeline.contract.records import ImageBatch
 from pipeline.contract.schema import Schema
 from pipeline.learning.optimizer import build_optimizer
+from pipeline.learning.synchronised import share
 
 
 class DetectorModule(pl.LightningModule):
@@ -24,10 +26,11 @@ class DetectorModule(pl.LightningModule):
     def training_step(self, batch: ImageBatch, batch_idx: int) -> Tensor:
         extents = self.data.extents[batch.index.cpu()].to(batch.images.device)
         inputs, boxes = training_inputs(batch, extents, self.config)
-        losses = self.network.losses(inputs, boxes, batch.category)
+        weight = share(torch.tensor(float(len(batch)), device=self.device))
+        losses = {name: value * weight for name, value in self.network.losses(inputs, boxes, batch.category).items()}
         loss = sum(losses.values())
-        self.log("loss", loss, prog_bar=True, batch_size=len(batch))
-        self.log_dict({name: value.detach() for name, value in losses.items()}, batch_size=len(batch))
+        self.log("loss", loss, prog_bar=True, batch_size=len(batch), sync_dist=True)
+        self.log_dict({name: value.detach() for name, value in losses.items()}, batch_size=len(batch), sync_dist=True)
         return loss
 
     def configure_optimizers(self) -> dict[str, Any]:

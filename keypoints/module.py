@@ -16,6 +16,7 @@ from pipeline.contract import geometry, warp
 from pipeline.contract.records import ImageBatch
 from pipeline.contract.schema import Schema
 from pipeline.learning.optimizer import build_optimizer
+from pipeline.learning.synchronised import share
 
 
 class KeypointsModule(pl.LightningModule):
@@ -40,7 +41,8 @@ class KeypointsModule(pl.LightningModule):
             targets = self.codec.encode(sample.xy)
         outputs = self.network(sample.crops)
         loss = LOSSES[self.config.loss](outputs, targets, sample.target_weight)
-        self.log("loss", loss, prog_bar=True, batch_size=len(batch))
+        loss = loss * share(sample.target_weight.sum())
+        self.log("loss", loss, prog_bar=True, batch_size=len(batch), sync_dist=True)
         return loss
 
     def validation_step(self, batch: ImageBatch, batch_idx: int) -> None:
@@ -51,7 +53,8 @@ class KeypointsModule(pl.LightningModule):
         self.predicted.append(xy.cpu())
 
     def on_validation_epoch_end(self) -> None:
-        xy = torch.cat(self.predicted).numpy().astype(np.float64)
+        # Every rank sees all rows; rank 0's answer decides, lest another one's last digit decides otherwise.
+        xy = self.trainer.strategy.broadcast(torch.cat(self.predicted)).numpy().astype(np.float64)
         self.predicted.clear()
         warmup = max(self.config.alarm_steps, self.config.alarm_warmup * self.trainer.max_steps)
         watching = self.trainer.global_step >= warmup

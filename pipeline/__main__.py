@@ -12,6 +12,8 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 
+from pipeline.learning import ranks
+
 VERBS = {
     "sample": "draw a dataset of garments with exactly known points",
     "check": "report all faults of a dataset at once",
@@ -111,6 +113,8 @@ def _submit(parser: ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, default=2, help="processes that decode images")
     parser.add_argument("--accelerator", type=str, default="auto", help="Lightning's accelerator: auto, cpu, gpu ...")
     parser.add_argument("--devices", type=str, default="auto", help="auto, a number, or a list such as 0,1")
+    parser.add_argument("--num_nodes", type=int, default=1, help="machines that predict together")
+    parser.add_argument("--strategy", type=str, default="auto", help="Lightning's strategy: auto, ddp ...")
     parser.add_argument(
         "--precision", type=str, default="auto", help="Lightning's precision; auto: bf16 on GPUs that can"
     )
@@ -168,7 +172,7 @@ def build_parser() -> ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; 0 on success, 1 for faulty input or output, 130 after Ctrl-C."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.basicConfig(level=logging.INFO if ranks.is_zero() else logging.ERROR, format="%(message)s")
     parser = build_parser()
     parsed = parser.parse_args(arguments)
     try:

@@ -27,8 +27,10 @@ from pipeline.data.select import fingerprint
 from pipeline.data.survey import image_sizes
 from pipeline.inference.box_sources import SourceParts, build_source
 from pipeline.inference.predict import Device, Prediction, predict, resolved_precision
+from pipeline.learning import ranks
 from pipeline.learning.fit import RESUME, fit, forget
 from pipeline.learning.loading import ImageDataset, StepBatchSampler, collate
+from pipeline.learning.synchronised import barrier
 from pipeline.learning.weights import save_checkpoint
 from pipeline.reporting.look import boxes_sheet, crops_sheet, inputs_sheet
 
@@ -56,6 +58,7 @@ class Settings:
     schema: str = "fashionai"
 
 
+@ranks.one_voice()
 def train_detector(
     rows: Sequence[Annotation], schema: Schema, config: DetectorConfig, out: Path, fold: int | None
 ) -> None:
@@ -69,8 +72,9 @@ def train_detector(
     run = out.with_suffix("")
     fit(module, data, config, run, name=f"detector {out.stem}")
     extra = {"name": out.stem, "fold": fold, "train_ids": [row.image_id for row in rows]}
-    save_checkpoint(out, DETECTOR, schema, asdict(config), module.network.state_dict(), extra)
-    forget(run)
+    if ranks.is_zero():
+        save_checkpoint(out, DETECTOR, schema, asdict(config), module.network.state_dict(), extra)
+    _finish(run)
 
 
 def interrupted(out: Path) -> bool:
@@ -78,6 +82,7 @@ def interrupted(out: Path) -> bool:
     return (out.with_suffix("") / RESUME).exists()
 
 
+@ranks.one_voice()
 def train_keypoints(
     rows: Sequence[Annotation], boxes: Sequence[Detection], schema: Schema, config: KeypointsConfig, out: Path
 ) -> None:
@@ -88,8 +93,16 @@ def train_keypoints(
     run = out.with_suffix("")
     fit(module, data, config, run, name=f"keypoints {out.stem}")
     extra = {"name": out.stem, "train_ids": [row.image_id for row in data.rows[: data.num_train]]}
-    save_checkpoint(out, KEYPOINTS, schema, asdict(config), module.network.state_dict(), extra)
-    forget(run)
+    if ranks.is_zero():
+        save_checkpoint(out, KEYPOINTS, schema, asdict(config), module.network.state_dict(), extra)
+    _finish(run)
+
+
+def _finish(run: Path) -> None:
+    """Go on when every rank knows that the training is over, and its weights are written."""
+    barrier()
+    if ranks.is_zero():
+        forget(run)
 
 
 def box_source(

@@ -17,6 +17,7 @@ from pipeline.contract.schema import Schema, load_schema
 from pipeline.data.select import TrainingSet, load_training_set
 from pipeline.data.survey import image_sizes
 from pipeline.inference.predict import Device
+from pipeline.learning import ranks
 from pipeline.reporting.records import claim, measured, provenance, write_json
 
 log = logging.getLogger("pipeline")
@@ -109,7 +110,8 @@ def recorded(path: Path, settings: Settings, data: Sequence[Path], resumed: bool
     }
     with measured(record):
         yield record
-    write_json(path, record)
+    if ranks.is_zero():
+        write_json(path, record)
 
 
 def _claimed(settings: Settings, training_set: TrainingSet, schema: Schema, stage: dict[str, Any]) -> dict[str, Any]:

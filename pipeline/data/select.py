@@ -16,6 +16,7 @@ from pipeline.contract.records import Annotation, ImageRow
 from pipeline.contract.schema import Schema
 from pipeline.data.folds import assign_folds
 from pipeline.data.survey import progress, survey
+from pipeline.learning import ranks
 
 FOLDS = "folds.csv"
 Row = TypeVar("Row", bound=ImageRow)
@@ -51,7 +52,8 @@ def load_training_set(
         if faults + found.faults:
             raise DataError(faults + found.faults)
         dealt = assign_folds(rows, folds, found.hashes)
-        write_text(file, pd.DataFrame({"image_id": ids, "fold": dealt}).to_csv(index=False))
+        if ranks.is_zero():
+            write_text(file, pd.DataFrame({"image_id": ids, "fold": dealt}).to_csv(index=False))
     return TrainingSet(rows, dealt, fingerprint(rows))
 
 

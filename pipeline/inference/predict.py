@@ -13,6 +13,7 @@ from pipeline.contract.protocols import BoxSource, Locator
 from pipeline.contract.records import Detection, ImageRow, Keypoints
 from pipeline.contract.schema import Schema
 from pipeline.inference.shards import ShardWriter, boxes_of, found_in, keypoints_of, merge_shards, open_shards
+from pipeline.learning import ranks
 from pipeline.learning.fit import devices, precision, silenced
 from pipeline.learning.loading import ImageDataset, plain_loader
 from pipeline.learning.options import TrainOptions
@@ -30,6 +31,8 @@ class Device:
     accelerator: str = "auto"
     devices: str = "auto"
     precision: str = "auto"
+    num_nodes: int = 1
+    strategy: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class Prediction:
     found: list[dict[str, list]]
 
 
+@ranks.one_voice()
 def predict(
     rows: Sequence[ImageRow],
     source: BoxSource,
@@ -58,11 +62,13 @@ def predict(
     fold: int = -1,
     checkpoint: str = "",
 ) -> Prediction | None:
-    """Run both stages (without a locator: the first alone) over the rows; returns None on other processes than the first.
+    """Run both stages (without a locator: the first alone) over the rows; returns None on other ranks.
 
     `job` says what decides the result: shards of the same job are continued. `fold` and `checkpoint` go into the boxes.
     """
-    done = open_shards(shards, job)
+    trainer = _trainer(device)
+    ranks.join(trainer)
+    done = trainer.strategy.broadcast(open_shards(shards, job))
     remaining = [i for i, row in enumerate(rows) if row.key not in done]
     if done and remaining:
         log.info("%d of %d images are done already", len(rows) - len(remaining), len(rows))
@@ -71,15 +77,15 @@ def predict(
         dataset = Subset(ImageDataset(rows, [schema.category_index(row.category) for row in rows]), remaining)
         loader = plain_loader(dataset, device.batch_size, device.workers)
         module = OneStage(source) if locator is None else TwoStage(source, locator)
-        trainer = _trainer(device, ShardWriter(shards, rows))
+        trainer.callbacks.append(ShardWriter(shards, rows))
         with silenced():
             try:
                 trainer.predict(module, loader, return_predictions=False)
             except SystemExit:
                 raise KeyboardInterrupt from None
-        trainer.strategy.barrier()
-        if not trainer.is_global_zero:
-            return None
+    trainer.strategy.barrier()
+    if not trainer.is_global_zero:
+        return None
     lines = list(zip(rows, merge_shards(shards, rows), strict=True))
     return Prediction(
         keypoints=[p for row, line in lines for p in keypoints_of(row, line, schema)] if locator else [],
@@ -89,12 +95,13 @@ def predict(
     )
 
 
-def _trainer(device: Device, writer: ShardWriter) -> pl.Trainer:
+def _trainer(device: Device) -> pl.Trainer:
     return pl.Trainer(
         accelerator=device.accelerator,
         devices=devices(device.devices),
+        num_nodes=device.num_nodes,
+        strategy=device.strategy,
         precision=resolved_precision(device),
-        callbacks=[writer],
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,

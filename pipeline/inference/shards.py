@@ -17,6 +17,7 @@ from pytorch_lightning.callbacks import BasePredictionWriter
 from pipeline.contract.files import write_text
 from pipeline.contract.records import ORIGINS, Detection, ImageRow, Key, Keypoints
 from pipeline.contract.schema import Schema
+from pipeline.learning import ranks
 
 JOB = "job.json"
 
@@ -48,7 +49,12 @@ class ShardWriter(BasePredictionWriter):
 
 
 def open_shards(folder: Path, job: dict[str, Any]) -> set[Key]:
-    """Return the keys of the rows that shards of the same job hold already; shards of another job are removed."""
+    """Return the keys of the rows that shards of the same job hold already; shards of another job are removed.
+
+    Only rank 0 may look and remove; the others learn from it, and get nothing here.
+    """
+    if not ranks.is_zero():
+        return set()
     file = folder / JOB
     described = json.dumps(job)
     if not (file.exists() and file.read_text(encoding="utf-8") == described):

@@ -17,8 +17,10 @@ from pytorch_lightning.callbacks import Callback, EMAWeightAveraging, ModelCheck
 from pytorch_lightning.loggers import CSVLogger
 from torch.utils.data import DataLoader
 
+from pipeline.learning import ranks
 from pipeline.learning.loading import ImageDataset, StepBatchSampler, train_loader
 from pipeline.learning.options import TrainOptions
+from pipeline.learning.synchronised import BatchNormSync
 
 RESUME = "last.ckpt"
 
@@ -35,12 +37,13 @@ def fit(module: pl.LightningModule, data: TrainData, options: TrainOptions, run:
     """Train `module` to the end, from the beginning or from `run`/last.ckpt; it then holds the (averaged) weights.
 
     Loss curves go to `run`/logs. An interrupt raises KeyboardInterrupt and leaves last.ckpt, from which the same call
-    goes on. Modules find the number of steps in `self.trainer.max_steps`.
+    goes on. Modules find the number of steps in `self.trainer.max_steps`. On several devices, each rank calls this and
+    ends with the same weights.
     """
     run.mkdir(parents=True, exist_ok=True)
     dataset = data.train_dataset()
     trainer = build_trainer(options, run, name)
-    total_steps = max(1, math.ceil(options.epochs * len(dataset) / (options.batch_size * trainer.world_size)))
+    total_steps = max(1, math.ceil(options.epochs * len(dataset) / options.batch_size))
     trainer.fit_loop.epoch_loop.max_steps = total_steps
     if options.ema:
         every = options.ema_every(total_steps)
@@ -50,6 +53,7 @@ def fit(module: pl.LightningModule, data: TrainData, options: TrainOptions, run:
     # One pass over the rows between two looks at the monitor, but at least every tenth of the training.
     trainer.val_check_interval = max(1, min(math.ceil(total_steps / options.epochs), math.ceil(total_steps / 10)))
     resume = run / RESUME
+    ranks.join(trainer)
     if resume.exists() and _load_finished(module, resume, total_steps):
         return
     torch.set_float32_matmul_precision("high")
@@ -78,7 +82,7 @@ def _load_finished(module: pl.LightningModule, resume: Path, total_steps: int) -
 
 
 def build_trainer(options: TrainOptions, run: Path, name: str) -> pl.Trainer:
-    """Build Lightning's trainer; fit sets the number of steps, which depends on how many devices it found."""
+    """Build Lightning's trainer; fit sets the number of steps, which depends on the rows."""
     checkpoint = ModelCheckpoint(
         dirpath=run,
         filename=RESUME.removesuffix(".ckpt"),
@@ -100,6 +104,7 @@ def build_trainer(options: TrainOptions, run: Path, name: str) -> pl.Trainer:
         logger=CSVLogger(run, name="logs"),  # a new version each time, so that resuming keeps the earlier curve
         log_every_n_steps=10,
         use_distributed_sampler=False,
+        plugins=[BatchNormSync()],
         enable_model_summary=False,
     )
 

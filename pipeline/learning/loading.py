@@ -54,8 +54,8 @@ class StepBatchSampler(Sampler[list[tuple[int, int]]]):
     """Yield batches of (index, seed) from `start_step` to `total_steps`, the same whenever training is resumed.
 
     Each pass over the data has its own order; a batch that runs over the end of a pass takes the rest from the next. Its
-    length is that of the whole training, since Lightning counts a resumed run from there. With several processes, each
-    takes its share of every batch.
+    length is that of the whole training, since Lightning counts a resumed run from there. `batch_size` is that of all ranks
+    together; each takes its share of every batch, and shares differ by one image where they do not come out even.
     """
 
     def __init__(
@@ -70,6 +70,11 @@ class StepBatchSampler(Sampler[list[tuple[int, int]]]):
     ) -> None:
         if num_items < 1:
             raise ValueError("there is no row to train on")
+        if batch_size < world_size:
+            raise ValueError(
+                f"batch_size is {batch_size} for all devices together, and there are {world_size}; "
+                "expected at least one image a device: raise batch_size, or use fewer devices"
+            )
         self.num_items, self.batch_size, self.total_steps = num_items, batch_size, total_steps
         self.seed, self.start_step, self.rank, self.world_size = seed, start_step, rank, world_size
 
@@ -77,10 +82,10 @@ class StepBatchSampler(Sampler[list[tuple[int, int]]]):
         return self.total_steps
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        whole = self.batch_size * self.world_size
+        first, last = (self.batch_size * rank // self.world_size for rank in (self.rank, self.rank + 1))
         for step in range(self.start_step, self.total_steps):
-            first = step * whole + self.rank * self.batch_size
-            yield [self._draw(position) for position in range(first, first + self.batch_size)]
+            start = step * self.batch_size
+            yield [self._draw(position) for position in range(start + first, start + last)]
 
     def _draw(self, position: int) -> tuple[int, int]:
         turn, place = divmod(position, self.num_items)

@@ -10,7 +10,7 @@ class TrainOptions:
     epochs: int = 8
     """Passes over the training rows; fixed beforehand, since the last (EMA) weights are kept."""
     batch_size: int = 32
-    """Images a step and device."""
+    """Images a step, on all devices together: more of them change the time, not the result."""
     lr: float = 1e-3
     """Peak learning rate of neck and head (AdamW)."""
     backbone_lr_factor: float = 0.3

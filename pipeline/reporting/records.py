@@ -20,6 +20,7 @@ import torch
 import yaml
 
 from pipeline.contract.files import write_text
+from pipeline.learning import ranks
 
 MEMORY_EVERY_S = 2
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "timm", "albumentations", "numpy")
@@ -49,7 +50,8 @@ def claim(folder: Path, config: dict[str, Any]) -> None:
                 "choose another run folder (RUN=), or remove this one"
             )
         return
-    write_text(file, text)
+    if ranks.is_zero():
+        write_text(file, text)
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

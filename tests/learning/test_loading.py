@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 import torch
 
 from pipeline.contract.formats.fashionai import read_annotations
@@ -25,9 +26,20 @@ def test_each_pass_takes_every_row_once_in_its_own_order() -> None:
 
 
 def test_processes_share_a_batch() -> None:
-    alone = list(StepBatchSampler(10, 6, 5, seed=1))
-    shares = [list(StepBatchSampler(10, 3, 5, seed=1, rank=rank, world_size=2)) for rank in range(2)]
-    assert [a + b for a, b in zip(*shares, strict=True)] == alone
+    for batch_size, world_size in ((6, 2), (5, 2), (7, 3)):
+        alone = list(StepBatchSampler(10, batch_size, 5, seed=1))
+        shares = [
+            list(StepBatchSampler(10, batch_size, 5, seed=1, rank=rank, world_size=world_size))
+            for rank in range(world_size)
+        ]
+        assert [[draw for part in parts for draw in part] for parts in zip(*shares, strict=True)] == alone
+        sizes = [len(share[0]) for share in shares]
+        assert max(sizes) - min(sizes) <= 1
+
+
+def test_each_process_needs_an_image() -> None:
+    with pytest.raises(ValueError, match="batch_size is 3 for all devices together, and there are 4"):
+        StepBatchSampler(10, 3, 5, seed=1, world_size=4)
 
 
 def test_the_same_draw_is_the_same_in_any_process(drawn: Path, schema: Schema) -> None:
