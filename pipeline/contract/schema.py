@@ -1,7 +1,8 @@
-"""Categories and keypoints of a data set, read from a YAML file; flip index and reference pairs follow from the names."""
+"""Categories and keypoints of a data set, read from a YAML file: who mirrors whom, and what normalises an error."""
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
@@ -11,31 +12,33 @@ from typing import Any
 import torch
 import yaml
 
+REQUIRED, OPTIONAL = ("name", "keypoints", "categories"), ("reference", "pairs")
+SIDES = {"left": "right", "right": "left"}
+
 
 @dataclass(frozen=True)
 class Schema:
     """Names and order of everything that is numbered elsewhere.
 
-    `keypoints` are in the order of the CSV's columns (K of them), `members` holds the keypoint indices of each category,
-    `stems` the reference stems in order of preference. Left and right are the picture's.
+    `keypoints` are in the order of the CSV's columns (K of them), `members` holds the keypoint indices of each category.
+    `normalisers` are the reference stems in order of preference, or the two keypoints of each category that has a pair.
+    `pairs` are the keypoints (left, right) that a mirror swaps; None derives them from the names. Left and right are the
+    picture's.
     """
 
     name: str
     keypoints: tuple[str, ...]
     members: dict[str, tuple[int, ...]]
-    stems: tuple[str, ...]
+    normalisers: tuple[str, ...] | dict[str, tuple[str, str]] = ()
+    pairs: tuple[tuple[str, str], ...] | None = None
 
     def __post_init__(self) -> None:
-        if len(set(self.keypoints)) != len(self.keypoints):
-            raise ValueError(f"schema {self.name}: a keypoint name stands twice in {list(self.keypoints)}")
         if not self.members:
             raise ValueError(f"schema {self.name}: no categories; give at least one with its keypoints")
         flip = self.flip_index
-        if any(flip[flip[k]] != k for k in range(len(flip))):
-            raise ValueError(f"schema {self.name}: mirroring twice must give every keypoint back")
         for category, members in self.members.items():
-            if {flip[k] for k in members} != set(members):
-                lone = sorted(self.keypoints[k] for k in members if flip[k] not in members)
+            lone = sorted(self.keypoints[k] for k in members if flip[k] not in members)
+            if lone:
                 raise ValueError(f"schema {self.name}: {category} has {lone} without the keypoint of the other side")
         _ = self.reference
 
@@ -44,14 +47,27 @@ class Schema:
         return tuple(self.members)
 
     @cached_property
-    def flip_index(self) -> tuple[int, ...]:
-        """For each keypoint the index of its mirror image (itself when the name has no side)."""
-        return tuple(self._index(_mirrored(name)) for name in self.keypoints)
+    def sides(self) -> tuple[tuple[int, int], ...]:
+        """Index pairs (left, right) of the keypoints that a mirror swaps."""
+        return _derived_sides(self) if self.pairs is None else _declared_sides(self, self.pairs)
 
     @cached_property
-    def reference(self) -> dict[str, tuple[int, int]]:
-        """The pair of keypoints of each category whose distance normalises the error (NE)."""
-        return {category: self._reference_pair(category, members) for category, members in self.members.items()}
+    def flip_index(self) -> tuple[int, ...]:
+        """For each keypoint the index of its mirror image (itself when it has no side)."""
+        flip = list(range(len(self.keypoints)))
+        for left, right in self.sides:
+            flip[left], flip[right] = right, left
+        return tuple(flip)
+
+    @cached_property
+    def reference(self) -> dict[str, tuple[int, int] | None]:
+        """The pair of keypoints of each category whose distance normalises the error (NE).
+
+        None: the category has no such pair, and the diagonal of the box of a garment's annotated points takes its place.
+        """
+        if isinstance(self.normalisers, dict):
+            return _declared_reference(self, self.normalisers)
+        return _derived_reference(self, self.normalisers)
 
     @cached_property
     def mask(self) -> torch.Tensor:
@@ -73,43 +89,48 @@ class Schema:
         return hashlib.sha256(json.dumps(self.to_dict()).encode()).hexdigest()[:12]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain lists and strings, as in the YAML file; `from_dict` reads them back."""
-        categories = {c: [self.keypoints[k] for k in members] for c, members in self.members.items()}
-        return {
+        """Return plain lists and strings, as in the YAML file; `from_dict` reads them back.
+
+        Weights are compared with it: what it says of a schema must not change.
+        """
+        declared = isinstance(self.normalisers, dict)
+        data = {
             "name": self.name,
             "keypoints": list(self.keypoints),
-            "reference": list(self.stems),
-            "categories": categories,
+            "reference": {c: list(p) for c, p in self.normalisers.items()} if declared else list(self.normalisers),
+            "categories": {c: [self.keypoints[k] for k in members] for c, members in self.members.items()},
         }
+        return data if self.pairs is None else data | {"pairs": [list(pair) for pair in self.pairs]}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "Schema":
-        missing = {"name", "keypoints", "reference", "categories"} - set(data)
-        if missing:
-            raise ValueError(f"schema lacks {sorted(missing)}; see pipeline/contract/schemas/fashionai.yaml")
-        keypoints = tuple(data["keypoints"])
+        _check_keys(data)
+        name = data["name"]
+        keypoints = _names(data["keypoints"], f"schema {name}: `keypoints`")
+        categories = _mapping(data["categories"], f"schema {name}: `categories`")
         members = {}
-        for category, names in data["categories"].items():
-            unknown = [name for name in names if name not in keypoints]
-            if unknown:
-                raise ValueError(f"schema {data['name']}: {category} names {unknown}, which `keypoints` does not list")
-            members[category] = tuple(sorted(keypoints.index(name) for name in names))
-        return cls(data["name"], keypoints, members, tuple(data["reference"]))
-
-    def _index(self, name: str) -> int:
-        if name not in self.keypoints:
-            raise ValueError(
-                f"schema {self.name}: keypoint {name!r} is missing, the mirror image of {_mirrored(name)!r}"
-            )
-        return self.keypoints.index(name)
-
-    def _reference_pair(self, category: str, members: tuple[int, ...]) -> tuple[int, int]:
-        names = [self.keypoints[k] for k in members]
-        for stem in self.stems:
-            left, right = f"{stem}_left", f"{stem}_right"
-            if left in names and right in names:
-                return self.keypoints.index(left), self.keypoints.index(right)
-        raise ValueError(f"schema {self.name}: {category} has no pair of {list(self.stems)} to normalise its error by")
+        for category, listed in categories.items():
+            names = _names(listed, f"schema {name}: `categories`, {category}")
+            unknown = [one for one in names if one not in keypoints]
+            if unknown or not names:
+                what = (
+                    f"{category} names {unknown}, which `keypoints` does not list"
+                    if unknown
+                    else f"{category} is empty"
+                )
+                raise ValueError(f"schema {name}: {what}")
+            members[category] = tuple(sorted(keypoints.index(one) for one in names))
+        reference, pairs = data.get("reference", ()), data.get("pairs")
+        where = f"schema {name}: `reference`"
+        if isinstance(reference, dict):
+            normalisers = {c: _pair(p, f"{where}, {c}") for c, p in _mapping(reference, where).items()}
+        else:
+            normalisers = _names(reference, where)
+        if pairs is not None:
+            if not isinstance(pairs, list):
+                raise ValueError(f"schema {name}: `pairs` is {pairs!r}; expected a list of pairs [left, right]")
+            pairs = tuple(_pair(pair, f"schema {name}: `pairs`") for pair in pairs)
+        return cls(name, keypoints, members, normalisers, pairs)
 
 
 def load_schema(name_or_path: str | Path = "fashionai") -> Schema:
@@ -123,10 +144,104 @@ def load_schema(name_or_path: str | Path = "fashionai") -> Schema:
     except yaml.YAMLError as error:
         raise ValueError(f"{name_or_path}: not readable as YAML: {error}") from None
     if not isinstance(data, dict):
-        raise ValueError(f"{name_or_path}: expected a mapping with name, keypoints, reference, categories")
-    return Schema.from_dict(data)
+        raise ValueError(f"{name_or_path}: expected a mapping with {', '.join(REQUIRED)}; see docs/schemas.md")
+    try:
+        return Schema.from_dict(data)
+    except ValueError as error:
+        raise ValueError(f"{name_or_path}: {error}") from None
 
 
-def _mirrored(name: str) -> str:
-    swap = {"left": "right", "right": "left"}
-    return "_".join(swap.get(part, part) for part in name.split("_"))
+def _derived_sides(schema: Schema) -> tuple[tuple[int, int], ...]:
+    sides = []
+    for k, name in enumerate(schema.keypoints):
+        parts = name.split("_")
+        mirrored = "_".join(SIDES.get(part, part) for part in parts)
+        if mirrored not in schema.keypoints:
+            raise ValueError(
+                f"schema {schema.name}: keypoint {mirrored!r} is missing, the mirror image of {name!r}; "
+                "add it, or declare `pairs`"
+            )
+        if name < mirrored:  # "left" sorts before "right"
+            sides.append((k, schema.keypoints.index(mirrored)))
+    return tuple(sides)
+
+
+def _declared_sides(schema: Schema, pairs: Sequence[tuple[str, str]]) -> tuple[tuple[int, int], ...]:
+    names = [name for pair in pairs for name in pair]
+    for name in names:
+        if name not in schema.keypoints:
+            raise ValueError(f"schema {schema.name}: `pairs` names {name!r}, which `keypoints` does not list")
+        if names.count(name) > 1:
+            raise ValueError(
+                f"schema {schema.name}: `pairs` has {name!r} more than once; a keypoint has one mirror image"
+            )
+    return tuple((schema.keypoints.index(left), schema.keypoints.index(right)) for left, right in pairs)
+
+
+def _derived_reference(schema: Schema, stems: Sequence[str]) -> dict[str, tuple[int, int] | None]:
+    by_stem: dict[str, tuple[int, int]] = {}
+    for left, right in schema.sides:
+        stem = _stem(schema.keypoints[left])
+        if stem == _stem(schema.keypoints[right]):
+            by_stem[stem] = left, right
+    lone = [stem for stem in stems if stem not in by_stem]
+    if lone:
+        raise ValueError(
+            f"schema {schema.name}: `reference` names {lone}, but `keypoints` has no pair such as {lone[0]}_left and "
+            f"{lone[0]}_right; correct it, or name two keypoints a category"
+        )
+    pairs = [by_stem[stem] for stem in stems]
+    return {c: next((p for p in pairs if set(p) <= set(members)), None) for c, members in schema.members.items()}
+
+
+def _declared_reference(schema: Schema, pairs: dict[str, tuple[str, str]]) -> dict[str, tuple[int, int] | None]:
+    reference: dict[str, tuple[int, int] | None] = dict.fromkeys(schema.members)
+    for category, pair in pairs.items():
+        if category not in schema.members:
+            known = ", ".join(schema.members)
+            raise ValueError(f"schema {schema.name}: `reference` names category {category!r}; expected one of {known}")
+        own = [schema.keypoints[k] for k in schema.members[category]]
+        for name in pair:
+            if name not in own:
+                raise ValueError(
+                    f"schema {schema.name}: `reference` of {category} names {name!r}, not a keypoint of it"
+                )
+        reference[category] = schema.keypoints.index(pair[0]), schema.keypoints.index(pair[1])
+    return reference
+
+
+def _stem(name: str) -> str:
+    return "_".join(part for part in name.split("_") if part not in SIDES)
+
+
+def _check_keys(data: dict[str, Any]) -> None:
+    missing, unknown = sorted(set(REQUIRED) - set(data)), sorted(map(str, set(data) - {*REQUIRED, *OPTIONAL}))
+    if missing:
+        raise ValueError(f"schema lacks {missing}; see docs/schemas.md")
+    if unknown:
+        raise ValueError(f"schema {data['name']}: unknown keys {unknown}; expected {', '.join(REQUIRED + OPTIONAL)}")
+
+
+def _names(value: Any, where: str) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"{where} is {value!r}; expected a list of names")
+    for one in value:
+        if not isinstance(one, str):
+            raise ValueError(f"{where} has {one!r}; expected names (put quotes around numbers, yes and no)")
+        if value.count(one) > 1:
+            raise ValueError(f"{where} has {one!r} more than once; every name stands once")
+    return tuple(value)
+
+
+def _pair(value: Any, where: str) -> tuple[str, str]:
+    names = _names(value, where)
+    if len(names) != 2:
+        raise ValueError(f"{where} has {list(names)}; expected two different names")
+    return names[0], names[1]
+
+
+def _mapping(value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{where} is {value!r}; expected a mapping with the categories as keys")
+    _names(list(value), where)
+    return value

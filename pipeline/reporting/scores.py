@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.contract.formats.registry import find_layout
 from pipeline.contract.formats.submission import read_submission
-from pipeline.contract.metrics import NormalizedError, normalized_error
+from pipeline.contract.metrics import PCK_THRESHOLDS, NormalizedError, normalized_error, pck
 from pipeline.contract.records import Annotation, ImageRow
 from pipeline.contract.schema import Schema
 
@@ -33,11 +33,13 @@ def score(file: Path, answers: Sequence[Annotation], schema: Schema, variant: st
 
 
 def score_lines(result: NormalizedError, variant: str) -> list[str]:
-    """Describe a score: by category, by keypoint, and in the last line the whole."""
+    """Describe a score: by category, by keypoint, PCK, and in the last line the whole."""
     lines = ["by category"]
     lines += [f"  {name:16s} {100 * value:7.3f} %" for name, value in result.by_category.items() if value is not None]
     lines.append("by keypoint")
     lines += [f"  {name:16s} {100 * value:7.3f} %" for name, value in result.by_keypoint.items() if value is not None]
+    lines.append("points within a share of the normaliser")
+    lines += [f"  PCK@{threshold:<12g} {100 * pck(result.errors, threshold):7.3f} %" for threshold in PCK_THRESHOLDS]
     if result.missing:
         lines.append(f"{result.missing} predictions are missing and cost {100:.0f} % each")
     counts = f"variant {variant}, {result.points} points, {result.skipped} images skipped"
@@ -49,6 +51,7 @@ def score_figures(result: NormalizedError, variant: str) -> dict[str, Any]:
     return {
         "variant": variant,
         "ne": 100 * result.value,
+        "pck": {f"{threshold:g}": 100 * pck(result.errors, threshold) for threshold in PCK_THRESHOLDS},
         "points": result.points,
         "images_skipped": result.skipped,
         "points_missing": result.missing,

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pycocotools.cocoeval import COCOeval
 
 from pipeline.contract.formats.fashionai import read_answers
-from pipeline.contract.metrics import normalized_error, pck
+from pipeline.contract.metrics import normalized_error, oks, pck
 from pipeline.contract.records import Annotation
 from pipeline.contract.schema import Schema
-from pipeline.reporting.scores import score
+from pipeline.reporting.scores import score, score_figures, score_lines
 
 
 def answer(
@@ -88,6 +89,111 @@ def test_nothing_to_count_is_an_error(rows: list[Annotation], schema: Schema) ->
         normalized_error(rows, np.zeros((3, 24, 2)), np.ones((3, 24), dtype=bool), schema, "best")
     with pytest.raises(ValueError, match="not a finite number"):
         normalized_error(rows, np.full((3, 24, 2), np.nan), np.ones((3, 24), dtype=bool), schema)
+
+
+BAGS = Schema.from_dict(
+    {
+        "name": "bags",
+        "keypoints": ["a", "b", "c", "d", "e"],
+        "reference": {"bag": ["a", "b"]},
+        "categories": {"bag": ["a", "b", "c"], "hat": ["c", "d", "e"]},
+    }
+)
+
+
+def bag_rows(count: int = 40) -> tuple[list[Annotation], np.ndarray, np.ndarray]:
+    """Random rows of both categories with points of every visibility, and predictions near them."""
+    rng = np.random.default_rng(3)
+    rows = []
+    for i in range(count):
+        category = BAGS.categories[i % 2]
+        visibility = np.where(BAGS.mask[i % 2].numpy(), rng.choice([-1, 0, 1], 5, p=[0.15, 0.25, 0.6]), -1)
+        xy = np.where(visibility[:, None] == -1, -1.0, rng.uniform(0, 200, (5, 2)))
+        rows.append(Annotation(str(i), category, Path(str(i)), xy, visibility.astype(np.int8)))
+    truth = np.stack([row.xy for row in rows])
+    return rows, truth + rng.normal(0, 20, truth.shape), rng.random((count, 5)) > 0.1
+
+
+def test_a_category_without_a_pair_is_normalised_by_the_diagonal_of_its_points() -> None:
+    # The hat's points span 30 x 40 pixels (the occluded one included): 5 pixels are 0.1. The bag's pair is 10 apart.
+    hat = np.array([(-1, -1), (-1, -1), (0, 0), (30, 10), (10, 40)], dtype=float)
+    bag = np.array([(0, 0), (10, 0), (500, 500), (-1, -1), (-1, -1)], dtype=float)
+    rows = [
+        Annotation("hat", "hat", Path("hat"), hat, np.array([-1, -1, 1, 1, 0], np.int8)),
+        Annotation("bag", "bag", Path("bag"), bag, np.array([1, 1, 1, -1, -1], np.int8)),
+        Annotation("lone", "hat", Path("lone"), hat, np.array([-1, -1, 1, -1, -1], np.int8)),
+    ]
+    xy, given = np.stack([row.xy for row in rows]) + np.array([3, 4]), np.ones((3, 5), dtype=bool)
+    result = normalized_error(rows, xy, given, BAGS)
+    np.testing.assert_allclose(result.errors[0], [np.nan, np.nan, 0.1, 0.1, np.nan])
+    np.testing.assert_allclose(result.errors[1], [0.5, 0.5, 0.5, np.nan, np.nan])
+    assert result.skipped == 1  # one point alone has no box
+    assert result.value == pytest.approx((2 * 0.1 + 3 * 0.5) / 5)
+    assert normalized_error(rows, xy, given, BAGS, "round1").by_category["hat"] == pytest.approx(0.1)
+
+
+def test_both_normalisers_equal_a_plain_loop() -> None:
+    rows, xy, given = bag_rows()
+    errors = []
+    for row, points, there in zip(rows, xy, given, strict=True):
+        present = [k for k in range(5) if row.visibility[k] != -1]
+        if row.category == "bag":
+            scale = math.dist(row.xy[0], row.xy[1]) if {0, 1} <= set(present) else 0
+        else:
+            scale = math.hypot(*np.ptp(row.xy[present], axis=0)) if present else 0
+        for k in present if scale else []:
+            if row.visibility[k] == 1:
+                errors.append(math.dist(points[k], row.xy[k]) / scale if there[k] else 1.0)
+    result = normalized_error(rows, xy, given, BAGS)
+    assert result.points == len(errors)
+    assert result.value == pytest.approx(sum(errors) / len(errors), abs=1e-12)
+
+
+def test_oks_worked_by_hand() -> None:
+    # A box of 30 x 40 = 1200 square pixels; each point 5 pixels off.
+    hat = np.array([(-1, -1), (-1, -1), (0, 0), (30, 10), (10, 40)], dtype=float)
+    rows = [Annotation("hat", "hat", Path("hat"), hat, np.array([-1, -1, 1, 1, 0], np.int8))]
+    given = np.ones((1, 5), dtype=bool)
+    xy = hat[None] + np.array([3, 4])
+    assert oks(rows, hat[None], given, BAGS) == pytest.approx([1])
+    assert oks(rows, xy, given, BAGS) == pytest.approx([math.exp(-25 / (2 * 1200 * 0.1**2))])
+    given[0, 3] = False
+    assert oks(rows, xy, given, BAGS) == pytest.approx([2 / 3 * math.exp(-25 / (2 * 1200 * 0.1**2))])
+    with pytest.raises(ValueError, match="expected numbers above 0"):
+        oks(rows, xy, given, BAGS, sigmas=0)
+
+
+@pytest.mark.parametrize("sigmas", [0.05, np.array([0.026, 0.107, 0.079, 0.05, 0.2])], ids=["uniform", "measured"])
+def test_oks_equals_pycocotools(sigmas: float | np.ndarray) -> None:
+    rows, xy, _ = bag_rows()
+    ours = oks(rows, xy, np.ones((len(rows), 5), dtype=bool), BAGS, sigmas)
+    for row, points, own in zip(rows, xy, ours, strict=True):
+        if not row.present.any():
+            assert np.isnan(own)
+            continue
+        low, extent = row.xy[row.present].min(0), np.ptp(row.xy[row.present], axis=0)
+        truth = np.concatenate([row.xy, row.visibility[:, None] + 1], axis=1)
+        common = {
+            "image_id": 1,
+            "category_id": 1,
+            "id": 1,
+            "bbox": [*low, *extent],
+            "area": extent.prod(),
+            "iscrowd": 0,
+        }
+        scorer = COCOeval(iouType="keypoints")
+        scorer.params.kpt_oks_sigmas = np.broadcast_to(sigmas, 5)
+        scorer._gts = {(1, 1): [common | {"keypoints": truth.ravel().tolist(), "num_keypoints": 1}]}
+        scorer._dts = {(1, 1): [common | {"keypoints": np.c_[points, np.ones(5)].ravel().tolist(), "score": 1}]}
+        assert own == pytest.approx(float(scorer.computeOks(1, 1).item()), rel=1e-12, abs=1e-15)
+
+
+def test_pck_is_printed_and_recorded(rows: list[Annotation], schema: Schema) -> None:
+    result = normalized_error(rows, *predicted(rows, schema), schema)  # errors 0, 0, 0.1, 0.5 and 1
+    assert score_figures(result, "default")["pck"] == {"0.05": 40, "0.1": 60, "0.2": 60}
+    lines = [line.split() for line in score_lines(result, "default")]
+    assert ["PCK@0.05", "40.000", "%"] in lines
+    assert lines[-1][0] == "NE"
 
 
 @pytest.mark.real
