@@ -55,7 +55,9 @@ class Settings:
     detector: DetectorConfig = field(default_factory=DetectorConfig)
     keypoints: KeypointsConfig = field(default_factory=KeypointsConfig)
     folds: int = 2
+    """Detectors for boxes out of fold."""
     schema: str = "fashionai"
+    """Packaged schema, or a YAML file of your own."""
 
 
 @ranks.one_voice()

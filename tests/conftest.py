@@ -10,6 +10,7 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 from pipeline.contract.schema import Schema, load_schema
 from pipeline.sample.write import draw_dataset
+from tests.commands.running import TINY, run
 
 
 @pytest.fixture(scope="session")
@@ -22,6 +23,15 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder with train/ (20 images) and test/ (10 images) of the sample, 128 pixels."""
     folder = tmp_path_factory.mktemp("drawn") / "sample"
     draw_dataset(folder, train=20, test=10, seed=1, size=128)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder after train-detector, boxes and train-keypoints."""
+    folder = tmp_path_factory.mktemp("run")
+    for verb in ("train-detector", "boxes", "train-keypoints"):
+        assert run(verb, *TINY, "--data", drawn / "train", "--run", folder) == 0
     return folder
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from pipeline import assemble
 from pipeline.assemble import Settings
@@ -17,13 +18,30 @@ from pipeline.sample.write import draw_dataset
 LOOKED_AT = 24
 
 
-def sample(out: Path, train: int, test: int, seed: int, size: int) -> None:
-    """Draw the sample dataset."""
+def sample(out: Path, train: int = 400, test: int = 100, seed: int = 0, size: int = 384) -> None:
+    """Draw a dataset of garments with exactly known points.
+
+    Args:
+        out: new folder; gets train/ and test/
+        train: training images
+        test: test images
+        seed: the same seed draws the same pictures
+        size: longer side of a picture in pixels
+    """
     draw_dataset(out, train, test, seed, size)
 
 
-def check(data: Sequence[Path], test: Path | None, answers: Path | None, schema: str) -> bool:
-    """Describe a dataset and report all its faults; return whether it is sound."""
+def check(
+    data: Sequence[Path] = (), test: Path | None = None, answers: Path | None = None, schema: str = "fashionai"
+) -> bool:
+    """Describe a dataset and report all its faults at once; exit with 1 when there are any.
+
+    Args:
+        data: train roots: folders with Annotations/*.csv and Images/
+        test: folder with test.csv and Images/
+        answers: answer CSV of the test folder
+        schema: packaged schema, or a YAML file of your own
+    """
     if not data and test is None and answers is None:
         raise ValueError("nothing to check; name --data, --test or --answers")
     lines, faults = check_dataset(data, test, answers, load_schema(schema))
@@ -35,8 +53,24 @@ def check(data: Sequence[Path], test: Path | None, answers: Path | None, schema:
     return True
 
 
-def look(settings: Settings, data: Sequence[Path], run: Path, stage: str, out: Path, limit: int = 0) -> None:
-    """Draw what a stage's loader really yields, and for the second stage the boxes that it trains on."""
+def look(
+    settings: Settings,
+    data: Sequence[Path],
+    run: Path,
+    stage: Literal["detector", "keypoints"],
+    out: Path,
+    limit: int = 0,
+) -> None:
+    """Draw what a stage's loader really yields, and the boxes out of fold, as contact sheets.
+
+    Args:
+        settings: both stages, folds, schema
+        data: train roots: folders with Annotations/*.csv and Images/
+        run: run folder; holds everything that is trained
+        stage: which loader
+        out: folder for the contact sheets
+        limit: rehearse on so many images (0: all)
+    """
     schema = load_schema(settings.schema)
     rows = sample_rows(read_annotations(data, schema), limit)
     sheets = {}

@@ -1,7 +1,7 @@
 """Verbs that predict: a test folder by both stages."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -23,20 +23,32 @@ def submit(
     detector: Path,
     keypoints: Path,
     out: Path,
-    answers: Path | None,
-    boxes: str,
-    flip_test: bool,
-    limit: int,
-    schema: str,
-    **device: Any,
+    device: Device,
+    answers: Path | None = None,
+    boxes: Literal["detector", "truth", "image"] = "detector",
+    flip_test: bool = True,
+    limit: int = 0,
+    schema: str = "fashionai",
 ) -> None:
-    """Predict a test folder with both stages; with answers, score it and draw the best, median and worst."""
+    """Predict a test folder with both stages; with answers, score it and draw the best, median and worst.
+
+    Args:
+        test: folder with test.csv and Images/
+        detector: detector checkpoint
+        keypoints: keypoint checkpoint
+        out: submission CSV; record and picture go beside it
+        device: where the networks run
+        answers: answer CSV, to score the submission
+        boxes: where crops come from: the detector, the answers, or the whole image (to compare)
+        flip_test: average over each crop and its mirror image
+        limit: rehearse on so many images (0: all)
+        schema: packaged schema, or a YAML file of your own
+    """
     loaded = load_schema(schema)
     rows = load_test_rows(test, loaded, limit)
     truth = answers_of(rows, answers, loaded) if answers else None
     locator = assemble.load_locator(keypoints, loaded, flip_test=flip_test)
     network = assemble.load_detector(detector, loaded)
-    where = Device(**device)
     files = {"detector": file_hash(detector), "keypoints": file_hash(keypoints)}
     job = {**files, "rows": fingerprint(rows), "boxes": boxes, "flip_test": flip_test}
     if boxes == "truth" and truth is not None:
@@ -46,7 +58,7 @@ def submit(
     record: dict[str, Any] = {"provenance": provenance(), "job": job, "test": test.name, "resumed": resumed}
     with measured(record):
         source = assemble.box_source(boxes, network, rows, truth)
-        result = predict(rows, source, locator, loaded, where, shards, job)
+        result = predict(rows, source, locator, loaded, device, shards, job)
     if result is None:
         return
     predictions = result.keypoints

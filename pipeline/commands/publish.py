@@ -8,13 +8,30 @@ from pipeline.reporting.tables import gather, write_report
 
 
 def export(checkpoint: Path, out: Path) -> None:
-    """Copy a checkpoint with float16 weights."""
+    """Copy a checkpoint with float16 weights, to be published.
+
+    Args:
+        checkpoint: trained network of either stage
+        out: new file
+    """
     export_checkpoint(checkpoint, out)
     print(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
 
 
-def report(run: Path | None, name: str, results: Path, out: Path) -> None:
-    """Add a run to the results files, and write the tables of all of them."""
+def report(
+    run: Path | None = None,
+    name: str = "",
+    results: Path = Path("docs/results"),
+    out: Path = Path("docs/results.md"),
+) -> None:
+    """Write docs/results.md from the results files; with a run, add that to them first.
+
+    Args:
+        run: run folder to add to the results
+        name: name of that run in the tables
+        results: folder of results files
+        out: the tables, as Markdown
+    """
     if run is not None:
         if not name:
             raise ValueError("--run needs --name, what the run is called in the tables")

@@ -9,9 +9,23 @@ from pipeline.reporting.scores import score, score_figures, score_lines
 
 
 def evaluate(
-    submission: Path, answers: Path, variant: str, json: Path | None, at_most: float | None, schema: str
+    submission: Path,
+    answers: Path,
+    variant: str = "default",
+    json: Path | None = None,
+    at_most: float | None = None,
+    schema: str = "fashionai",
 ) -> bool:
-    """Print a submission's score; False when it is above `at_most` percent."""
+    """Score a submission, by category, by keypoint and as a whole.
+
+    Args:
+        submission: submission CSV
+        answers: answer CSV
+        variant: default (visible points) or round1 (leaderboard)
+        json: write the figures there as well
+        at_most: exit with 1 when NE is above so many percent
+        schema: packaged schema, or a YAML file of your own
+    """
     loaded = load_schema(schema)
     scored = score(submission, read_answers(answers, loaded), loaded, variant)
     print("\n".join(score_lines(scored, variant)))

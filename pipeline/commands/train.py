@@ -25,7 +25,15 @@ FINAL = "final"
 
 
 def train_detector(settings: Settings, data: Sequence[Path], run: Path, limit: int = 0, only: str = "") -> None:
-    """Train one detector a fold and the final one on everything; those that are there already are kept."""
+    """Train stage 1: one detector a fold, and the final one on everything; those that are there already are kept.
+
+    Args:
+        settings: both stages, folds, schema
+        data: train roots: folders with Annotations/*.csv and Images/
+        run: run folder; holds everything that is trained
+        limit: rehearse on so many images (0: all)
+        only: train just this one, such as fold0 or final
+    """
     schema = load_schema(settings.schema)
     training_set = load_training_set(data, schema, settings.folds, run, limit)
     folder = run / "detector"
@@ -46,7 +54,14 @@ def train_detector(settings: Settings, data: Sequence[Path], run: Path, limit: i
 
 
 def boxes(settings: Settings, data: Sequence[Path], run: Path, limit: int = 0) -> None:
-    """Predict the box of every training row by the detector of its fold: `run`/boxes.csv, and how good they are."""
+    """Predict the boxes of the training images, each by the detector of its fold, into RUN/boxes.csv.
+
+    Args:
+        settings: both stages, folds, schema
+        data: train roots: folders with Annotations/*.csv and Images/
+        run: run folder; holds everything that is trained
+        limit: rehearse on so many images (0: all)
+    """
     schema = load_schema(settings.schema)
     training_set = load_training_set(data, schema, settings.folds, run, limit)
     rows, folds = training_set.rows, training_set.folds
@@ -82,7 +97,14 @@ def boxes(settings: Settings, data: Sequence[Path], run: Path, limit: int = 0) -
 
 
 def train_keypoints(settings: Settings, data: Sequence[Path], run: Path, limit: int = 0) -> None:
-    """Train the keypoint network on the boxes that `boxes` wrote."""
+    """Train stage 2, the keypoint network, on the boxes out of fold.
+
+    Args:
+        settings: both stages, folds, schema
+        data: train roots: folders with Annotations/*.csv and Images/
+        run: run folder; holds everything that is trained
+        limit: rehearse on so many images (0: all)
+    """
     schema = load_schema(settings.schema)
     training_set = load_training_set(data, schema, settings.folds, run, limit)
     folder, out = run / "keypoints", run / "keypoints" / f"{FINAL}.pt"

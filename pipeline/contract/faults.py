@@ -1,4 +1,4 @@
-"""Faults of input data, gathered so that one report names them all."""
+"""Faults of what a user hands in: one line each, and those of input data gathered so that one report names them all."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -25,7 +25,14 @@ class Fault:
         return f"{place}: {self.problem}{value}; {self.remedy}"
 
 
-class DataError(ValueError):
+class UserError(ValueError):
+    """What a user can cause and mend: the message names file, row and value, what was expected, and what to do.
+
+    The command line prints it as one line; any other exception is a fault of the program and keeps its traceback.
+    """
+
+
+class DataError(UserError):
     """Input that cannot be used, with every fault found (rows count from 1, the header being row 1)."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:

@@ -27,12 +27,19 @@ class Device:
     """Where and how networks predict, in Lightning's terms; batch_size images a step and device."""
 
     batch_size: int = 16
+    """Images a step and device."""
     workers: int = 2
+    """Processes that decode images."""
     accelerator: str = "auto"
+    """Lightning's accelerator: auto, cpu, gpu ..."""
     devices: str = "auto"
+    """Lightning's devices: auto, a number, or a list such as 0,1."""
     precision: str = "auto"
+    """Lightning's precision; auto: bf16 on GPUs that can."""
     num_nodes: int = 1
+    """Machines that predict together."""
     strategy: str = "auto"
+    """Lightning's strategy: auto, ddp ..."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,91 @@
+"""Options from the signatures of the commands: an option is a parameter, with its type, default and line under Args."""
+
+import ast
+import importlib
+import inspect
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import fields, is_dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+from docstring_parser import parse
+from jsonargparse import ArgumentParser, set_parsing_settings
+
+
+def build_parser(verbs: dict[str, str], arguments: Sequence[str]) -> ArgumentParser:
+    """Build the parser for these arguments: only the verb among them is imported, which takes seconds, and gets options.
+
+    A parameter that is a dataclass (Settings, Device) becomes an option a field.
+    """
+    set_parsing_settings(docstring_parse_attribute_docstrings=True)
+    parser = ArgumentParser(prog="python -m pipeline", description="Key points of garments in photos, in two stages.")
+    subcommands = parser.add_subcommands(dest="verb", required=True)
+    chosen = next(iter(arguments), None)
+    for verb, path in verbs.items():
+        summary = _summary(path)
+        sub = ArgumentParser(description=summary)
+        if verb == chosen:
+            _add_options(sub, _load(path))
+        subcommands.add_subcommand(verb, sub, help=summary[0].lower() + summary[1:].removesuffix("."))
+    return parser
+
+
+def call(verbs: dict[str, str], arguments: Sequence[str]) -> Any:
+    """Parse the arguments and call the function of their verb."""
+    parser = build_parser(verbs, arguments)
+    # Lightning sets its own level when it is imported, and then advertises.
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    parsed = parser.instantiate(parser.parse_args([_underscored(argument) for argument in arguments]))
+    function = _load(verbs[parsed.verb])
+    options = dict(vars(parsed[parsed.verb]))
+    for name, hint in _hints(function).items():
+        if is_dataclass(hint):
+            options[name] = hint(**{field.name: options.pop(field.name) for field in fields(hint)})
+    options.pop("config", None)
+    return function(**options)
+
+
+def _add_options(parser: ArgumentParser, function: Callable[..., Any]) -> None:
+    described = {one.arg_name: one.description for one in parse(function.__doc__ or "").params}
+    hints = _hints(function)
+    for name, parameter in inspect.signature(function).parameters.items():
+        if is_dataclass(hints[name]):
+            if any(is_dataclass(inner) for inner in get_type_hints(hints[name]).values()):
+                parser.add_argument(
+                    "--config", action="config", help="a YAML file of options, such as configs/cpu.yaml"
+                )
+            parser.add_class_arguments(hints[name])
+            continue
+        needed = parameter.default is parameter.empty
+        options: dict[str, Any] = {"type": hints[name], "help": described[name]}
+        if get_origin(hints[name]) is Sequence:
+            options |= {"type": get_args(hints[name])[0], "nargs": "+" if needed else "*"}
+        options |= {"required": True} if needed else {"default": parameter.default}
+        parser.add_argument(f"--{name}", **options)
+
+
+def _underscored(argument: str) -> str:
+    """Take --at-most for --at_most."""
+    if not argument.startswith("--"):
+        return argument
+    name, equals, value = argument[2:].partition("=")
+    return f"--{name.replace('-', '_')}{equals}{value}"
+
+
+def _load(path: str) -> Callable[..., Any]:
+    module, name = path.split(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    return {name: hint for name, hint in get_type_hints(function).items() if name != "return"}
+
+
+def _summary(path: str) -> str:
+    """Return the first line of a function's docstring, without importing its module."""
+    module, name = path.split(":")
+    source = ast.parse(Path(find_spec(module).origin).read_text(encoding="utf-8"))
+    function = next(node for node in source.body if isinstance(node, ast.FunctionDef) and node.name == name)
+    return (ast.get_docstring(function) or "").splitlines()[0]

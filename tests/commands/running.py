@@ -1,0 +1,16 @@
+"""How the tests run a verb of the command line."""
+
+from pathlib import Path
+
+from pipeline.__main__ import main
+
+TINY = ["--config", str(Path(__file__).parent.parent / "tiny.yaml")]
+
+
+def run(verb: str, *options: object) -> int:
+    return main([verb, *map(str, options)])
+
+
+def submit_options(run_folder: Path, test: Path) -> list[object]:
+    detector, keypoints = run_folder / "detector" / "final.pt", run_folder / "keypoints" / "final.pt"
+    return ["--test", test, "--detector", detector, "--keypoints", keypoints, "--workers", 0, "--accelerator", "cpu"]
