@@ -19,10 +19,12 @@ TRUE_BOX, BOX, CROP = (60, 220, 90), (255, 190, 0), (200, 80, 255)
 Tile = tuple[Image.Image, Sequence[str]]
 
 
-def side_colour(name: str) -> tuple[int, int, int]:
-    """Red for the picture's left, blue for its right, green for the middle."""
-    parts = name.split("_")
-    return LEFT if "left" in parts else RIGHT if "right" in parts else MIDDLE
+def side_colours(schema: Schema) -> list[tuple[int, int, int]]:
+    """Give each keypoint its colour: red for the picture's left, blue for its right, green where it has no side."""
+    colours = [MIDDLE] * len(schema.keypoints)
+    for left, right in schema.sides:
+        colours[left], colours[right] = LEFT, RIGHT
+    return colours
 
 
 def draw_points(
@@ -30,8 +32,7 @@ def draw_points(
 ) -> None:
     """Draw the shown (K,) points xy (K, 2), in pixels of the picture, with a dark rim that reads on any ground."""
     draw = ImageDraw.Draw(picture)
-    for (x, y), name in ((p, n) for p, n, s in zip(xy, schema.keypoints, shown, strict=True) if s):
-        colour = side_colour(name)
+    for (x, y), colour in ((p, c) for p, c, s in zip(xy, side_colours(schema), shown, strict=True) if s):
         for grow, rim in ((1.5, (0, 0, 0)), (0, colour)):
             r = radius + grow
             draw.ellipse([x - r, y - r, x + r, y + r], fill=rim if filled else None, outline=rim, width=2)
@@ -52,12 +53,12 @@ def as_picture(crop: torch.Tensor) -> Image.Image:
 def overlay_heatmaps(picture: Image.Image, heatmaps: torch.Tensor, schema: Schema) -> Image.Image:
     """Lay maps (K, h, w) of 0..1 over a grey copy of the picture, each in the colour of its side."""
     base = np.asarray(picture.convert("L").convert("RGB"), dtype=np.float32) * 0.5
-    for one, name in zip(heatmaps.cpu().numpy(), schema.keypoints, strict=True):
+    for one, colour in zip(heatmaps.cpu().numpy(), side_colours(schema), strict=True):
         if one.max() > 0:
             wide = Image.fromarray((255 * one / one.max()).astype(np.uint8)).resize(
                 picture.size, Image.Resampling.BILINEAR
             )
-            base += np.asarray(wide, dtype=np.float32)[..., None] / 255 * np.array(side_colour(name), dtype=np.float32)
+            base += np.asarray(wide, dtype=np.float32)[..., None] / 255 * np.array(colour, dtype=np.float32)
     return Image.fromarray(base.clip(0, 255).astype(np.uint8))
 
 
