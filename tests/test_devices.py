@@ -1,19 +1,26 @@
 """Two processes on a CPU, connected by gloo, do what one does: the same batches, weights and submission."""
 
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
 from pipeline.__main__ import main
+from pipeline.contract.schema import Schema
+from pipeline.data.select import load_training_set
+from pipeline.inference.shards import open_shards
+from pipeline.reporting.records import claim
 from tests.learning.tiny_training import Tiny, train
 
 ROOT = Path(__file__).parent.parent
 TINY = ["--config", str(ROOT / "tests" / "tiny.yaml")]
-LIMIT_S = 100
+LIMIT_S = 300
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.* is deprecated:FutureWarning")
 
@@ -66,8 +73,12 @@ def alone(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def assert_same_network(a: Path, b: Path) -> None:
     ours, theirs = (torch.load(path, weights_only=True)["state_dict"] for path in (a, b))
     assert ours.keys() == theirs.keys()
-    far = {n: float((v.double() - theirs[n].double()).abs().max()) for n, v in ours.items()}
-    assert max(far.values()) < 1e-4, sorted(far.items(), key=lambda item: -item[1])[:5]
+    trained = [name for name in ours if not name.endswith(("running_mean", "running_var", "num_batches_tracked"))]
+    apart = torch.cat([(ours[name] - theirs[name]).flatten() for name in trained])
+    # Another order of summing, such as by another number of threads, makes 0.6e-4; BatchNorm by rank made 7e-4.
+    assert float(apart.square().mean().sqrt()) < 2e-4
+    a, b = (torch.cat([one[n].double().flatten() for n in ours if n not in trained]) for one in (ours, theirs))
+    assert float((a - b).norm() / b.norm()) < 0.01
 
 
 def test_train_detector(alone: Path, drawn: Path, tmp_path: Path) -> None:
@@ -96,3 +107,83 @@ def test_submit(alone: Path, drawn: Path, tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stderr
     assert out.read_text() == (alone / "submission.csv").read_text()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["submission.csv", "submission.json"]
+
+
+@pytest.fixture
+def keypoints_options(alone: Path, drawn: Path, tmp_path: Path) -> list[object]:
+    """A train-keypoints of two ranks on a data set of its own, whose folds are dealt already."""
+    shutil.copytree(drawn / "train", tmp_path / "train")
+    (tmp_path / "run").mkdir()
+    for name in ("folds.csv", "boxes.csv"):
+        shutil.copy(alone / name, tmp_path / "run" / name)
+    where = ["--data", tmp_path / "train", "--run", tmp_path / "run"]
+    return ["train-keypoints", *TINY, "--keypoints.devices", 2, *where]
+
+
+def assert_one_message(error: str, expected: str) -> None:
+    assert error.count(expected) == error.count("error:") + error.count("interrupted;") == 1, error
+    assert "Traceback" not in error
+
+
+def test_a_bad_file_ends_all_ranks(keypoints_options: list[object], tmp_path: Path) -> None:
+    """Whichever rank meets it."""
+    image = sorted((tmp_path / "train" / "Images").rglob("*.jpg"))[3]
+    image.write_bytes(image.read_bytes()[:700])
+    ended = python("pipeline", *keypoints_options)
+    assert ended.returncode == 1
+    assert_one_message(ended.stderr, image.name)
+
+
+@pytest.mark.slow
+def test_a_collapse_ends_all_ranks(keypoints_options: list[object], tmp_path: Path) -> None:
+    alarm = ["--keypoints.alarm_steps", 1, "--keypoints.alarm_warmup", 0]
+    ended = python("pipeline", *keypoints_options, *alarm)
+    assert ended.returncode == 1
+    assert_one_message(ended.stderr, "training has collapsed")
+    assert not (tmp_path / "run" / "keypoints" / "final.pt").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("target", "sent", "code", "message"),
+    [
+        (0, signal.SIGINT, 130, "interrupted; the same command goes on from here"),
+        (1, signal.SIGKILL, 1, "a process of this run was killed (signal 9)"),
+        (1, signal.SIGINT, 130, "interrupted; the same command goes on from here"),
+    ],
+)
+def test_a_signal_ends_all_ranks(
+    keypoints_options: list[object], tmp_path: Path, target: int, sent: int, code: int, message: str
+) -> None:
+    options = [*keypoints_options, "--keypoints.epochs", 5000, "--keypoints.monitor_rows", 0]
+    command = [sys.executable, "-m", "pipeline", *map(str, [*options, "--keypoints.save_every", 2])]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    ranks = [psutil.Process(process.pid)]
+    limit = time.monotonic() + LIMIT_S
+    while not (tmp_path / "run" / "keypoints" / "final" / "last.ckpt").exists():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < limit
+        time.sleep(0.1)
+    ranks += ranks[0].children()
+    assert len(ranks) == 2
+    ranks[target].send_signal(sent)
+    start = time.monotonic()
+    _, error = process.communicate(timeout=LIMIT_S)
+    assert time.monotonic() - start < 30
+    assert process.returncode == code
+    assert_one_message(error, message)
+    assert not any(rank.is_running() for rank in ranks)
+
+
+@pytest.mark.parametrize("variable", ["LOCAL_RANK", "RANK", "NODE_RANK"])
+def test_other_ranks_touch_nothing(
+    drawn: Path, tmp_path: Path, schema: Schema, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    """Before the ranks are connected, whoever started them."""
+    open_shards(tmp_path / "parts", {"a": 1})
+    monkeypatch.setenv(variable, "1")
+    assert open_shards(tmp_path / "parts", {"a": 2}) == set()
+    claim(tmp_path / "run", {"a": 1})
+    load_training_set([drawn / "train"], schema, 2, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    assert (tmp_path / "parts" / "job.json").read_text() == '{"a": 1}'

@@ -5,6 +5,7 @@ torchrun or SLURM did), so that each of them comes to the same point by itself. 
 """
 
 import atexit
+import logging
 import os
 import shutil
 import subprocess
@@ -38,6 +39,7 @@ def join(trainer: Any) -> None:
     """Connect the ranks of a Lightning `trainer`, having started those of this machine; on one device, do nothing."""
     if trainer.world_size == 1:
         return
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces each rank
     environment = trainer.strategy.cluster_environment
     if not environment.creates_processes_externally:
         _start(trainer.num_devices, environment)

@@ -77,9 +77,10 @@ class BatchNormSync(LayerSync):
 def _normalise(norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
     with torch.autocast(x.device.type, enabled=False):
         values = x if x.dtype == torch.float64 else x.float()
-        count = torch.tensor([float(values[:, 0].numel())], device=x.device)
-        dist.all_reduce(count)
-        mean = all_reduce(values.sum((0, 2, 3))) / count
+        own = values.new_tensor([values[:, 0].numel()])
+        sums = all_reduce(torch.cat([values.sum((0, 2, 3)), own]))
+        count = sums[-1].detach()
+        mean = sums[:-1] / count
         centred = values - mean[:, None, None]
         variance = all_reduce(centred.square().sum((0, 2, 3))) / count
         scale = torch.rsqrt(variance + norm.eps)
