@@ -2,6 +2,7 @@
 # DATA=   one or more train roots (folders with Annotations/*.csv and Images/); without it the sample is drawn
 # TEST=   folder with test.csv and Images/          ANSWERS=  its answers, to be scored (optional)
 # PRESET= sample | cpu | gpu (files in configs/)    RUN=      run folder, may lie anywhere
+# NAME=   keypoint network of the run (final)       VAL=1     leave fold 0 out and score on it (network val)
 # LIMIT=  rehearse on so many images                ARGS=     more options for the command, such as --keypoints.lr 3e-4
 PYTHON ?= python3
 BIN := .venv/bin
@@ -29,7 +30,10 @@ CONFIG := configs/$(PRESET).yaml
 DATA_PRINT := $(shell (cat $(CONFIG) $(if $(DATA),$(ANNOTATIONS)); echo $(SAMPLE) $(LIMIT) $(ARGS)) 2>/dev/null | cksum | cut -d' ' -f1)
 TEST_PRINT := $(shell (cat $(wildcard $(TEST)/test.csv); echo $(TEST) $(LIMIT)) | cksum | cut -d' ' -f1)
 RUN ?= runs/$(PRESET)-$(DATA_PRINT)
-OUT ?= $(RUN)/submit-$(TEST_PRINT)
+NAME ?= $(if $(VAL),val,final)
+OUT ?= $(RUN)/submit-$(if $(filter-out final,$(NAME)),$(NAME)-)$(TEST_PRINT)
+DETECTOR := $(RUN)/detector/final
+KEYPOINTS := $(RUN)/keypoints/$(NAME)
 OPTIONS = --config $(CONFIG) --run $(RUN) $(if $(LIMIT),--limit $(LIMIT)) $(ARGS)
 
 .DELETE_ON_ERROR:
@@ -37,7 +41,7 @@ OPTIONS = --config $(CONFIG) --run $(RUN) $(if $(LIMIT),--limit $(LIMIT)) $(ARGS
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
-	@echo "  with DATA=, TEST=, ANSWERS=, RUN=, PRESET=sample|cpu|gpu, LIMIT=, ARGS= as the head of the Makefile says"
+	@echo "  with DATA=, TEST=, ANSWERS=, RUN=, NAME=, VAL=1, PRESET=sample|cpu|gpu, LIMIT=, ARGS= as the head of the Makefile says"
 
 install: $(INSTALLED)  ## make .venv with exact versions
 $(INSTALLED): pyproject.toml constraints.txt
@@ -69,25 +73,26 @@ endif
 check: $(ANNOTATIONS) | $(INSTALLED)  ## report all faults of DATA= and TEST=
 	$(PIPELINE) check --data $(ROOTS) $(if $(TEST),--test $(TEST)) $(if $(ANSWERS),--answers $(ANSWERS))
 
-look: $(RUN)/boxes.csv  ## draw what the loaders really yield
+# A step is done when its record is there, which is written last.
+look: $(RUN)/boxes.json  ## draw what the loaders really yield
 	$(PIPELINE) look $(OPTIONS) --data $(ROOTS) --stage detector --out $(RUN)/look
 	$(PIPELINE) look $(OPTIONS) --data $(ROOTS) --stage keypoints --out $(RUN)/look
 
-train-detector: $(RUN)/detector/final.pt  ## train stage 1: a detector a fold, and the final one
-$(RUN)/detector/final.pt: $(ANNOTATIONS) $(CONFIG) | $(INSTALLED)
+train-detector: $(DETECTOR).json  ## train stage 1: a detector a fold, and the final one
+$(DETECTOR).json: $(ANNOTATIONS) $(CONFIG) | $(INSTALLED)
 	$(PIPELINE) train-detector $(OPTIONS) --data $(ROOTS)
 
-boxes: $(RUN)/boxes.csv  ## predict the boxes of the training images, out of fold
-$(RUN)/boxes.csv: $(RUN)/detector/final.pt
+boxes: $(RUN)/boxes.json  ## predict the boxes of the training images, out of fold
+$(RUN)/boxes.json: $(DETECTOR).json
 	$(PIPELINE) boxes $(OPTIONS) --data $(ROOTS)
 
-train-keypoints: $(RUN)/keypoints/final.pt  ## train stage 2 on those boxes
-$(RUN)/keypoints/final.pt: $(RUN)/boxes.csv
-	$(PIPELINE) train-keypoints $(OPTIONS) --data $(ROOTS)
+train-keypoints: $(KEYPOINTS).json  ## train stage 2 on those boxes
+$(KEYPOINTS).json: $(RUN)/boxes.json
+	$(PIPELINE) train-keypoints $(OPTIONS) --data $(ROOTS) --name $(NAME) $(if $(VAL),--val)
 
-submit: $(OUT)/submission.csv  ## predict TEST= (and score it by ANSWERS=); does first what is missing
-$(OUT)/submission.csv: $(RUN)/detector/final.pt $(RUN)/keypoints/final.pt
+submit: $(OUT)/submission.json  ## predict TEST= (and score it by ANSWERS=); does first what is missing
+$(OUT)/submission.json: $(DETECTOR).json $(KEYPOINTS).json
 	@test -n "$(TEST)" || { echo "TEST= must name a folder with test.csv"; exit 2; }
-	$(PIPELINE) submit --test $(TEST) --detector $(RUN)/detector/final.pt --keypoints $(RUN)/keypoints/final.pt \
-		--out $@ $(if $(ANSWERS),--answers $(ANSWERS)) $(if $(LIMIT),--limit $(LIMIT))
-	@echo "submission: $@"
+	$(PIPELINE) submit --test $(TEST) --detector $(DETECTOR).pt --keypoints $(KEYPOINTS).pt \
+		--out $(OUT)/submission.csv $(if $(ANSWERS),--answers $(ANSWERS)) $(if $(LIMIT),--limit $(LIMIT))
+	@echo "submission: $(OUT)/submission.csv"

@@ -83,7 +83,10 @@ def test_swapped_fold_checkpoints_make_boxes_fail(trained: Path, drawn: Path, tm
     shutil.rmtree(folder / "detector" / "boxes")
     (folder / "boxes.csv").unlink()
     for source, target in ((0, 1), (1, 0)):
-        shutil.copy(trained / "detector" / f"fold{source}.pt", folder / "detector" / f"fold{target}.pt")
+        for suffix in ("pt", "json"):  # with their records, as if the folds had been mixed up while training
+            target_file = folder / "detector" / f"fold{target}.{suffix}"
+            text = (trained / "detector" / f"fold{source}.{suffix}").read_bytes()
+            target_file.write_bytes(text.replace(b'"fold%d.pt"' % source, b'"fold%d.pt"' % target))
     assert run("boxes", *TINY, "--data", drawn / "train", "--run", folder) == 1
     assert "images of fold 0 in training" in capsys.readouterr().err
     assert not (folder / "boxes.csv").exists()
@@ -94,6 +97,7 @@ def test_boxes_that_lack_rows(trained: Path, drawn: Path, tmp_path: Path, capsys
     shutil.rmtree(folder / "keypoints")
     lines = (folder / "boxes.csv").read_text().splitlines()
     (folder / "boxes.csv").write_text("\n".join(lines[:-3]) + "\n")
+    (folder / "boxes.json").unlink()
     assert run("train-keypoints", *TINY, "--data", drawn / "train", "--run", folder) == 1
     assert "no box for 3 of 20 images" in capsys.readouterr().err
 

@@ -27,6 +27,35 @@ def test_other_data_never_return_the_result_of_the_sample(drawn: Path) -> None:
     assert len({run["keypoints"] for run in (other, rehearsed, changed)}) == 3
 
 
+def test_a_network_for_val_has_a_name_and_a_submission_of_its_own() -> None:
+    done = subprocess.run(
+        ["make", "-n", "train-keypoints", "VAL=1"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1].rstrip().endswith("--name val --val")
+    final, val, other = planned(), planned("VAL=1"), planned("NAME=other")
+    assert Path(val["keypoints"]).stem == "val"
+    assert Path(final["keypoints"]).with_name("x") == Path(val["keypoints"]).with_name("x")
+    assert len({run["out"] for run in (final, val, other)}) == 3
+
+
+def test_what_is_there_is_not_made_again(drawn: Path, tmp_path: Path) -> None:
+    """The records, which are written last, say what is done."""
+    out = tmp_path / "submit"
+    for record in ("detector/final", "boxes", "keypoints/final", "submit/submission"):
+        (tmp_path / record).parent.mkdir(exist_ok=True)
+        (tmp_path / record).with_suffix(".json").write_text("{}")
+    command = ["make", "-n", "submit", f"DATA={drawn}/train", f"TEST={drawn}/test", f"RUN={tmp_path}", f"OUT={out}"]
+    command += ["PRESET=sample", "INSTALLED=Makefile", "CONFIG=configs/sample.yaml"]
+    text = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "pipeline" not in text
+    (tmp_path / "keypoints" / "final.json").unlink()
+    text = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert [verb for verb in ("boxes", "train-keypoints", "submit") if f" {verb} --" in text] == [
+        "train-keypoints",
+        "submit",
+    ]
+
+
 def test_both_train_roots_are_read(drawn: Path) -> None:
     text = subprocess.run(
         ["make", "-n", "submit", f"DATA={drawn}/train {drawn}/more", f"TEST={drawn}/test", f"RUN={drawn}/run"],

@@ -62,6 +62,9 @@ def _add_options(parser: ArgumentParser, function: Callable[..., Any]) -> None:
         options: dict[str, Any] = {"type": hints[name], "help": described[name]}
         if get_origin(hints[name]) is Sequence:
             options |= {"type": get_args(hints[name])[0], "nargs": "+" if needed else "*"}
+        elif parameter.default is False:
+            del options["type"]
+            options["action"] = "store_true"
         options |= {"required": True} if needed else {"default": parameter.default}
         parser.add_argument(f"--{name}", **options)
 

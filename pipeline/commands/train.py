@@ -1,9 +1,10 @@
 """Verbs that train, and the boxes in between: what is there already is kept, what was interrupted goes on."""
 
 import logging
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import numpy as np
 
 from pipeline import assemble
 from pipeline.assemble import Settings
+from pipeline.commands.validation import VAL_FOLD, score_on_val
+from pipeline.contract.files import file_hash
 from pipeline.contract.formats.boxes import read_boxes, write_boxes
 from pipeline.contract.records import Annotation
 from pipeline.contract.schema import Schema, load_schema
@@ -18,10 +21,10 @@ from pipeline.data.select import TrainingSet, load_training_set
 from pipeline.data.survey import image_sizes
 from pipeline.inference.predict import Device
 from pipeline.learning import ranks
-from pipeline.reporting.records import claim, measured, provenance, write_json
+from pipeline.reporting.records import claim, measured, provenance, refuse_another_make, write_json
 
 log = logging.getLogger("pipeline")
-FINAL = "final"
+FINAL, VAL = "final", "val"
 
 
 def train_detector(settings: Settings, data: Sequence[Path], run: Path, limit: int = 0, only: str = "") -> None:
@@ -43,13 +46,11 @@ def train_detector(settings: Settings, data: Sequence[Path], run: Path, limit: i
         raise ValueError(f"--only is {only!r}; expected one of {', '.join(names)}")
     for name in [only] if only else names:
         out = folder / f"{name}.pt"
-        if out.exists():
-            log.info("%s is there already", out)
-            out.touch()
+        if _kept(out):
             continue
         fold = None if name == FINAL else int(name.removeprefix("fold"))
         rows = [row for row, f in zip(training_set.rows, training_set.folds, strict=True) if f != fold]
-        with recorded(out.with_suffix(".json"), settings, data, assemble.interrupted(out)):
+        with recorded(out, settings, data, _inputs(training_set), assemble.interrupted(out)):
             assemble.train_detector(rows, schema, settings.detector, out, fold)
 
 
@@ -75,9 +76,16 @@ def boxes(settings: Settings, data: Sequence[Path], run: Path, limit: int = 0) -
         devices=options.devices,
         precision=options.precision,
     )
-    with recorded(run / "boxes.json", settings, data, any(shards.glob("*/*.jsonl"))) as record:
+    checkpoints = {fold: run / "detector" / f"fold{fold}.pt" for fold in range(settings.folds)}
+    for checkpoint in checkpoints.values():
+        refuse_another_make(
+            checkpoint, _inputs(training_set), "train it again: remove it, or choose another run folder"
+        )
+    inputs = _inputs(training_set) | {file.stem: file_hash(file) for file in checkpoints.values()}
+    out = run / "boxes.csv"
+    with recorded(out, settings, data, inputs, any(shards.glob("*/*.jsonl"))) as record:
         for fold in range(settings.folds):
-            detector = assemble.load_detector(run / "detector" / f"fold{fold}.pt", schema)
+            detector = assemble.load_detector(checkpoints[fold], schema)
             members = np.flatnonzero(folds == fold)
             own = [rows[i] for i in members]
             result = assemble.predict_fold(own, detector, fold, schema, where, shards / f"fold{fold}")
@@ -92,11 +100,19 @@ def boxes(settings: Settings, data: Sequence[Path], run: Path, limit: int = 0) -
             "val": _figures([rows[i] for i in val], [chosen[i] for i in val], [found[i] for i in val], settings),
             "out_of_fold": _figures(rows, chosen, found, settings),
         }
-    write_boxes(run / "boxes.csv", chosen)
+        write_boxes(out, chosen)
     print_figures("boxes out of fold", record["figures"]["out_of_fold"])
 
 
-def train_keypoints(settings: Settings, data: Sequence[Path], run: Path, limit: int = 0) -> None:
+def train_keypoints(
+    settings: Settings,
+    data: Sequence[Path],
+    run: Path,
+    limit: int = 0,
+    boxes: Path | None = None,
+    name: str = "",
+    val: bool = False,
+) -> None:
     """Train stage 2, the keypoint network, on the boxes out of fold.
 
     Args:
@@ -104,36 +120,81 @@ def train_keypoints(settings: Settings, data: Sequence[Path], run: Path, limit: 
         data: train roots: folders with Annotations/*.csv and Images/
         run: run folder; holds everything that is trained
         limit: rehearse on so many images (0: all)
+        boxes: the boxes to train on; without it RUN/boxes.csv
+        name: name of the network in RUN/keypoints; without it final, or val with --val
+        val: leave fold 0 out, and score the network on it at the end
     """
+    name = name or (VAL if val else FINAL)
+    _check_name(name, settings.keypoints.without_fold, val)
+    if val:
+        settings = replace(settings, keypoints=replace(settings.keypoints, without_fold=VAL_FOLD))
     schema = load_schema(settings.schema)
     training_set = load_training_set(data, schema, settings.folds, run, limit)
-    folder, out = run / "keypoints", run / "keypoints" / f"{FINAL}.pt"
-    claim(folder, _claimed(settings, training_set, schema, asdict(settings.keypoints)))
-    if out.exists():
-        log.info("%s is there already", out)
-        out.touch()
+    file, out = boxes or run / "boxes.csv", run / "keypoints" / f"{name}.pt"
+    chosen = read_boxes(file, schema)
+    remedy = "write it again with the boxes command, or name other --boxes"
+    refuse_another_make(file, _inputs(training_set) | _present(file.parent / "detector", settings.folds), remedy)
+    inputs = _inputs(training_set) | {"boxes": file_hash(file)}
+    claim(out.with_suffix(""), _claimed(settings, training_set, schema, asdict(settings.keypoints)) | inputs)
+    if _kept(out):
         return
-    chosen = read_boxes(run / "boxes.csv", schema)
-    with recorded(out.with_suffix(".json"), settings, data, assemble.interrupted(out)):
-        assemble.train_keypoints(training_set.rows, chosen, schema, settings.keypoints, out)
+    with recorded(out, settings, data, inputs, assemble.interrupted(out) or out.exists()) as record:
+        if not out.exists():
+            assemble.train_keypoints(training_set.rows, chosen, schema, settings.keypoints, out)
+        if val:
+            record["figures"] = {"val": score_on_val(training_set.rows, chosen, schema, settings, out)}
 
 
 @contextmanager
-def recorded(path: Path, settings: Settings, data: Sequence[Path], resumed: bool = False) -> Iterator[dict[str, Any]]:
-    """Write to `path`, when the step is done, what ran, on what, how long, and with what result.
+def recorded(
+    out: Path, settings: Settings, data: Sequence[Path], inputs: dict[str, str], resumed: bool = False
+) -> Iterator[dict[str, Any]]:
+    """Write beside `out`, when the step is done, what ran, on what, how long, and with what result.
 
-    The time of a resumed step is that of its last part alone; the record says so.
+    Files are named by hash. The time of a resumed step is that of its last part alone; the record says so.
     """
     record: dict[str, Any] = {
         "provenance": provenance(),
         "settings": asdict(settings),
         "data": [Path(root).name for root in data],
+        "inputs": inputs,
         "resumed": resumed,
     }
     with measured(record):
         yield record
     if ranks.is_zero():
-        write_json(path, record)
+        record["outputs"] = {out.name: file_hash(out)}
+        write_json(out.with_suffix(".json"), record)
+
+
+def _kept(out: Path) -> bool:
+    """Tell whether a step is done: its result is there, and the record, which is written last; make sees them as new."""
+    record = out.with_suffix(".json")
+    if not (out.exists() and record.exists()):
+        return False
+    log.info("%s is there already", out)
+    out.touch()
+    record.touch()
+    return True
+
+
+def _inputs(training_set: TrainingSet) -> dict[str, str]:
+    return {"annotations": training_set.fingerprint}
+
+
+def _present(folder: Path, folds: int) -> dict[str, str]:
+    """Return the hash of each fold's detector that is there; published boxes come without theirs."""
+    files = [folder / f"fold{fold}.pt" for fold in range(folds)]
+    return {file.stem: file_hash(file) for file in files if file.exists()}
+
+
+def _check_name(name: str, without_fold: int, val: bool) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+        raise ValueError(f"--name is {name!r}; expected letters, digits, - and _")
+    if name == FINAL and (val or without_fold >= 0):
+        raise ValueError(
+            f"{FINAL} is the network that is trained on all folds; leave one out by --val, or under another --name"
+        )
 
 
 def _claimed(settings: Settings, training_set: TrainingSet, schema: Schema, stage: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The record of a run: resolved config, command, commit, versions, seed, hardware, times, results. Written by programs."""
 
 import json
+import logging
 import platform
 import shlex
 import subprocess
@@ -19,9 +20,10 @@ import psutil
 import torch
 import yaml
 
-from pipeline.contract.files import write_text
+from pipeline.contract.files import file_hash, write_text
 from pipeline.learning import ranks
 
+log = logging.getLogger("pipeline")
 MEMORY_EVERY_S = 2
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "timm", "albumentations", "numpy")
 
@@ -52,6 +54,22 @@ def claim(folder: Path, config: dict[str, Any]) -> None:
         return
     if ranks.is_zero():
         write_text(file, text)
+
+
+def refuse_another_make(file: Path, inputs: dict[str, Any], remedy: str) -> None:
+    """Raise ValueError when the record beside `file` describes another file, or one made from other inputs than these.
+
+    A file without a record, such as one that was published, is taken as it is.
+    """
+    record = file.with_suffix(".json")
+    known = read_json(record) if record.exists() else {}
+    if "outputs" not in known:
+        log.warning("%s: no record beside it says what it was made from; taken as it is", file)
+        return
+    differing = _differences(known["outputs"].get(file.name), file_hash(file), "its own hash")
+    differing += _differences({name: known["inputs"].get(name) for name in inputs}, inputs)
+    if differing:
+        raise ValueError(f"{file} is not what this step needs: by {record.name}, {'; '.join(differing[:5])}; {remedy}")
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

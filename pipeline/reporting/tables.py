@@ -18,7 +18,8 @@ def gather(run: Path, name: str) -> Record:
     for file in sorted([*run.glob("detector/*.json"), run / "boxes.json", *run.glob("keypoints/*.json")]):
         if file.is_file():
             steps[str(file.relative_to(run).with_suffix(""))] = read_json(file)
-    submissions = [read_json(file) for file in sorted(run.glob("submit*/*.json"))]
+    files = sorted(run.glob("submit*/*.json"))
+    submissions = [{"place": file.relative_to(run).parent.as_posix(), **read_json(file)} for file in files]
     if not steps and not submissions:
         raise ValueError(f"{run}: no record of any step; is it a run folder?")
     return {"name": name, "steps": steps, "submissions": submissions}
@@ -26,8 +27,8 @@ def gather(run: Path, name: str) -> Record:
 
 def tables(records: Sequence[Record]) -> str:
     """Write all tables as Markdown."""
-    parts = [HEAD, _end_to_end(records), _detectors(records), _boxes(records), _costs(records), _provenance(records)]
-    return "\n".join(parts)
+    parts = (_end_to_end, _networks, _detectors, _boxes, _costs, _provenance)
+    return "\n".join([HEAD, *filter(None, (part(records) for part in parts))])
 
 
 def write_report(results: Path, out: Path) -> None:
@@ -71,6 +72,25 @@ def _box_sets(records: Sequence[Record]) -> list[tuple[str, str, Record]]:
     return found
 
 
+def _networks(records: Sequence[Record]) -> str:
+    scored = [
+        (record["name"], step.removeprefix("keypoints/"), boxes.replace("_", " "), figures)
+        for record in records
+        for step, one in record["steps"].items()
+        if step.startswith("keypoints/")
+        for boxes, figures in one.get("figures", {}).get("val", {}).items()
+    ]
+    if not scored:
+        return ""
+    names = list(dict.fromkeys(name for *_, figures in scored for name in figures["by_category"]))
+    rows = [
+        [*place, f["images"], _number(f["ne"]), *(_number(f["by_category"].get(c)) for c in names)]
+        for *place, f in scored
+    ]
+    text = "## Stage 2 on val\n\nNormalised error of networks trained without fold 0, on that fold.\n\n"
+    return text + _table(["run", "network", "crops from", "images", "NE %", *names], rows)
+
+
 def _detectors(records: Sequence[Record]) -> str:
     rows = [[run, part, *(_number(f.get(n), 4) for n in DETECTOR)] for run, part, f in _box_sets(records)]
     text = (
@@ -95,12 +115,18 @@ def _costs(records: Sequence[Record]) -> str:
     for record in records:
         steps = {**record["steps"]}
         for submission in record["submissions"]:
-            steps[f"submit, boxes from {submission['figures']['boxes']}"] = submission
+            steps[_submit_step(submission)] = submission
         for step, one in steps.items():
             time = _number(one.get("wall_s"), 0) + (" (resumed)" if one.get("resumed") else "")
             rows.append([record["name"], step, time, _number(one.get("peak_memory_gb"), 1)])
     text = "## Time and memory\n\nA resumed step shows the time of its last part alone.\n\n"
     return text + _table(["run", "step", "wall time s", "peak memory GB"], rows)
+
+
+def _submit_step(submission: Record) -> str:
+    """Name a submission by what sets it apart from others of its run: test, source of boxes, folder."""
+    place = f", in {submission['place']}" if "place" in submission else ""
+    return f"submit {submission['test']}, boxes from {submission['figures']['boxes']}{place}"
 
 
 def _provenance(records: Sequence[Record]) -> str:
