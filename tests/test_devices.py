@@ -16,13 +16,16 @@ from pipeline.contract.schema import Schema
 from pipeline.data.select import load_training_set
 from pipeline.inference.shards import open_shards
 from pipeline.reporting.records import claim
-from tests.learning.tiny_training import Tiny, train
+from tests.learning.tiny_training import SAVE_EVERY, Tiny, train
 
 ROOT = Path(__file__).parent.parent
 TINY = ["--config", str(ROOT / "tests" / "tiny.yaml")]
 LIMIT_S = 300
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.* is deprecated:FutureWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*LeafSpec.* is deprecated:FutureWarning"),
+    pytest.mark.filterwarnings("ignore:Experiment logs directory .* exists"),
+]
 
 
 def python(*arguments: object) -> subprocess.CompletedProcess:
@@ -52,6 +55,16 @@ def test_two_ranks_end_with_the_weights_of_one(tiny: tuple[Tiny, list[dict]]) ->
         for share in shares:
             torch.testing.assert_close(share["weights"][name], value, atol=1e-5, rtol=1e-5, msg=name)
         assert torch.equal(shares[0]["weights"][name], shares[1]["weights"][name]), name
+
+
+def test_a_training_killed_on_two_devices_goes_on_on_one(tiny: tuple[Tiny, list[dict]], tmp_path: Path) -> None:
+    alone, _ = tiny
+    ended = python("tests.learning.tiny_training", tmp_path / "images", tmp_path / "cut", SAVE_EVERY + 2, 2)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    resumed = train(tmp_path / "images", tmp_path / "cut", dropout=0.0)
+    assert resumed.rows == alone.rows[SAVE_EVERY:]
+    for name, value in alone.network.state_dict().items():
+        torch.testing.assert_close(resumed.network.state_dict()[name], value, atol=1e-5, rtol=1e-5, msg=name)
 
 
 def submit_options(run: Path, test: Path) -> list[object]:
