@@ -73,21 +73,21 @@ look: $(RUN)/boxes.csv  ## draw what the loaders really yield
 	$(PIPELINE) look $(OPTIONS) --data $(ROOTS) --stage detector --out $(RUN)/look
 	$(PIPELINE) look $(OPTIONS) --data $(ROOTS) --stage keypoints --out $(RUN)/look
 
-train-detector: $(RUN)/detector/final.pt  ## train stage 1: a detector a fold, and the final one
-$(RUN)/detector/final.pt: $(ANNOTATIONS) $(CONFIG) | $(INSTALLED)
+train-detector: $(RUN)/detector/final.safetensors  ## train stage 1: a detector a fold, and the final one
+$(RUN)/detector/final.safetensors: $(ANNOTATIONS) $(CONFIG) | $(INSTALLED)
 	$(PIPELINE) train-detector $(OPTIONS) --data $(ROOTS)
 
 boxes: $(RUN)/boxes.csv  ## predict the boxes of the training images, out of fold
-$(RUN)/boxes.csv: $(RUN)/detector/final.pt
+$(RUN)/boxes.csv: $(RUN)/detector/final.safetensors
 	$(PIPELINE) boxes $(OPTIONS) --data $(ROOTS)
 
-train-keypoints: $(RUN)/keypoints/final.pt  ## train stage 2 on those boxes
-$(RUN)/keypoints/final.pt: $(RUN)/boxes.csv
+train-keypoints: $(RUN)/keypoints/final.safetensors  ## train stage 2 on those boxes
+$(RUN)/keypoints/final.safetensors: $(RUN)/boxes.csv
 	$(PIPELINE) train-keypoints $(OPTIONS) --data $(ROOTS)
 
 submit: $(OUT)/submission.csv  ## predict TEST= (and score it by ANSWERS=); does first what is missing
-$(OUT)/submission.csv: $(RUN)/detector/final.pt $(RUN)/keypoints/final.pt
+$(OUT)/submission.csv: $(RUN)/detector/final.safetensors $(RUN)/keypoints/final.safetensors
 	@test -n "$(TEST)" || { echo "TEST= must name a folder with test.csv"; exit 2; }
-	$(PIPELINE) submit --test $(TEST) --detector $(RUN)/detector/final.pt --keypoints $(RUN)/keypoints/final.pt \
+	$(PIPELINE) submit --test $(TEST) --detector $(RUN)/detector/final.safetensors --keypoints $(RUN)/keypoints/final.safetensors \
 		--out $@ $(if $(ANSWERS),--answers $(ANSWERS)) $(if $(LIMIT),--limit $(LIMIT))
 	@echo "submission: $@"

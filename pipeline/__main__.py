@@ -130,7 +130,8 @@ def _evaluate(parser: ArgumentParser) -> None:
 
 def _export(parser: ArgumentParser) -> None:
     parser.add_argument("--checkpoint", type=Path, required=True, help="trained network of either stage")
-    parser.add_argument("--out", type=Path, required=True, help="new file")
+    parser.add_argument("--out", type=Path, required=True, help="new file, .safetensors")
+    parser.add_argument("--float16", type=bool, default=True, help="weights in float16: half the size")
 
 
 def _report(parser: ArgumentParser) -> None:

@@ -29,6 +29,7 @@ from pipeline.learning.fit import RESUME, fit, forget
 from pipeline.learning.loading import ImageDataset, StepBatchSampler, collate
 from pipeline.learning.weights import save_checkpoint
 from pipeline.reporting.look import boxes_sheet, crops_sheet, inputs_sheet
+from pipeline.reporting.records import provenance
 
 __all__ = [
     "DetectorConfig",
@@ -67,8 +68,11 @@ def train_detector(
     module = DetectorModule(config, schema, data)
     run = out.with_suffix("")
     fit(module, data, config, run, name=f"detector {out.stem}")
-    extra = {"name": out.stem, "fold": fold, "train_ids": [row.image_id for row in rows]}
-    save_checkpoint(out, DETECTOR, schema, asdict(config), module.network.state_dict(), extra)
+    ids, state = [row.image_id for row in rows], module.network.state_dict()
+    save_checkpoint(
+        out, DETECTOR, schema, asdict(config), state,
+        config_format=1, train_ids=ids, fold=fold, provenance=provenance(),
+    )  # fmt: skip
     forget(run)
 
 
@@ -86,8 +90,11 @@ def train_keypoints(
     module = KeypointsModule(config, schema, data)
     run = out.with_suffix("")
     fit(module, data, config, run, name=f"keypoints {out.stem}")
-    extra = {"name": out.stem, "train_ids": [row.image_id for row in data.rows[: data.num_train]]}
-    save_checkpoint(out, KEYPOINTS, schema, asdict(config), module.network.state_dict(), extra)
+    ids, state = [row.image_id for row in data.rows[: data.num_train]], module.network.state_dict()
+    save_checkpoint(
+        out, KEYPOINTS, schema, asdict(config), state,
+        config_format=1, train_ids=ids, provenance=provenance(),
+    )  # fmt: skip
     forget(run)
 
 

@@ -25,7 +25,7 @@ def run(verb: str, *options: object) -> int:
 
 
 def submit_options(run_folder: Path, test: Path) -> list[object]:
-    detector, keypoints = run_folder / "detector" / "final.pt", run_folder / "keypoints" / "final.pt"
+    detector, keypoints = run_folder / "detector" / "final.safetensors", run_folder / "keypoints" / "final.safetensors"
     return ["--test", test, "--detector", detector, "--keypoints", keypoints, "--workers", 0, "--accelerator", "cpu"]
 
 
@@ -86,11 +86,11 @@ def test_boxes_can_come_from_elsewhere(trained: Path, drawn: Path, tmp_path: Pat
 
 
 def test_what_is_there_is_kept(trained: Path, drawn: Path, caplog: pytest.LogCaptureFixture) -> None:
-    before = (trained / "keypoints" / "final.pt").read_bytes()
+    before = (trained / "keypoints" / "final.safetensors").read_bytes()
     caplog.set_level("INFO")
     assert run("train-keypoints", *TINY, "--data", drawn / "train", "--run", trained) == 0
     assert "is there already" in caplog.text
-    assert (trained / "keypoints" / "final.pt").read_bytes() == before
+    assert (trained / "keypoints" / "final.safetensors").read_bytes() == before
 
 
 def test_another_setting_in_the_same_run_is_refused(trained: Path, drawn: Path, capsys) -> None:
@@ -108,7 +108,8 @@ def test_swapped_fold_checkpoints_make_boxes_fail(trained: Path, drawn: Path, tm
     shutil.rmtree(folder / "detector" / "boxes")
     (folder / "boxes.csv").unlink()
     for source, target in ((0, 1), (1, 0)):
-        shutil.copy(trained / "detector" / f"fold{source}.pt", folder / "detector" / f"fold{target}.pt")
+        for suffix in ("safetensors", "ids.txt"):
+            shutil.copy(trained / "detector" / f"fold{source}.{suffix}", folder / "detector" / f"fold{target}.{suffix}")
     assert run("boxes", *TINY, "--data", drawn / "train", "--run", folder) == 1
     assert "images of fold 0 in training" in capsys.readouterr().err
     assert not (folder / "boxes.csv").exists()
@@ -125,7 +126,7 @@ def test_boxes_that_lack_rows(trained: Path, drawn: Path, tmp_path: Path, capsys
 
 def test_a_checkpoint_of_the_other_stage(trained: Path, drawn: Path, tmp_path: Path, capsys) -> None:
     options = submit_options(trained, drawn / "test")
-    options[3] = trained / "keypoints" / "final.pt"
+    options[3] = trained / "keypoints" / "final.safetensors"
     assert run("submit", *options, "--out", tmp_path / "s.csv") == 1
     assert "a checkpoint of the keypoints stage, expected one of the detector stage" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
@@ -238,4 +239,4 @@ def test_ctrl_c_and_again(drawn: Path, tmp_path: Path) -> None:
     first = interrupt(command, checkpoint)
     assert first > 0
     assert interrupt(command, checkpoint) > first
-    assert not (tmp_path / "detector" / "fold0.pt").exists()
+    assert not (tmp_path / "detector" / "fold0.safetensors").exists()

@@ -33,7 +33,7 @@ def train_detector(settings: Settings, data: Sequence[Path], run: Path, limit: i
     if only and only not in names:
         raise ValueError(f"--only is {only!r}; expected one of {', '.join(names)}")
     for name in [only] if only else names:
-        out = folder / f"{name}.pt"
+        out = folder / f"{name}.safetensors"
         if out.exists():
             log.info("%s is there already", out)
             out.touch()
@@ -54,7 +54,9 @@ def boxes(settings: Settings, data: Sequence[Path], run: Path, limit: int = 0) -
     shards = run / "detector" / "boxes"
     with recorded(run / "boxes.json", settings, data, any(shards.glob("*.json"))) as record:
         for fold in range(settings.folds):
-            detector = assemble.load_detector(run / "detector" / f"fold{fold}.pt", schema, device())
+            detector = assemble.load_detector(
+                run / "detector" / f"fold{fold}.safetensors", schema, device(), with_ids=True
+            )
             members = np.flatnonzero(folds == fold)
             own, everything = assemble.predict_fold(
                 [rows[i] for i in members],
@@ -80,7 +82,7 @@ def train_keypoints(settings: Settings, data: Sequence[Path], run: Path, limit: 
     """Train the keypoint network on the boxes that `boxes` wrote."""
     schema = load_schema(settings.schema)
     training_set = load_training_set(data, schema, settings.folds, run, limit)
-    folder, out = run / "keypoints", run / "keypoints" / f"{FINAL}.pt"
+    folder, out = run / "keypoints", run / "keypoints" / f"{FINAL}.safetensors"
     claim(folder, _claimed(settings, training_set, schema, asdict(settings.keypoints)))
     if out.exists():
         log.info("%s is there already", out)
