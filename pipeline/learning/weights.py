@@ -23,8 +23,8 @@ HEADER = (
     *("format", "stage", "schema", "config", "config_format"),
     *("provenance", "name", "fold", "train_ids_digest", "train_ids_count"),
 )
-ZIP = b"PK\x03\x04"
-"""How a file by torch.save begins."""
+BY_TORCH = (b"PK\x03\x04", b"\x80\x02\x8a\x0a")
+"""How files by torch.save begin, today's and those before torch 1.6."""
 
 
 def save_checkpoint(
@@ -181,7 +181,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     """
     try:
         with path.open("rb") as file:
-            by_torch = file.read(len(ZIP)) == ZIP
+            by_torch = file.read(4) in BY_TORCH
         if by_torch:
             return torch.load(path, map_location="cpu", weights_only=True), {}
         with safe_open(path, "pt") as file:
