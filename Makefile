@@ -93,6 +93,6 @@ $(KEYPOINTS).json: $(RUN)/boxes.json
 submit: $(OUT)/submission.json  ## predict TEST= (and score it by ANSWERS=); does first what is missing
 $(OUT)/submission.json: $(DETECTOR).json $(KEYPOINTS).json
 	@test -n "$(TEST)" || { echo "TEST= must name a folder with test.csv"; exit 2; }
-	$(PIPELINE) submit --test $(TEST) --detector $(DETECTOR).pt --keypoints $(KEYPOINTS).pt \
+	$(PIPELINE) submit --test $(TEST) --detector $(DETECTOR).safetensors --keypoints $(KEYPOINTS).safetensors \
 		--out $(OUT)/submission.csv $(if $(ANSWERS),--answers $(ANSWERS)) $(if $(LIMIT),--limit $(LIMIT))
 	@echo "submission: $(OUT)/submission.csv"

@@ -12,24 +12,30 @@ from pipeline.contract import geometry, warp
 from pipeline.contract.files import file_hash
 from pipeline.contract.records import Detections, ImageBatch
 from pipeline.contract.schema import Schema
-from pipeline.learning.weights import load_checkpoint
+from pipeline.learning.weights import fill, load_checkpoint, training_ids
 
 STAGE = "detector"
 
 
 class NetworkDetector(nn.Module):
-    """A Detector (contract.protocols). `train_ids` are the images that it has seen, `name` where it came from.
+    """A Detector (contract.protocols). `train_ids` are the images that it has seen (None: not asked), `name` where it
+    came from.
 
     `fingerprint` stands for its weights and settings.
     """
 
     def __init__(
-        self, network: GarmentNetwork, config: DetectorConfig, name: str, train_ids: list[str], fingerprint: str = ""
+        self,
+        network: GarmentNetwork,
+        config: DetectorConfig,
+        name: str,
+        train_ids: list[str] | None,
+        fingerprint: str = "",
     ) -> None:
         super().__init__()
         self.fingerprint = fingerprint or name
         self.network, self.fallback_score, self.margin = network.eval(), config.fallback_score, config.margin
-        self.name, self.train_ids = name, frozenset(train_ids)
+        self.name, self.train_ids = name, None if train_ids is None else frozenset(train_ids)
 
     @torch.no_grad()
     def detect(self, batch: ImageBatch) -> Detections:
@@ -49,11 +55,17 @@ class NetworkDetector(nn.Module):
         return Detections(boxes, image, category, score.float())
 
 
-def load_detector(path: Path, schema: Schema, device: torch.device | str = "cpu") -> NetworkDetector:
-    """Load a detector checkpoint; raises ValueError when it is of another stage or schema."""
-    content = load_checkpoint(Path(path), STAGE, schema)
+def load_detector(
+    path: Path, schema: Schema, device: torch.device | str = "cpu", with_ids: bool = False
+) -> NetworkDetector:
+    """Load a detector checkpoint; raises ValueError when it is of another stage or schema.
+
+    `with_ids` reads what it was trained on as well, for boxes out of fold.
+    """
+    path = Path(path)
+    content = load_checkpoint(path, STAGE, schema)
     config = DetectorConfig(**content["config"] | {"backbone_weights": "none"})
     network = GarmentNetwork(config, len(schema.categories))
-    network.load_state_dict(content["state_dict"], strict=True)
-    name = str(content["extra"]["name"])
-    return NetworkDetector(network, config, name, content["extra"]["train_ids"], file_hash(path)).to(device)
+    fill(network, content["state_dict"], path)
+    ids = training_ids(path, content) if with_ids else None
+    return NetworkDetector(network, config, content["name"], ids, file_hash(path)).to(device)

@@ -11,6 +11,8 @@ Found = dict[str, list]
 
 def refuse_seen(rows: Sequence[ImageRow], detector: NetworkDetector, fold: int) -> None:
     """Raise ValueError when the detector was trained on any of the rows that it should predict as fold `fold`."""
+    if detector.train_ids is None:
+        raise ValueError(f"checkpoint {detector.name} was loaded without its training ids; load it with_ids=True")
     seen = [row.image_id for row in rows if row.image_id in detector.train_ids]
     if seen:
         raise ValueError(

@@ -9,7 +9,7 @@ from keypoints.codecs.heatmap import HeatmapCodec
 from keypoints.config import KeypointsConfig
 from keypoints.networks.build import build_network
 from pipeline.contract.schema import Schema
-from pipeline.learning.weights import load_checkpoint
+from pipeline.learning.weights import fill, load_checkpoint
 
 STAGE = "keypoints"
 
@@ -51,7 +51,7 @@ def load_locator(
     content = load_checkpoint(Path(path), STAGE, schema)
     config = KeypointsConfig(**content["config"] | {"backbone_weights": "none"})
     network, codec = build_network(config, len(schema.keypoints))
-    network.load_state_dict(content["state_dict"], strict=True)
+    fill(network, content["state_dict"], path)
     flip_test = config.flip_test if flip_test is None else flip_test
     flip_index = torch.tensor(schema.flip_index)
     return NetworkLocator(network.eval(), codec, config.padding, flip_index, flip_test).to(device)

@@ -33,6 +33,7 @@ from pipeline.learning.loading import ImageDataset, StepBatchSampler, collate
 from pipeline.learning.synchronised import barrier
 from pipeline.learning.weights import save_checkpoint
 from pipeline.reporting.look import boxes_sheet, crops_sheet, inputs_sheet
+from pipeline.reporting.records import provenance
 
 __all__ = [
     "DetectorConfig",
@@ -73,9 +74,12 @@ def train_detector(
     module = DetectorModule(config, schema, data)
     run = out.with_suffix("")
     fit(module, data, config, run, name=f"detector {out.stem}")
-    extra = {"name": out.stem, "fold": fold, "train_ids": [row.image_id for row in rows]}
+    ids, state = [row.image_id for row in rows], module.network.state_dict()
     if ranks.is_zero():
-        save_checkpoint(out, DETECTOR, schema, asdict(config), module.network.state_dict(), extra)
+        save_checkpoint(
+            out, DETECTOR, schema, asdict(config), state,
+            config_format=1, train_ids=ids, fold=fold, provenance=provenance(),
+        )  # fmt: skip
     _finish(run)
 
 
@@ -94,9 +98,12 @@ def train_keypoints(
     module = KeypointsModule(config, schema, data)
     run = out.with_suffix("")
     fit(module, data, config, run, name=f"keypoints {out.stem}")
-    extra = {"name": out.stem, "train_ids": [row.image_id for row in data.rows[: data.num_train]]}
+    ids, state = [row.image_id for row in data.rows[: data.num_train]], module.network.state_dict()
     if ranks.is_zero():
-        save_checkpoint(out, KEYPOINTS, schema, asdict(config), module.network.state_dict(), extra)
+        save_checkpoint(
+            out, KEYPOINTS, schema, asdict(config), state,
+            config_format=1, train_ids=ids, provenance=provenance(),
+        )  # fmt: skip
     _finish(run)
 
 

@@ -61,11 +61,11 @@ def test_boxes_can_come_from_elsewhere(trained: Path, drawn: Path, tmp_path: Pat
 
 
 def test_what_is_there_is_kept(trained: Path, drawn: Path, caplog: pytest.LogCaptureFixture) -> None:
-    before = (trained / "keypoints" / "final.pt").read_bytes()
+    before = (trained / "keypoints" / "final.safetensors").read_bytes()
     caplog.set_level("INFO")
     assert run("train-keypoints", *TINY, "--data", drawn / "train", "--run", trained) == 0
     assert "is there already" in caplog.text
-    assert (trained / "keypoints" / "final.pt").read_bytes() == before
+    assert (trained / "keypoints" / "final.safetensors").read_bytes() == before
 
 
 def test_another_setting_in_the_same_run_is_refused(trained: Path, drawn: Path, capsys) -> None:
@@ -83,10 +83,11 @@ def test_swapped_fold_checkpoints_make_boxes_fail(trained: Path, drawn: Path, tm
     shutil.rmtree(folder / "detector" / "boxes")
     (folder / "boxes.csv").unlink()
     for source, target in ((0, 1), (1, 0)):
-        for suffix in ("pt", "json"):  # with their records, as if the folds had been mixed up while training
+        for suffix in ("safetensors", "ids.txt", "json"):  # with their records, as if the folds had been mixed up
             target_file = folder / "detector" / f"fold{target}.{suffix}"
             text = (trained / "detector" / f"fold{source}.{suffix}").read_bytes()
-            target_file.write_bytes(text.replace(b'"fold%d.pt"' % source, b'"fold%d.pt"' % target))
+            old, new = (b'"fold%d.safetensors"' % k for k in (source, target))
+            target_file.write_bytes(text.replace(old, new))
     assert run("boxes", *TINY, "--data", drawn / "train", "--run", folder) == 1
     assert "images of fold 0 in training" in capsys.readouterr().err
     assert not (folder / "boxes.csv").exists()
@@ -104,7 +105,7 @@ def test_boxes_that_lack_rows(trained: Path, drawn: Path, tmp_path: Path, capsys
 
 def test_a_checkpoint_of_the_other_stage(trained: Path, drawn: Path, tmp_path: Path, capsys) -> None:
     options = submit_options(trained, drawn / "test")
-    options[3] = trained / "keypoints" / "final.pt"
+    options[3] = trained / "keypoints" / "final.safetensors"
     assert run("submit", *options, "--out", tmp_path / "s.csv") == 1
     assert "a checkpoint of the keypoints stage, expected one of the detector stage" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

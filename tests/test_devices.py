@@ -68,7 +68,12 @@ def test_a_training_killed_on_two_devices_goes_on_on_one(tiny: tuple[Tiny, list[
 
 
 def submit_options(run: Path, test: Path) -> list[object]:
-    weights = ["--detector", run / "detector" / "final.pt", "--keypoints", run / "keypoints" / "final.pt"]
+    weights = [
+        "--detector",
+        run / "detector" / "final.safetensors",
+        "--keypoints",
+        run / "keypoints" / "final.safetensors",
+    ]
     return ["submit", "--test", test, *weights, "--workers", 0, "--accelerator", "cpu", "--batch_size", 3]
 
 
@@ -98,7 +103,7 @@ def test_train_detector(alone: Path, drawn: Path, tmp_path: Path) -> None:
     options = [*TINY, "--detector.devices", 2, "--only", "fold0", "--data", drawn / "train", "--run", tmp_path]
     ended = python("pipeline", "train-detector", *options)
     assert ended.returncode == 0, ended.stderr
-    assert_same_network(tmp_path / "detector" / "fold0.pt", alone / "detector" / "fold0.pt")
+    assert_same_network(tmp_path / "detector" / "fold0.safetensors", alone / "detector" / "fold0.safetensors")
     assert (tmp_path / "folds.csv").read_text() == (alone / "folds.csv").read_text()
 
 
@@ -108,7 +113,7 @@ def test_train_keypoints(alone: Path, drawn: Path, tmp_path: Path) -> None:
     options = [*TINY, "--keypoints.devices", 2, "--data", drawn / "train", "--run", tmp_path]
     ended = python("pipeline", "train-keypoints", *options)
     assert ended.returncode == 0, ended.stderr
-    assert_same_network(tmp_path / "keypoints" / "final.pt", alone / "keypoints" / "final.pt")
+    assert_same_network(tmp_path / "keypoints" / "final.safetensors", alone / "keypoints" / "final.safetensors")
     left = {str(path.relative_to(tmp_path)) for path in (tmp_path / "keypoints").rglob("*") if path.is_file()}
     one = {str(path.relative_to(alone)) for path in (alone / "keypoints").rglob("*") if path.is_file()}
     assert left == one
@@ -153,7 +158,7 @@ def test_a_collapse_ends_all_ranks(keypoints_options: list[object], tmp_path: Pa
     ended = python("pipeline", *keypoints_options, *alarm)
     assert ended.returncode == 1
     assert_one_message(ended.stderr, "training has collapsed")
-    assert not (tmp_path / "run" / "keypoints" / "final.pt").exists()
+    assert not (tmp_path / "run" / "keypoints" / "final.safetensors").exists()
 
 
 @pytest.mark.slow

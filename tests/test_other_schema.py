@@ -66,7 +66,12 @@ def test_from_csv_to_a_scored_submission(tmp_path: Path, capsys: pytest.CaptureF
     where = [*TINY, "--schema", own, "--data", train, "--run", folder]
     for verb in ("train-detector", "boxes", "train-keypoints"):
         run(verb, *where)
-    networks = ["--detector", folder / "detector" / "final.pt", "--keypoints", folder / "keypoints" / "final.pt"]
+    networks = [
+        "--detector",
+        folder / "detector" / "final.safetensors",
+        "--keypoints",
+        folder / "keypoints" / "final.safetensors",
+    ]
     out, device = folder / "submit" / "submission.csv", ["--workers", 0, "--accelerator", "cpu"]
     answers = ["--answers", test / "answer.csv", "--schema", own]
     run("submit", "--test", test, *networks, "--out", out, *device, *answers)

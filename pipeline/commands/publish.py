@@ -3,18 +3,21 @@
 from pathlib import Path
 
 from pipeline.learning.weights import export_checkpoint
-from pipeline.reporting.records import write_json
+from pipeline.reporting.records import provenance, write_json
 from pipeline.reporting.tables import gather, write_report
 
 
-def export(checkpoint: Path, out: Path) -> None:
-    """Copy a checkpoint with float16 weights, to be published.
+def export(checkpoint: Path, out: Path, float16: bool = True) -> None:
+    """Copy a checkpoint of any format into the present one, with float16 weights, to be published.
 
     Args:
         checkpoint: trained network of either stage
-        out: new file
+        out: new file, .safetensors
+        float16: weights in float16, half the size
     """
-    export_checkpoint(checkpoint, out)
+    if out.suffix != ".safetensors":
+        raise ValueError(f"--out is {out}; weights are written as safetensors, name it {out.stem}.safetensors")
+    export_checkpoint(checkpoint, out, provenance(), float16)
     print(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
 
 

@@ -45,7 +45,7 @@ def train_detector(settings: Settings, data: Sequence[Path], run: Path, limit: i
     if only and only not in names:
         raise ValueError(f"--only is {only!r}; expected one of {', '.join(names)}")
     for name in [only] if only else names:
-        out = folder / f"{name}.pt"
+        out = folder / f"{name}.safetensors"
         if _kept(out):
             continue
         fold = None if name == FINAL else int(name.removeprefix("fold"))
@@ -76,7 +76,7 @@ def boxes(settings: Settings, data: Sequence[Path], run: Path, limit: int = 0) -
         devices=options.devices,
         precision=options.precision,
     )
-    checkpoints = {fold: run / "detector" / f"fold{fold}.pt" for fold in range(settings.folds)}
+    checkpoints = {fold: run / "detector" / f"fold{fold}.safetensors" for fold in range(settings.folds)}
     for checkpoint in checkpoints.values():
         refuse_another_make(
             checkpoint, _inputs(training_set), "train it again: remove it, or choose another run folder"
@@ -85,7 +85,7 @@ def boxes(settings: Settings, data: Sequence[Path], run: Path, limit: int = 0) -
     out = run / "boxes.csv"
     with recorded(out, settings, data, inputs, any(shards.glob("*/*.jsonl"))) as record:
         for fold in range(settings.folds):
-            detector = assemble.load_detector(checkpoints[fold], schema)
+            detector = assemble.load_detector(checkpoints[fold], schema, with_ids=True)
             members = np.flatnonzero(folds == fold)
             own = [rows[i] for i in members]
             result = assemble.predict_fold(own, detector, fold, schema, where, shards / f"fold{fold}")
@@ -130,7 +130,7 @@ def train_keypoints(
         settings = replace(settings, keypoints=replace(settings.keypoints, without_fold=VAL_FOLD))
     schema = load_schema(settings.schema)
     training_set = load_training_set(data, schema, settings.folds, run, limit)
-    file, out = boxes or run / "boxes.csv", run / "keypoints" / f"{name}.pt"
+    file, out = boxes or run / "boxes.csv", run / "keypoints" / f"{name}.safetensors"
     chosen = read_boxes(file, schema)
     remedy = "write it again with the boxes command, or name other --boxes"
     refuse_another_make(file, _inputs(training_set) | _present(file.parent / "detector", settings.folds), remedy)
@@ -184,7 +184,7 @@ def _inputs(training_set: TrainingSet) -> dict[str, str]:
 
 def _present(folder: Path, folds: int) -> dict[str, str]:
     """Return the hash of each fold's detector that is there; published boxes come without theirs."""
-    files = [folder / f"fold{fold}.pt" for fold in range(folds)]
+    files = [folder / f"fold{fold}.safetensors" for fold in range(folds)]
     return {file.stem: file_hash(file) for file in files if file.exists()}
 
 

