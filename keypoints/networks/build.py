@@ -21,7 +21,7 @@ def build_network(config: KeypointsConfig, num_keypoints: int) -> tuple[nn.Modul
         fitting = ", ".join(FITTING[config.codec])
         raise ValueError(f"keypoints loss is {config.loss!r}; codec {config.codec} takes {fitting}")
     chosen = NETWORKS[config.network]
-    backbone = build_backbone(config.backbone, config.backbone_weights, chosen.out_indices, config.frozen_stride)
+    backbone = build_backbone(config.backbone, config.backbone_weights, chosen.strides, config.frozen_stride)
     network = chosen(num_keypoints, backbone, config.head_channels)
     codec = CODECS[config.codec]((config.size, config.size), network.stride, config.sigma)
     return network, codec

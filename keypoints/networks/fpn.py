@@ -15,7 +15,7 @@ class FPNNetwork(nn.Module):
     """
 
     stride = 4
-    out_indices = (1, 2, 3, 4)
+    strides = (4, 8, 16, 32)
 
     def __init__(self, num_keypoints: int, backbone: Backbone, channels: int) -> None:
         super().__init__()
