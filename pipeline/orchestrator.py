@@ -27,13 +27,13 @@ class TwoStage(pl.LightningModule):
             boxes = found.boxes.float()
             crop_from_image = geometry.crop_from_image(boxes, self.locator.size_wh, self.locator.padding)
             crops = warp.crop(batch.images, crop_from_image, self.locator.size_wh, batch.sizes_wh)
-        xy, score = self.locator.locate(crops, batch.category)
+        located = self.locator.locate(crops, batch.category)
         with torch.autocast(batch.images.device.type, enabled=False):
-            points = geometry.apply(geometry.invert(crop_from_image), xy.float())
+            points = geometry.apply(geometry.invert(crop_from_image), located.xy.float())
         result = {
             "index": batch.index,
             "xy": points,
-            "score": score.float(),
+            "score": located.score.float(),
             "box": boxes,
             "box_score": found.scores.float(),
             "fallback": found.fallback,

@@ -113,3 +113,16 @@ class Boxes:
     boxes: Tensor
     scores: Tensor
     fallback: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Points:
+    """Decoded points of crops: xy float32 (N, K, 2) in crop pixels, score (N, K) of 0..1, spread (N, K) in crop pixels.
+
+    `spread` is the root mean square distance from the point of what the network's outputs spread over; 0 where they are
+    single points.
+    """
+
+    xy: Tensor
+    score: Tensor
+    spread: Tensor
