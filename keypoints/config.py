@@ -1,7 +1,12 @@
 """Settings of the keypoint network."""
 
 from dataclasses import dataclass
+from typing import Any
 
+from keypoints.codecs.build import CODECS
+from keypoints.losses import LOSSES
+from keypoints.networks.heads import HEADS
+from pipeline.learning.backbones import check_strides
 from pipeline.learning.options import TrainOptions
 
 
@@ -10,11 +15,13 @@ class KeypointsConfig(TrainOptions):
     """The keypoint network: parts, crops, augmentation, collapse alarm, and (inherited) training."""
 
     network: str = "fpn"
-    """Key of keypoints.networks; fpn."""
+    """Key of HEADS (keypoints/networks/heads.py): fpn, coordinates."""
     codec: str = "heatmap"
-    """Key of keypoints.codecs; heatmap."""
+    """Key of CODECS (keypoints/codecs/build.py): heatmap, softmax, coordinates."""
     loss: str = "mse"
-    """Key of keypoints.losses; mse."""
+    """Key of LOSSES (keypoints/losses.py): mse, cross_entropy, smooth_l1; must fit the codec."""
+    hard_keypoints: int = 0
+    """Only so many points of each crop, those of the largest error, are learned from in a step; 0: all."""
     backbone: str = "tf_efficientnet_lite0"
     """Name of a timm network."""
     backbone_weights: str = "package"
@@ -47,8 +54,6 @@ class KeypointsConfig(TrainOptions):
     """Probability of a Gaussian blur."""
     noise: float = 0.1
     """Probability of Gaussian noise."""
-    flip_test: bool = True
-    """Average the heatmaps of a crop and of its mirror image when predicting."""
     alarm_warmup: float = 0.3
     """Fraction of all steps after which the collapse alarm watches."""
     alarm_steps: int = 300
@@ -67,7 +72,34 @@ class KeypointsConfig(TrainOptions):
         for name, most in LARGEST.items():
             if not 0 <= getattr(self, name) <= most:
                 raise ValueError(f"keypoints {name} is {getattr(self, name)}; expected 0 to {most}")
+        if self.hard_keypoints < 0:
+            raise ValueError(f"keypoints hard_keypoints is {self.hard_keypoints}; expected 0 (all points) or more")
+        self._check_parts()
+
+    def _check_parts(self) -> None:
+        """Names exist, and network, codec, loss and backbone fit each other."""
+        registries = {"network": HEADS, "codec": CODECS, "loss": LOSSES}
+        for what, known in registries.items():
+            if getattr(self, what) not in known:
+                raise ValueError(f"keypoints {what} is {getattr(self, what)!r}; expected one of {', '.join(known)}")
+        head, codec = HEADS[self.network], CODECS[self.codec]
+        if head.produces != codec.accepts:
+            fitting = [name for name, known in CODECS.items() if known.accepts == head.produces]
+            raise ValueError(f"keypoints codec is {self.codec!r}; network {self.network} takes {', '.join(fitting)}")
+        if codec.target not in LOSSES[self.loss].takes:
+            fitting = [name for name, known in LOSSES.items() if codec.target in known.takes]
+            raise ValueError(f"keypoints loss is {self.loss!r}; codec {self.codec} takes {', '.join(fitting)}")
+        check_strides(self.backbone, head.strides, self.frozen_stride)
 
 
 LARGEST = dict.fromkeys(("occluded_weight", "flip", "brightness", "blur", "noise", "alarm_warmup"), 1)
 LARGEST |= {"rotation_deg": 180, "padding": 2, "jitter": 0.5, "scale": 0.5, "shift": 0.5}
+
+
+def upgrade_config(stored: dict[str, Any]) -> dict[str, Any]:
+    """Bring the config of an older checkpoint to what KeypointsConfig takes; a present one comes back as it is."""
+    return {name: value for name, value in stored.items() if name not in DROPPED}
+
+
+DROPPED = ("flip_test",)
+"""Settings that checkpoints may still hold and nothing reads: the commands' own --flip_test rules."""

@@ -5,9 +5,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from keypoints.codecs.heatmap import HeatmapCodec
-from keypoints.config import KeypointsConfig
-from keypoints.networks.build import build_network
+from keypoints.config import KeypointsConfig, upgrade_config
+from keypoints.networks.build import build_network, upgrade_state
+from pipeline.contract.protocols import Codec, Outputs
+from pipeline.contract.records import Points
 from pipeline.contract.schema import Schema
 from pipeline.learning.weights import fill, load_checkpoint
 
@@ -18,40 +19,50 @@ class NetworkLocator(nn.Module):
     """A Locator (contract.records) around a network and its codec, with the flip test if wanted."""
 
     def __init__(
-        self, network: nn.Module, codec: HeatmapCodec, padding: float, flip_index: Tensor, flip_test: bool
+        self,
+        network: nn.Module,
+        codec: Codec,
+        size_wh: tuple[int, int],
+        padding: float,
+        flip_index: Tensor,
+        flip_test: bool,
     ) -> None:
         super().__init__()
         self.network, self.codec = network, codec
-        self.size_wh, self.padding, self.flip_test = codec.size_wh, padding, flip_test
+        self.size_wh, self.padding, self.flip_test = size_wh, padding, flip_test
         self.register_buffer("flip_index", flip_index, persistent=False)
 
-    @torch.no_grad()
-    def locate(self, crops: Tensor, category: Tensor) -> tuple[Tensor, Tensor]:
-        """Map crops (N, 3, h, w) of 0..255 to points (N, K, 2) in crop pixels and scores (N, K)."""
-        heatmaps = self.heatmaps(crops)
-        with torch.autocast(crops.device.type, enabled=False):
-            return self.codec.decode(heatmaps)
+    def locate(self, crops: Tensor, category: Tensor) -> Points:
+        """Map crops (N, 3, h, w) of 0..255 and their category (N,) to points in crop pixels."""
+        return locate(self.network, self.codec, crops, category, self.flip_index if self.flip_test else None)
 
-    def heatmaps(self, crops: Tensor) -> Tensor:
-        """Return the maps (N, K, h, w) in float32; with the flip test, averaged with those of the mirrored crops.
 
-        Cells are centred at (k + 0.5) * stride, so mirroring the map is all that aligns the two.
-        """
-        heatmaps = self.network(crops).float()
-        if not self.flip_test:
-            return heatmaps
-        mirrored = self.network(crops.flip(-1)).float().flip(-1)
-        return (heatmaps + mirrored[:, self.flip_index]) / 2
+@torch.no_grad()
+def locate(
+    network: nn.Module, codec: Codec, crops: Tensor, category: Tensor, flip_index: Tensor | None = None
+) -> Points:
+    """Decode the last stage's outputs in float32; given `flip_index`, averaged with those of the mirrored crops."""
+    outputs = _last(network(crops, category))
+    if flip_index is not None:
+        mirrored = codec.mirror(_last(network(crops.flip(-1), category)), flip_index)
+        outputs = {name: (value + mirrored[name]) / 2 for name, value in outputs.items()}
+    with torch.autocast(crops.device.type, enabled=False):
+        return codec.decode(outputs)
+
+
+def _last(stages: list[Outputs]) -> Outputs:
+    return {name: value.float() for name, value in stages[-1].items()}
 
 
 def load_locator(
-    path: Path, schema: Schema, device: torch.device | str = "cpu", flip_test: bool | None = None
+    path: Path, schema: Schema, device: torch.device | str = "cpu", flip_test: bool = True
 ) -> NetworkLocator:
     """Load a keypoint checkpoint; raises ValueError when it is of another stage or schema."""
     content = load_checkpoint(Path(path), STAGE, schema)
-    config = KeypointsConfig(**content["config"] | {"backbone_weights": "none"})
+    config = KeypointsConfig(**upgrade_config(content["config"]) | {"backbone_weights": "none"})
     network, codec = build_network(config, len(schema.keypoints))
-    fill(network, content["state_dict"], path)
-    flip_test = config.flip_test if flip_test is None else flip_test
+    fill(network, upgrade_state(content["state_dict"]), path)
     flip_index = torch.tensor(schema.flip_index)
-    return NetworkLocator(network.eval(), codec, config.padding, flip_index, flip_test).to(device)
+    return NetworkLocator(network.eval(), codec, (config.size, config.size), config.padding, flip_index, flip_test).to(
+        device
+    )

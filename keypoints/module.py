@@ -10,7 +10,8 @@ from torch import Tensor
 from keypoints.collapse import CollapseAlarm
 from keypoints.config import KeypointsConfig
 from keypoints.data import KeypointsData
-from keypoints.losses import LOSSES
+from keypoints.inference import locate
+from keypoints.losses import LOSSES, supervise
 from keypoints.networks.build import build_network
 from pipeline.contract import geometry, warp
 from pipeline.contract.records import ImageBatch
@@ -26,6 +27,7 @@ class KeypointsModule(pl.LightningModule):
         super().__init__()
         self.config, self.data = config, data
         self.network, self.codec = build_network(config, len(schema.keypoints))
+        self.loss = LOSSES[config.loss]()
         positions = list(data.monitor_rows())
         self.monitored = geometry.crop_from_image(
             data.boxes[positions], (config.size, config.size), padding=config.padding
@@ -38,9 +40,9 @@ class KeypointsModule(pl.LightningModule):
     def training_step(self, batch: ImageBatch, batch_idx: int) -> Tensor:
         with torch.autocast(self.device.type, enabled=False):
             sample = self.data.training_crops(batch)
-            targets = self.codec.encode(sample.xy)
-        outputs = self.network(sample.crops)
-        loss = LOSSES[self.config.loss](outputs, targets, sample.target_weight)
+            target = self.codec.encode(sample.xy)
+        stages = self.network(sample.crops, batch.category)
+        loss = supervise(self.loss, stages, target, sample.target_weight, self.config.hard_keypoints)
         loss = loss * share(sample.target_weight.sum())
         self.log("loss", loss, prog_bar=True, batch_size=len(batch), sync_dist=True)
         return loss
@@ -49,8 +51,7 @@ class KeypointsModule(pl.LightningModule):
         size_wh = (self.config.size, self.config.size)
         affine = self.monitored[batch.index.cpu()].to(self.device)
         crops = warp.crop(batch.images, affine, size_wh, batch.sizes_wh)
-        xy, _ = self.codec.decode(self.network(crops))
-        self.predicted.append(xy.cpu())
+        self.predicted.append(locate(self.network, self.codec, crops, batch.category).xy.cpu())
 
     def on_validation_epoch_end(self) -> None:
         # Every rank sees all rows; rank 0's answer decides, lest another one's last digit decides otherwise.

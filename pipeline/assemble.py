@@ -164,7 +164,9 @@ def look_at_keypoints(
     sample = data.training_crops(batch)
     _, codec = build_network(replace(config, backbone_weights="none"), len(schema.keypoints))
     captions = [data.rows[i].category for i in batch.index.tolist()]
-    return crops_sheet(sample.crops, sample.xy, sample.target_weight, codec.encode(sample.xy), captions, schema)
+    return crops_sheet(
+        sample.crops, sample.xy, sample.target_weight, codec.encode(sample.xy).get("maps"), captions, schema
+    )
 
 
 def _first_draws(dataset: ImageDataset, seed: int, count: int) -> ImageBatch:

@@ -46,10 +46,10 @@ class TwoStage(pl.LightningModule):
             boxes, size_wh = regions.boxes.float(), self.locator.size_wh
             crop_from_image = geometry.crop_from_image(boxes, size_wh, self.locator.padding)
             crops = warp.crop(batch.images, crop_from_image, size_wh, batch.sizes_wh, source=regions.image)
-        xy, score = self.locator.locate(crops, regions.category)
+        located = self.locator.locate(crops, regions.category)
         with torch.autocast(batch.images.device.type, enabled=False):
-            points = geometry.apply(geometry.invert(crop_from_image), xy.float())
-        return result_of(batch, regions, flat_regions(regions) | {"xy": points, "score": score.float()})
+            points = geometry.apply(geometry.invert(crop_from_image), located.xy.float())
+        return result_of(batch, regions, flat_regions(regions) | {"xy": points, "score": located.score.float()})
 
 
 def flat_regions(regions: Regions) -> Flat:

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from pipeline.contract.records import Annotation, ImageRow, Keypoints
+from pipeline.contract.records import Annotation, ImageRow, Keypoints, Points
 from pipeline.contract.schema import Schema
 from pipeline.inference.predict import Device, predict
 
@@ -27,14 +27,14 @@ class Dots(nn.Module):
         self.size_wh, self.padding = size_wh, padding
         self.register_buffer("colours", torch.tensor(COLOURS, dtype=torch.float32))
 
-    def locate(self, crops: Tensor, category: Tensor) -> tuple[Tensor, Tensor]:
+    def locate(self, crops: Tensor, category: Tensor) -> Points:
         h, w = crops.shape[-2:]
         away = (crops[:, None] - self.colours[None, :, :, None, None]).square().sum(2).sqrt()
         weight = (1 - away / 40).clamp(min=0)
         mass = weight.sum((-1, -2))
         x = (weight.sum(-2) * (torch.arange(w) + 0.5)).sum(-1) / mass.clamp(min=1e-6)
         y = (weight.sum(-1) * (torch.arange(h) + 0.5)).sum(-1) / mass.clamp(min=1e-6)
-        return torch.stack([x, y], -1), mass
+        return Points(torch.stack([x, y], -1), mass, torch.zeros_like(mass))
 
 
 @dataclass(frozen=True)

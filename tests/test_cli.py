@@ -73,6 +73,20 @@ def test_another_setting_in_the_same_run_is_refused(trained: Path, drawn: Path, 
     assert "holds a run with other settings (config.lr was 0.001, now 0.5)" in capsys.readouterr().err
 
 
+def test_parts_that_do_not_fit_are_refused_before_any_training(drawn: Path, tmp_path: Path, capsys) -> None:
+    """Even train-detector, which comes first, refuses the keypoint network of the same preset."""
+    options = [*TINY, "--data", drawn / "train", "--run", tmp_path / "run"]
+    for wrong in (["--keypoints.network", "unet"], ["--keypoints.loss", "cross_entropy"]):
+        try:
+            code = run("train-detector", *options, *wrong)
+        except SystemExit as end:
+            code = end.code
+        assert code
+        message = capsys.readouterr().err
+        assert "expected one of fpn" in message or "codec heatmap takes mse" in message
+    assert not (tmp_path / "run").exists()
+
+
 def copy(trained: Path, to: Path) -> Path:
     shutil.copytree(trained, to)
     return to

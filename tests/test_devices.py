@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from pipeline.__main__ import main
 from pipeline.contract.schema import Schema
@@ -89,7 +90,7 @@ def alone(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def assert_same_network(a: Path, b: Path) -> None:
-    ours, theirs = (torch.load(path, weights_only=True)["state_dict"] for path in (a, b))
+    ours, theirs = (load_file(path) for path in (a, b))
     assert ours.keys() == theirs.keys()
     trained = [name for name in ours if not name.endswith(("running_mean", "running_var", "num_batches_tracked"))]
     apart = torch.cat([(ours[name] - theirs[name]).flatten() for name in trained])

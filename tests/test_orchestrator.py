@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from pipeline.contract.formats.submission import read_submission, write_submission
 from pipeline.contract.metrics import normalized_error
-from pipeline.contract.records import ORIGINS, ImageBatch, ImageRow, Regions
+from pipeline.contract.records import ORIGINS, ImageBatch, ImageRow, Points, Regions
 from pipeline.contract.schema import Schema
 from pipeline.inference.box_sources import GivenBoxes, WholeImages
 from pipeline.learning.loading import ImageDataset, collate
@@ -45,14 +45,15 @@ class TruePoints(nn.Module):
         super().__init__()
         self.detector, self.xy, self.size_wh, self.padding = detector, xy, size_wh, padding
 
-    def locate(self, crops: Tensor, category: Tensor) -> tuple[Tensor, Tensor]:
+    def locate(self, crops: Tensor, category: Tensor) -> Points:
         rows = self.detector.current
         box = self.detector.given.boxes.double().numpy()[rows]
         sides = (box[:, 2:] - box[:, :2]) * (1 + 2 * self.padding)
         zoom = (np.array(self.size_wh) / sides).min(1)[:, None, None]
         centre = (box[:, None, :2] + box[:, None, 2:]) / 2
         xy = (self.xy[rows] - centre) * zoom + np.array(self.size_wh) / 2
-        return torch.from_numpy(xy).float(), torch.ones(xy.shape[:2])
+        ones = torch.ones(xy.shape[:2])
+        return Points(torch.from_numpy(xy).float(), ones, ones)
 
 
 CASES = [
@@ -168,10 +169,11 @@ class Linear(nn.Module):
         self.ran_in: torch.dtype | None = None
         self.crops: Tensor | None = None
 
-    def locate(self, crops: Tensor, category: Tensor) -> tuple[Tensor, Tensor]:
+    def locate(self, crops: Tensor, category: Tensor) -> Points:
         self.ran_in, self.crops = self.layer(crops).dtype, crops
         xy = torch.linspace(0, 224, 48).reshape(1, 24, 2).expand(len(crops), 24, 2)
-        return xy, torch.ones(len(crops), 24)
+        ones = torch.ones(len(crops), 24)
+        return Points(xy, ones, ones)
 
 
 def test_bf16_leaves_the_geometry_alone(tmp_path: Path, schema: Schema) -> None:

@@ -22,8 +22,8 @@ class Pyramid(nn.Module):
 
     def __init__(self, config: DetectorConfig) -> None:
         super().__init__()
-        first = {8: 2, 16: 3, 32: 4}[config.finest_stride]
-        self.body = build_backbone(config.backbone, config.backbone_weights, range(first, 5), config.frozen_stride)
+        strides = [stride for stride in (8, 16, 32) if stride >= config.finest_stride]
+        self.body = build_backbone(config.backbone, config.backbone_weights, strides, config.frozen_stride)
         self.out_channels = config.fpn_channels
         self.strides = [*self.body.strides, self.body.strides[-1] * 2]
         self.fpn = FeaturePyramidNetwork(self.body.channels, self.out_channels, LastLevelMaxPool())

@@ -1,6 +1,7 @@
 """Codecs by name."""
 
+from keypoints.codecs.coordinates import CoordinatesCodec
 from keypoints.codecs.heatmap import HeatmapCodec
 from keypoints.codecs.softmax import SoftmaxCodec
 
-CODECS = {"heatmap": HeatmapCodec, "softmax": SoftmaxCodec}
+CODECS: dict[str, type] = {"heatmap": HeatmapCodec, "softmax": SoftmaxCodec, "coordinates": CoordinatesCodec}

@@ -8,6 +8,9 @@ never moved to the border.
 import torch
 from torch import Tensor
 
+from pipeline.contract.protocols import Outputs
+from pipeline.contract.records import Points
+
 
 class HeatmapCodec:
     """Gaussian blobs of height 1, not quantised to cells; decoded by a parabola through the log of three cells an axis.
@@ -15,11 +18,17 @@ class HeatmapCodec:
     A Gaussian's log is a parabola, so encode -> decode is exact. `size_wh` in crop pixels, `sigma` in cells.
     """
 
+    accepts = "maps"
+    target = "heatmap"
+
     def __init__(self, size_wh: tuple[int, int], stride: int, sigma: float) -> None:
         self.size_wh, self.stride, self.sigma = size_wh, stride, sigma
 
-    def encode(self, xy: Tensor) -> Tensor:
-        """Return targets (N, K, h, w) for points xy (N, K, 2)."""
+    def encode(self, xy: Tensor) -> Outputs:
+        """Return target maps (N, K, h, w) for points xy (N, K, 2) in crop pixels."""
+        return {"maps": self._blobs(xy)}
+
+    def _blobs(self, xy: Tensor) -> Tensor:
         w, h = (side // self.stride for side in self.size_wh)
         x = (torch.arange(w, device=xy.device) + 0.5) * self.stride
         y = (torch.arange(h, device=xy.device) + 0.5) * self.stride
@@ -28,10 +37,24 @@ class HeatmapCodec:
         gy = torch.exp(-((y - xy[..., 1:].float()) ** 2) / spread)
         return gy[..., :, None] * gx[..., None, :]
 
-    def decode(self, heatmaps: Tensor) -> tuple[Tensor, Tensor]:
-        """Return points (N, K, 2) in crop pixels and scores (N, K) in 0..1, the heights of the peaks."""
-        heatmaps = heatmaps.float()
-        return self._refine(torch.log(heatmaps.clamp(min=1e-6))), heatmaps.flatten(2).amax(-1).clamp(0, 1)
+    def mirror(self, outputs: Outputs, flip_index: Tensor) -> Outputs:
+        """Cells are centred at (k + 0.5) * stride, so mirroring the map is all that aligns the two."""
+        return {"maps": outputs["maps"].flip(-1)[:, flip_index]}
+
+    def decode(self, outputs: Outputs) -> Points:
+        """Return the points in crop pixels; scores are the heights of the peaks, clipped to 0..1."""
+        heatmaps = outputs["maps"].float()
+        positive = heatmaps.clamp(min=1e-6)
+        xy, score = self._refine(torch.log(positive)), heatmaps.flatten(2).amax(-1).clamp(0, 1)
+        return Points(xy, score, self._spread(positive / positive.sum((-2, -1), keepdim=True), xy))
+
+    def _spread(self, p: Tensor, xy: Tensor) -> Tensor:
+        """Return the root mean square distance (N, K) in crop pixels of distributions p (N, K, h, w) from points xy."""
+        height, width = p.shape[-2:]
+        x = (torch.arange(width, device=p.device) + 0.5) * self.stride
+        y = (torch.arange(height, device=p.device) + 0.5) * self.stride
+        dx2, dy2 = (x - xy[..., :1]) ** 2, (y - xy[..., 1:]) ** 2
+        return ((p.sum(-2) * dx2).sum(-1) + (p.sum(-1) * dy2).sum(-1)).sqrt()
 
     def _refine(self, log: Tensor) -> Tensor:
         height, width = log.shape[-2:]

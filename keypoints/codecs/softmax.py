@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 
 from keypoints.codecs.heatmap import HeatmapCodec
+from pipeline.contract.protocols import Outputs
+from pipeline.contract.records import Points
 
 MEDIAN_STEPS = 6
 
@@ -11,23 +13,28 @@ MEDIAN_STEPS = 6
 class SoftmaxCodec(HeatmapCodec):
     """The blobs as distributions over the cells of a map; the network gives their logits."""
 
-    def encode(self, xy: Tensor) -> Tensor:
-        """Return targets (N, K, h, w) that sum to 1 over a map (0 everywhere for points far outside)."""
-        blobs = super().encode(xy)
-        return blobs / blobs.sum((-2, -1), keepdim=True).clamp(min=1e-6)
+    target = "distribution"
 
-    def decode(self, heatmaps: Tensor) -> tuple[Tensor, Tensor]:
-        """Return points (N, K, 2) and scores (N, K): the probability of the peak, 1 for a perfect blob.
+    def encode(self, xy: Tensor) -> Outputs:
+        """Return target maps (N, K, h, w) that sum to 1 over a map (0 everywhere for points far outside)."""
+        blobs = self._blobs(xy)
+        return {"maps": blobs / blobs.sum((-2, -1), keepdim=True).clamp(min=1e-6)}
+
+    def decode(self, outputs: Outputs) -> Points:
+        """Return the points in crop pixels; a score is the probability of the peak, 1 for a perfect blob.
 
         The point is that of the least expected distance, which is what NE counts: the spatial median of the distribution.
         Where that is beside the peak, the peak, which is exact for a blob that the border cuts.
         """
+        heatmaps = outputs["maps"]
         log = torch.log_softmax(heatmaps.float().flatten(2), -1).view(heatmaps.shape)
         perfect = 1 / (2 * torch.pi * self.sigma**2)
         score = (log.flatten(2).amax(-1).exp() / perfect).clamp(0, 1)
-        peak, median = self._refine(log), self._median(log.exp())
+        p = log.exp()
+        peak, median = self._refine(log), self._median(p)
         beside = (median - peak).norm(dim=-1, keepdim=True) < 2 * self.sigma * self.stride
-        return torch.where(beside, peak, median), score
+        xy = torch.where(beside, peak, median)
+        return Points(xy, score, self._spread(p, xy))
 
     def _median(self, p: Tensor) -> Tensor:
         """Return the spatial medians (N, K, 2) of distributions p (N, K, h, w), by steps of Weiszfeld (1937) from the mean."""

@@ -1,27 +1,42 @@
-"""Networks by name; a config combines network, codec and loss."""
+"""A keypoint network is a backbone and a head; a config combines it with a codec and a loss."""
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from keypoints.codecs.build import CODECS
-from keypoints.codecs.heatmap import HeatmapCodec
 from keypoints.config import KeypointsConfig
-from keypoints.losses import FITTING
-from keypoints.networks.fpn import FPNNetwork
-from pipeline.learning.backbones import build_backbone
-
-NETWORKS = {"fpn": FPNNetwork}
+from keypoints.networks.heads import HEADS
+from pipeline.contract.protocols import Codec, Outputs
+from pipeline.learning.backbones import Backbone, build_backbone
 
 
-def build_network(config: KeypointsConfig, num_keypoints: int) -> tuple[nn.Module, HeatmapCodec]:
-    """Build the network and its codec; raises ValueError for names that do not exist or do not fit each other."""
-    for what, name, known in (("network", config.network, NETWORKS), ("codec", config.codec, CODECS)):
-        if name not in known:
-            raise ValueError(f"keypoints {what} is {name!r}; expected one of {', '.join(known)}")
-    if config.loss not in FITTING[config.codec]:
-        fitting = ", ".join(FITTING[config.codec])
-        raise ValueError(f"keypoints loss is {config.loss!r}; codec {config.codec} takes {fitting}")
-    chosen = NETWORKS[config.network]
-    backbone = build_backbone(config.backbone, config.backbone_weights, chosen.out_indices, config.frozen_stride)
-    network = chosen(num_keypoints, backbone, config.head_channels)
-    codec = CODECS[config.codec]((config.size, config.size), network.stride, config.sigma)
-    return network, codec
+class KeypointNetwork(nn.Module):
+    """Crops (N, 3, h, w) of 0..255 RGB and their category (N,) -> the head's outputs, one dict a stage."""
+
+    def __init__(self, backbone: Backbone, head: nn.Module) -> None:
+        super().__init__()
+        self.backbone, self.head = backbone, head
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, crops: Tensor, category: Tensor) -> list[Outputs]:
+        return self.head(self.backbone(crops.contiguous(memory_format=torch.channels_last)), category)
+
+
+def build_network(config: KeypointsConfig, num_keypoints: int) -> tuple[KeypointNetwork, Codec]:
+    """Build the network and its codec; the config has checked that the parts fit each other."""
+    chosen = HEADS[config.network]
+    backbone = build_backbone(config.backbone, config.backbone_weights, chosen.strides, config.frozen_stride)
+    head = chosen(backbone.channels, num_keypoints, config.head_channels)
+    codec = CODECS[config.codec]((config.size, config.size), head.stride, config.sigma)
+    return KeypointNetwork(backbone, head), codec
+
+
+def upgrade_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Rename the tensors of a network of the time when a network was its own head; others stay as they are."""
+    if "laterals.0.weight" not in state:
+        return state
+    renamed = {}
+    for key, value in state.items():
+        inner = key.replace("head.", "predict.", 1) if key.startswith("head.") else key
+        renamed[key if key.startswith("backbone.") else f"head.{inner}"] = value
+    return renamed

@@ -1,43 +1,43 @@
-"""Feature pyramid head: a timm backbone, top-down sums to stride 4, K maps (after Lin et al. 2017, 1612.03144)."""
+"""Feature pyramid head: top-down sums to stride 4, K maps (after Lin et al. 2017, 1612.03144)."""
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pipeline.learning.backbones import Backbone
+from pipeline.contract.protocols import Outputs
 
 
-class FPNNetwork(nn.Module):
-    """Crops (B, 3, h, w) of 0..255 RGB -> maps (B, K, h / 4, w / 4), linear: no squashing that could saturate.
+class FPNHead(nn.Module):
+    """Maps of strides 4 to 32 -> "maps" (B, K, h / 4, w / 4), linear: no squashing that could saturate.
 
     Every level is told where its cells lie in the crop (CoordConv, Liu et al. 2018, 1807.03247): left and right points look
     alike, and convolutions alone learn only slowly which is which.
     """
 
+    produces = "maps"
+    strides = (4, 8, 16, 32)
     stride = 4
-    out_indices = (1, 2, 3, 4)
 
-    def __init__(self, num_keypoints: int, backbone: Backbone, channels: int) -> None:
+    def __init__(self, channels: Sequence[int], num_keypoints: int, width: int) -> None:
         super().__init__()
-        self.backbone = backbone
-        self.laterals = nn.ModuleList(nn.Conv2d(c, channels, 1) for c in self.backbone.channels)
-        self.positions = nn.ModuleList(nn.Conv2d(2, channels, 1, bias=False) for _ in self.backbone.channels)
-        self.smooth = nn.ModuleList(_conv(channels) for _ in self.backbone.channels)
-        self.head = nn.Sequential(_conv(channels), nn.Conv2d(channels, num_keypoints, 1))
-        nn.init.normal_(self.head[-1].weight, std=0.001)
-        nn.init.zeros_(self.head[-1].bias)
-        self.to(memory_format=torch.channels_last)
+        self.laterals = nn.ModuleList(nn.Conv2d(c, width, 1) for c in channels)
+        self.positions = nn.ModuleList(nn.Conv2d(2, width, 1, bias=False) for _ in channels)
+        self.smooth = nn.ModuleList(_conv(width) for _ in channels)
+        self.predict = nn.Sequential(_conv(width), nn.Conv2d(width, num_keypoints, 1))
+        nn.init.normal_(self.predict[-1].weight, std=0.001)
+        nn.init.zeros_(self.predict[-1].bias)
 
-    def forward(self, crops: Tensor) -> Tensor:
-        maps = self.backbone(crops.contiguous(memory_format=torch.channels_last))
+    def forward(self, features: Sequence[Tensor], category: Tensor) -> list[Outputs]:
         merged = None
-        levels = list(zip(maps, self.laterals, self.positions, self.smooth, strict=True))
-        for features, lateral, position, smooth in reversed(levels):
-            sideways = lateral(features) + position(_centres(features))
+        levels = list(zip(features, self.laterals, self.positions, self.smooth, strict=True))
+        for level, lateral, position, smooth in reversed(levels):
+            sideways = lateral(level) + position(_centres(level))
             if merged is not None:
                 sideways = sideways + F.interpolate(merged, size=sideways.shape[-2:], mode="bilinear")
             merged = smooth(sideways)
-        return self.head(merged)
+        return [{"maps": self.predict(merged)}]
 
 
 def _centres(features: Tensor) -> Tensor:

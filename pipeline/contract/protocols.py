@@ -1,10 +1,14 @@
-"""What a stage must offer, as the orchestrator sees it."""
+"""What a stage must offer, as the orchestrator sees it, and what the keypoint stage's parts must offer each other."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from torch import Tensor
 
-from pipeline.contract.records import Detections, ImageBatch, Regions
+from pipeline.contract.records import Detections, ImageBatch, Points, Regions
+
+Outputs = dict[str, Tensor]
+"""What a head gives and a codec encodes, by name: maps (N, K, h, w), x (N, K, X) and y (N, K, Y), or xy (N, K, 2)."""
 
 
 class Detector(Protocol):
@@ -27,5 +31,47 @@ class Locator(Protocol):
     size_wh: tuple[int, int]
     padding: float
 
-    def locate(self, crops: Tensor, category: Tensor) -> tuple[Tensor, Tensor]:
-        """Map crops float32 (N, 3, h, w) of 0..255 RGB to points (N, K, 2) in crop pixels and scores (N, K)."""
+    def locate(self, crops: Tensor, category: Tensor) -> Points:
+        """Map crops float32 (N, 3, h, w) of 0..255 RGB, category (N,), to points in crop pixels."""
+
+
+class Head(Protocol):
+    """From backbone maps to outputs. Built with the maps' channels, the number of keypoints and a width.
+
+    `produces` names the key of its outputs, `strides` the backbone maps that it wants, `stride` that of its own maps.
+    """
+
+    produces: str
+    strides: tuple[int, ...]
+    stride: int
+
+    def __call__(self, features: Sequence[Tensor], category: Tensor) -> list[Outputs]:
+        """Return the outputs of each stage; the last counts, all are supervised."""
+
+
+class Codec(Protocol):
+    """From points to targets and back. Built with size_wh in crop pixels, the head's stride, and sigma in cells.
+
+    `accepts` names the key of the outputs that it decodes, `target` the kind of its targets.
+    """
+
+    accepts: str
+    target: str
+
+    def encode(self, xy: Tensor) -> Outputs:
+        """Return the targets of points xy (N, K, 2) in crop pixels."""
+
+    def mirror(self, outputs: Outputs, flip_index: Tensor) -> Outputs:
+        """Return what outputs for mirrored crops say of the crops themselves."""
+
+    def decode(self, outputs: Outputs) -> Points:
+        """Return the points in crop pixels."""
+
+
+class Loss(Protocol):
+    """One stage's error, unreduced; `takes` names the kinds of target that it can compare with."""
+
+    takes: tuple[str, ...]
+
+    def __call__(self, outputs: Outputs, target: Outputs) -> Tensor:
+        """Return the error of each point, (N, K)."""

@@ -168,3 +168,16 @@ class Regions:
         first = torch.searchsorted(sorted_image, sorted_image)
         position = torch.arange(len(order), device=order.device)
         return torch.empty_like(order).scatter_(0, order, position - first)
+
+
+@dataclass(frozen=True, eq=False)
+class Points:
+    """Decoded points of crops: xy float32 (N, K, 2) in crop pixels, score (N, K) of 0..1, spread (N, K) in crop pixels.
+
+    `spread` is the root mean square distance from the point of what the network's outputs spread over; 0 where they are
+    single points.
+    """
+
+    xy: Tensor
+    score: Tensor
+    spread: Tensor

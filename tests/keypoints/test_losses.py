@@ -5,20 +5,25 @@ import math
 import pytest
 import torch
 
-from keypoints.losses import LOSSES, balanced_mse, cross_entropy
+from keypoints.losses import LOSSES, supervise
 
+MAPS = ("mse", "cross_entropy")
 TARGETS = torch.tensor([[[[1.0, 0.0], [0.0, 0.0]], [[0.0, 0.5], [0.0, 0.0]]]])
+
+
+def maps_loss(name: str, outputs: torch.Tensor, targets: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    return supervise(LOSSES[name](), [{"maps": outputs}], {"maps": targets}, weight)
 
 
 def test_balanced_mse_by_hand() -> None:
     outputs = torch.tensor([[[[0.5, 0.1], [0.2, 0.0]], [[9.0, 9.0], [9.0, 9.0]]]])
     # Blob: 0.25 / 1. Rest: three cells of weight 1: (0.01 + 0.04 + 0) / 3. The second map has weight 0.
-    loss = balanced_mse(outputs, TARGETS, torch.tensor([[1.0, 0.0]]))
+    loss = maps_loss("mse", outputs, TARGETS, torch.tensor([[1.0, 0.0]]))
     assert float(loss) == pytest.approx(0.25 + 0.05 / 3, rel=1e-5)
 
 
 def test_zero_everywhere_is_no_bargain() -> None:
-    zero = balanced_mse(torch.zeros(1, 1, 56, 56), torch.eye(56)[None, None] * 0 + _blob(), torch.ones(1, 1))
+    zero = maps_loss("mse", torch.zeros(1, 1, 56, 56), torch.eye(56)[None, None] * 0 + _blob(), torch.ones(1, 1))
     assert float(zero) > 0.3
 
 
@@ -30,22 +35,54 @@ def _blob() -> torch.Tensor:
 def test_cross_entropy_by_hand() -> None:
     p = torch.tensor([[[[0.7, 0.1], [0.1, 0.1]], [[0.25, 0.25], [0.25, 0.25]]]])
     targets = torch.tensor([[[[1.0, 0.0], [0.0, 0.0]], [[0.5, 0.5], [0.0, 0.0]]]])
-    loss = cross_entropy(p.log() + 5, targets, torch.tensor([[1.0, 0.5]]))
+    loss = maps_loss("cross_entropy", p.log() + 5, targets, torch.tensor([[1.0, 0.5]]))
     assert float(loss) == pytest.approx((-math.log(0.7) - 0.5 * math.log(0.25)) / 1.5, rel=1e-5)
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", MAPS)
 def test_weight_zero_has_no_influence_even_on_nonsense(name: str) -> None:
     outputs = torch.randn(2, 2, 4, 4, requires_grad=True)
     targets, weight = torch.rand(2, 2, 4, 4), torch.tensor([[1.0, 0.0], [0.5, 1.0]])
     changed = targets.clone()
     changed[0, 1] = torch.nan
-    plain, other = LOSSES[name](outputs, targets, weight), LOSSES[name](outputs, changed, weight)
+    plain, other = maps_loss(name, outputs, targets, weight), maps_loss(name, outputs, changed, weight)
     torch.testing.assert_close(plain, other)
     plain.backward()
     assert outputs.grad[0, 1].abs().max() == 0
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", MAPS)
 def test_nothing_to_learn_costs_nothing(name: str) -> None:
-    assert LOSSES[name](torch.randn(1, 2, 4, 4), torch.rand(1, 2, 4, 4), torch.zeros(1, 2)) == 0
+    assert maps_loss(name, torch.randn(1, 2, 4, 4), torch.rand(1, 2, 4, 4), torch.zeros(1, 2)) == 0
+
+
+def test_smooth_l1_by_hand() -> None:
+    # x is 0.1 off (0.1 - 0.05 / 2), y 0.02 off (0.02 ** 2 / 2 / 0.05).
+    error = LOSSES["smooth_l1"]()({"xy": torch.tensor([[[0.6, 0.5]]])}, {"xy": torch.tensor([[[0.5, 0.52]]])})
+    assert error.shape == (1, 1)
+    assert float(error) == pytest.approx(0.075 + 0.004, rel=1e-4)
+
+
+class Given:
+    """A loss that is told the error of each point."""
+
+    takes = ("coordinates",)
+
+    def __call__(self, outputs: dict, target: dict) -> torch.Tensor:
+        return outputs["xy"]
+
+
+ERRORS = torch.tensor([[1.0, 5.0, 9.0], [2.0, 8.0, 3.0]])
+WEIGHT = torch.tensor([[1.0, 1.0, 0.0], [1.0, 0.5, 1.0]])
+
+
+def test_hard_keypoints_by_hand() -> None:
+    # All: (1 + 5 + 2 + 4 + 3) / 4.5. The hardest of each crop: 5 of weight 1, and 8 of weight 0.5.
+    assert float(supervise(Given(), [{"xy": ERRORS}], {}, WEIGHT)) == pytest.approx(15 / 4.5)
+    assert float(supervise(Given(), [{"xy": ERRORS}], {}, WEIGHT, hard_keypoints=1)) == pytest.approx(9 / 1.5)
+    assert float(supervise(Given(), [{"xy": ERRORS}], {}, WEIGHT, hard_keypoints=99)) == pytest.approx(15 / 4.5)
+
+
+def test_all_stages_are_supervised() -> None:
+    stages = [{"xy": ERRORS}, {"xy": 3 * ERRORS}]
+    assert float(supervise(Given(), stages, {}, WEIGHT)) == pytest.approx(2 * 15 / 4.5)

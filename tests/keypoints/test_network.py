@@ -5,49 +5,55 @@ from pathlib import Path
 import pytest
 import torch
 
+from keypoints.codecs.build import CODECS
 from keypoints.codecs.heatmap import HeatmapCodec
 from keypoints.config import KeypointsConfig
-from keypoints.inference import NetworkLocator
-from keypoints.losses import LOSSES
-from keypoints.networks.build import build_network
+from keypoints.inference import NetworkLocator, load_locator, locate
+from keypoints.losses import LOSSES, supervise
+from keypoints.networks.build import build_network, upgrade_state
+from keypoints.networks.heads import HEADS
 from pipeline.contract import geometry
 from pipeline.contract.formats.fashionai import read_annotations
 from pipeline.contract.schema import Schema
 from pipeline.learning.loading import collate
 from tests.keypoints.test_data import PLAIN, boxes_of
 
-PAIRS = [("heatmap", "mse"), ("softmax", "cross_entropy")]
+PARTS = [
+    {"codec": "heatmap", "loss": "mse"},
+    {"codec": "softmax", "loss": "cross_entropy"},
+    {"network": "coordinates", "codec": "coordinates", "loss": "smooth_l1"},
+]
+NONE = torch.zeros(8, dtype=torch.int64)
 
 
-@pytest.mark.parametrize(("codec", "loss"), PAIRS)
-def test_gradients_reach_every_parameter(codec: str, loss: str) -> None:
-    config = KeypointsConfig(size=64, head_channels=16, codec=codec, loss=loss, backbone_weights="none")
-    network, made = build_network(config, 24)
-    outputs = network(torch.rand(2, 3, 64, 64) * 255)
-    assert outputs.shape == (2, 24, 16, 16)
-    targets = made.encode(torch.rand(2, 24, 2) * 64)
-    LOSSES[loss](outputs, targets, torch.ones(2, 24)).backward()
+@pytest.mark.parametrize("parts", PARTS)
+def test_gradients_reach_every_parameter(parts: dict) -> None:
+    config = KeypointsConfig(size=64, head_channels=16, backbone_weights="none", **parts)
+    network, codec = build_network(config, 24)
+    stages = network(torch.rand(2, 3, 64, 64) * 255, NONE[:2])
+    target = codec.encode(torch.rand(2, 24, 2) * 64)
+    assert stages[-1][codec.accepts].shape == target[codec.accepts].shape
+    supervise(LOSSES[config.loss](), stages, target, torch.ones(2, 24)).backward()
     assert not [n for n, p in network.named_parameters() if p.grad is None or p.grad.abs().max() == 0]
 
 
-@pytest.mark.parametrize(("codec", "loss"), PAIRS)
-def test_eight_garments_are_learned(drawn: Path, schema: Schema, codec: str, loss: str) -> None:
+@pytest.mark.parametrize("parts", PARTS)
+def test_eight_garments_are_learned(drawn: Path, schema: Schema, parts: dict) -> None:
     """Overfits eight drawn garments to an error of under two crop pixels."""
     from keypoints.data import KeypointsData
 
-    config = KeypointsConfig(size=64, head_channels=32, codec=codec, loss=loss, **PLAIN)
+    config = KeypointsConfig(size=64, head_channels=32, **parts, **PLAIN)
     rows = read_annotations([drawn / "train"], schema)[:8]
     data = KeypointsData(rows, boxes_of(rows), schema, config)
     sample = data.training_crops(collate([data.train_dataset()[i] for i in range(8)]))
-    network, made = build_network(config, 24)
-    targets = made.encode(sample.xy)
+    network, codec = build_network(config, 24)
+    target = codec.encode(sample.xy)
     optimizer = torch.optim.AdamW(network.parameters(), 3e-3)
     for _ in range(80):
         optimizer.zero_grad()
-        LOSSES[loss](network(sample.crops), targets, sample.target_weight).backward()
+        supervise(LOSSES[config.loss](), network(sample.crops, NONE), target, sample.target_weight).backward()
         optimizer.step()
-    with torch.no_grad():
-        xy, _ = made.decode(network(sample.crops))
+    xy = locate(network, codec, sample.crops, NONE).xy
     distance = torch.linalg.norm(xy - sample.xy, dim=-1)[sample.target_weight > 0]
     assert distance.mean() < 2
     assert distance.quantile(0.95) < 6
@@ -58,48 +64,122 @@ class Brightness(torch.nn.Module):
 
     stride = 4
 
-    def forward(self, crops: torch.Tensor) -> torch.Tensor:
+    def forward(self, crops: torch.Tensor, category: torch.Tensor) -> list[dict]:
         pooled = torch.nn.functional.avg_pool2d(crops.mean(1, keepdim=True), 4)
         ramp = torch.linspace(0, 1, pooled.shape[-1])
-        return torch.cat([pooled * (k + 1) + 10 * k * ramp for k in range(4)], 1)
+        return [{"maps": torch.cat([pooled * (k + 1) + 10 * k * ramp for k in range(4)], 1)}]
+
+
+class Mean(torch.nn.Module):
+    """Coordinates from the crop's columns: not symmetric either."""
+
+    def forward(self, crops: torch.Tensor, category: torch.Tensor) -> list[dict]:
+        columns = crops.mean((1, 2)) / 255
+        return [{"xy": torch.stack([columns[:, :4], columns[:, 4:8]], -1)}]
+
+
+FLIP_INDEX = torch.tensor([1, 0, 2, 3])
 
 
 def test_flip_test_equals_the_average_by_hand() -> None:
     crops = torch.rand(2, 3, 32, 32) * 255
-    flip_index = torch.tensor([1, 0, 2, 3])
-    made = HeatmapCodec((32, 32), 4, 1.5)
-    plain = NetworkLocator(Brightness(), made, 0.1, flip_index, flip_test=False)
-    both = NetworkLocator(Brightness(), made, 0.1, flip_index, flip_test=True)
-    one, other = Brightness()(crops), Brightness()(torch.flip(crops, [3]))
-    for k, mirror in enumerate([1, 0, 2, 3]):
-        expected = (one[:, k] + torch.flip(other[:, mirror], [2])) / 2
-        torch.testing.assert_close(both.heatmaps(crops)[:, k], expected)
-    torch.testing.assert_close(plain.heatmaps(crops), one)
+    codec = HeatmapCodec((32, 32), 4, 1.5)
+    both = NetworkLocator(Brightness(), codec, (32, 32), 0.1, FLIP_INDEX, flip_test=True)
+    plain = NetworkLocator(Brightness(), codec, (32, 32), 0.1, FLIP_INDEX, flip_test=False)
+    one, other = (Brightness()(c, NONE)[-1]["maps"] for c in (crops, torch.flip(crops, [3])))
+    expected = torch.stack([(one[:, k] + torch.flip(other[:, m], [2])) / 2 for k, m in enumerate([1, 0, 2, 3])], 1)
+    assert torch.equal(both.locate(crops, NONE[:2]).xy, codec.decode({"maps": expected}).xy)
+    assert torch.equal(plain.locate(crops, NONE[:2]).xy, codec.decode({"maps": one}).xy)
     assert (both.size_wh, both.padding) == ((32, 32), 0.1)
 
 
-def test_flip_test_mirrors_points_exactly() -> None:
+@pytest.mark.parametrize(("network", "codec"), [(Brightness, "heatmap"), (Mean, "coordinates")])
+def test_flip_test_mirrors_points_exactly(network: type, codec: str) -> None:
     """With the flip test the answer for a mirrored crop is the mirrored answer."""
     crops = torch.rand(1, 3, 32, 32) * 255
-    flip_index = torch.tensor([1, 0, 2, 3])
-    locator = NetworkLocator(Brightness(), HeatmapCodec((32, 32), 4, 1.5), 0.1, flip_index, flip_test=True)
-    there, _ = locator.locate(crops, torch.zeros(1, dtype=torch.int64))
-    back, _ = locator.locate(crops.flip(-1), torch.zeros(1, dtype=torch.int64))
+    made = CODECS[codec]((32, 32), 4, 1.5)
+    locator = NetworkLocator(network(), made, (32, 32), 0.1, FLIP_INDEX, flip_test=True)
+    there, back = locator.locate(crops, NONE[:1]).xy, locator.locate(crops.flip(-1), NONE[:1]).xy
     affine = geometry.mirror(torch.tensor([[[1.0, 0, 0], [0, 1, 0]]]), 32)
-    torch.testing.assert_close(back[:, flip_index], geometry.apply(affine, there), rtol=0, atol=1e-3)
+    torch.testing.assert_close(back[:, FLIP_INDEX], geometry.apply(affine, there), rtol=0, atol=1e-3)
+
+
+def test_the_shipped_weights_load(schema: Schema) -> None:
+    """They hold a setting that is gone, and names of tensors from before heads."""
+    file = Path(__file__).parents[2] / "weights" / "cpu" / "keypoints.pt"
+    locator = load_locator(file, schema)
+    assert (locator.size_wh, locator.padding, locator.flip_test) == ((224, 224), 0.15, True)
+    stored = torch.load(file, weights_only=True)["state_dict"]
+    torch.testing.assert_close(locator.network.head.predict[1].bias, stored["head.1.bias"].float())
+
+
+def test_weights_of_the_time_before_heads_are_renamed() -> None:
+    network, _ = build_network(KeypointsConfig(size=64, head_channels=16, backbone_weights="none"), 24)
+    now = network.state_dict()
+    before = {key.removeprefix("head.").replace("predict.", "head."): value for key, value in now.items()}
+    assert "laterals.0.weight" in before
+    upgraded = upgrade_state(before)
+    assert upgraded.keys() == now.keys()
+    assert all(upgraded[key] is value for key, value in before.items() if key.startswith("backbone."))
+    assert upgraded["head.predict.1.bias"] is before["head.1.bias"]
+    assert upgrade_state(now) is now
 
 
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        ({"network": "unet"}, "network is 'unet'; expected one of fpn"),
+        ({"network": "unet"}, "network is 'unet'; expected one of fpn, coordinates"),
         ({"codec": "simcc"}, "codec is 'simcc'; expected one of heatmap, softmax"),
+        ({"codec": "coordinates"}, "codec is 'coordinates'; network fpn takes heatmap, softmax"),
+        ({"backbone": "conv4"}, "backbone conv4 has no map of stride 32; it has maps of stride 2, 4, 8, 16"),
         ({"codec": "softmax", "loss": "mse"}, "loss is 'mse'; codec softmax takes cross_entropy"),
     ],
 )
 def test_parts_that_do_not_fit(bad: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        build_network(KeypointsConfig(size=64, backbone_weights="none", **bad), 24)
+        KeypointsConfig(size=64, backbone_weights="none", **bad)
+
+
+class Corner(torch.nn.Module):
+    """A network of a user's own: the mean colour of the finest map, in two stages."""
+
+    produces, strides, stride = "xy", (2,), 2
+
+    def __init__(self, channels: list[int], num_keypoints: int, width: int) -> None:
+        super().__init__()
+        self.predict = torch.nn.Linear(channels[0], 2 * num_keypoints)
+
+    def forward(self, features: list, category: torch.Tensor) -> list[dict]:
+        xy = self.predict(features[0].mean((2, 3))).unflatten(1, (-1, 2))
+        return [{"xy": xy}, {"xy": xy / 2}]
+
+
+class Centred(CODECS["coordinates"]):
+    target = "mine"
+
+
+class Absolute:
+    takes = ("mine",)
+
+    def __call__(self, outputs: dict, target: dict) -> torch.Tensor:
+        return (outputs["xy"] - target["xy"]).abs().sum(-1)
+
+
+def test_a_network_a_codec_and_a_loss_are_one_class_and_one_line_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(HEADS, "corner", Corner)
+    monkeypatch.setitem(CODECS, "centred", Centred)
+    monkeypatch.setitem(LOSSES, "absolute", Absolute)
+    own = {"network": "corner", "codec": "centred", "loss": "absolute", "backbone": "conv4", "backbone_weights": "none"}
+    config = KeypointsConfig(size=64, **own)
+    network, codec = build_network(config, 24)
+    crops, target = torch.rand(2, 3, 64, 64) * 255, codec.encode(torch.rand(2, 24, 2) * 64)
+    before = network.head.predict.weight.clone()
+    supervise(LOSSES[config.loss](), network(crops, NONE[:2]), target, torch.ones(2, 24)).backward()
+    torch.optim.SGD(network.parameters(), 0.1).step()
+    assert not torch.equal(before, network.head.predict.weight)
+    assert locate(network, codec, crops, NONE[:2]).xy.shape == (2, 24, 2)
+    with pytest.raises(ValueError, match="loss is 'smooth_l1'; codec centred takes absolute"):
+        KeypointsConfig(size=64, **own | {"loss": "smooth_l1"})
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import safetensors.torch
 import timm
 import torch
 
-from pipeline.learning.backbones import build_backbone
+from pipeline.learning.backbones import backbone_levels, build_backbone
 
 
 def test_packaged_weights_are_those_of_the_network() -> None:
@@ -33,14 +33,15 @@ def test_standardises_once_by_hand() -> None:
 @pytest.mark.parametrize(
     ("name", "weights", "message"),
     [
-        ("tf_efficientnet_lite9", "none", "not in timm .*near it: tf_effic"),
+        ("tf_efficientnet_lite9", "none", "neither conv4 nor in timm .*near it: tf_effic"),
         ("resnet18", "package", "no packaged weights for 'resnet18', only for tf_efficientnet_lite0"),
+        ("conv4", "package", "no packaged weights for 'conv4'"),
         ("resnet18", "/nowhere/w.pth", "cannot read"),
     ],
 )
 def test_errors_say_what_to_do(name: str, weights: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        build_backbone(name, weights)
+        build_backbone(name, weights, (4, 8))
 
 
 def test_a_state_dict_of_another_network_is_refused(tmp_path: Path) -> None:
@@ -97,10 +98,11 @@ def test_weights_may_be_safetensors_or_a_file_by_torch(tmp_path: Path, kind: str
         ("tf_efficientnet_lite0", 4, "blocks.1.1.bn3"),
         ("tf_efficientnet_lite0", 2, "blocks.0.0.bn2"),
         ("resnet18", 4, "layer1.1.bn2"),
+        ("conv4", 8, "layers.2.1"),
     ],
 )
 def test_layers_up_to_a_stride_stay_as_they_are(name: str, stride: int, last: str) -> None:
-    backbone = build_backbone(name, "none", (2, 3, 4), frozen_stride=stride).train()
+    backbone = build_backbone(name, "none", (8, 16), frozen_stride=stride).train()
     before = {key: value.clone() for key, value in backbone.body.state_dict().items()}
     optimizer = torch.optim.SGD([p for p in backbone.parameters() if p.requires_grad], lr=0.1)
     sum(m.square().mean() for m in backbone(torch.rand(2, 3, 64, 64) * 255)).backward()
@@ -118,6 +120,44 @@ def test_layers_up_to_a_stride_stay_as_they_are(name: str, stride: int, last: st
     assert not any(means)
 
 
+@pytest.mark.parametrize(
+    ("name", "strides", "channels"),
+    [
+        ("resnet18", (4, 32), [64, 512]),
+        ("vgg11", (2, 4), [128, 256]),
+        ("densenet121", (8, 16), [512, 1024]),
+        ("convnext_atto", (4, 16), [40, 160]),
+        ("conv4", (2, 4, 8, 16), [16, 32, 64, 128]),
+        ("conv4", (4,), [32]),
+    ],
+)
+def test_maps_come_by_stride(name: str, strides: tuple[int, ...], channels: list[int]) -> None:
+    backbone = build_backbone(name, "none", strides).eval()
+    with torch.no_grad():
+        maps = backbone(torch.rand(1, 3, 64, 64) * 255)
+    assert [tuple(m.shape[1:]) for m in maps] == [(c, 64 // s, 64 // s) for c, s in zip(channels, strides, strict=True)]
+    assert (backbone.channels, backbone.strides) == (channels, list(strides))
+
+
+def test_frozen_layers_where_the_map_is_that_of_an_activation() -> None:
+    # VGG's map of stride 2 comes from a ReLU, behind the convolutions features.0 and features.3.
+    backbone = build_backbone("vgg11", "none", (4,), frozen_stride=2)
+    fixed = [name for name, parameter in backbone.body.named_parameters() if not parameter.requires_grad]
+    assert fixed == ["features_0.weight", "features_0.bias", "features_3.weight", "features_3.bias"]
+
+
+def test_looking_up_the_strides_draws_no_random_numbers() -> None:
+    before = torch.get_rng_state()
+    backbone_levels.__wrapped__("resnet10t")
+    assert torch.equal(before, torch.get_rng_state())
+
+
 def test_a_stride_that_the_backbone_does_not_have() -> None:
-    with pytest.raises(ValueError, match="frozen_stride is 3; this backbone has maps of stride 2, 4, 8, 16, 32, or 0"):
+    with pytest.raises(
+        ValueError, match=r"frozen_stride is 3; backbone .*_lite0 has maps of stride 2, 4, 8, 16, 32, or 0"
+    ):
         build_backbone(weights="none", frozen_stride=3)
+    with pytest.raises(ValueError, match="backbone conv4 has no map of stride 32; it has maps of stride 2, 4, 8, 16"):
+        build_backbone("conv4", "none")
+    with pytest.raises(ValueError, match="convnext_atto has no map of stride 2; it has maps of stride 4, 8, 16, 32"):
+        build_backbone("convnext_atto", "none", (2, 4))
