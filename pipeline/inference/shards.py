@@ -19,6 +19,7 @@ from pipeline.contract.records import ORIGINS, Detection, ImageRow, Key, Keypoin
 from pipeline.contract.schema import Schema
 
 JOB = "job.json"
+FORMAT = 2  # of the lines; shards of another are not continued
 
 
 class ShardWriter(BasePredictionWriter):
@@ -50,7 +51,7 @@ class ShardWriter(BasePredictionWriter):
 def open_shards(folder: Path, job: dict[str, Any]) -> set[Key]:
     """Return the keys of the rows that shards of the same job hold already; shards of another job are removed."""
     file = folder / JOB
-    described = json.dumps(job)
+    described = json.dumps({"format": FORMAT} | job)
     if not (file.exists() and file.read_text(encoding="utf-8") == described):
         shutil.rmtree(folder, ignore_errors=True)
         write_text(file, described)
