@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 import pipeline
+from detector.inference import NetworkDetector
 from pipeline.contract.formats.boxes import read_boxes
 from pipeline.contract.formats.submission import read_submission
+from pipeline.contract.records import Detections, ImageBatch
 from pipeline.contract.schema import Schema
 from tests.commands.running import TINY, run, submit_options
 
@@ -58,6 +60,22 @@ def test_boxes_can_come_from_elsewhere(trained: Path, drawn: Path, tmp_path: Pat
     options = [*submit_options(trained, drawn / "test"), "--answers", drawn / "test" / "answer.csv", "--boxes", source]
     assert run("submit", *options, "--out", tmp_path / "s.csv") == 0
     assert json.loads((tmp_path / "s.json").read_text())["figures"]["boxes"] == source
+
+
+def test_scoring_does_not_run_the_detector_again(
+    trained: Path, drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    detect = NetworkDetector.detect
+
+    def counted(self: NetworkDetector, batch: ImageBatch) -> Detections:
+        seen.append(len(batch))
+        return detect(self, batch)
+
+    monkeypatch.setattr(NetworkDetector, "detect", counted)
+    options = [*submit_options(trained, drawn / "test"), "--answers", drawn / "test" / "answer.csv"]
+    assert run("submit", *options, "--out", tmp_path / "s.csv") == 0
+    assert sum(seen) == 10
 
 
 def test_what_is_there_is_kept(trained: Path, drawn: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -20,6 +20,7 @@ from pipeline.contract.schema import Schema
 from pipeline.learning import ranks
 
 JOB = "job.json"
+FORMAT = 2  # of the lines; shards of another are not continued
 
 
 class ShardWriter(BasePredictionWriter):
@@ -56,7 +57,7 @@ def open_shards(folder: Path, job: dict[str, Any]) -> set[Key]:
     if not ranks.is_zero():
         return set()
     file = folder / JOB
-    described = json.dumps(job)
+    described = json.dumps({"format": FORMAT} | job)
     if not (file.exists() and file.read_text(encoding="utf-8") == described):
         shutil.rmtree(folder, ignore_errors=True)
         write_text(file, described)

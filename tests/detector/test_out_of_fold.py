@@ -1,5 +1,6 @@
 """Out of fold: no detector predicts what it has seen, and finished folds are kept."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,31 @@ def test_a_finished_fold_is_kept_and_another_checkpoint_is_not(drawn: Path, tmp_
     assert [d.box.tolist() for d in first.boxes] == [d.box.tolist() for d in again.boxes]
     predict_fold(every, NetworkDetector(network, DetectorConfig(), "b", []), 0, schema, CPU, tmp_path / "s")
     assert network.asked == 12
+
+
+class Layered(Whole):
+    """Tells in which precision its layer ran."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Conv2d(3, 2, 3)
+        self.ran_in: set[torch.dtype] = set()
+
+    def detections(self, inputs: Tensor) -> list[dict[str, Tensor]]:
+        self.ran_in.add(self.layer(inputs).dtype)
+        return super().detections(inputs)
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("bf16-mixed", torch.bfloat16), ("32-true", torch.float32)])
+def test_training_boxes_are_found_in_the_precision_of_the_trainer(
+    drawn: Path, tmp_path: Path, schema: Schema, precision: str, dtype: torch.dtype
+) -> None:
+    network, device = Layered(), replace(CPU, precision=precision)
+    result = predict_fold(
+        rows(drawn, schema)[:2], NetworkDetector(network, DetectorConfig(), "a", []), 0, schema, device, tmp_path / "s"
+    )
+    assert network.ran_in == {dtype}
+    # The geometry stays in float32: the whole input is the whole picture.
+    for box, (width, height) in zip(result.boxes, result.sizes_wh, strict=True):
+        assert box.box.tolist() == pytest.approx([0, 0, width, height], abs=1e-3)
+    assert len(result.found[1]["boxes"]) == 5

@@ -87,6 +87,12 @@ def test_shards_of_another_job_do_not_count(tmp_path: Path) -> None:
     assert not list((tmp_path / "parts").glob("*.jsonl"))
 
 
+def test_shards_of_an_older_format_do_not_count(tmp_path: Path) -> None:
+    (tmp_path / "job.json").write_text('{"a": 1}')
+    (tmp_path / "rank0.jsonl").write_text('{"image_id": "a", "xy": []}\n')
+    assert open_shards(tmp_path, {"a": 1}) == set()
+
+
 class Interrupted(WholeImages):
     """A detector that Ctrl-C hits at its third batch."""
 
