@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from pipeline.contract.faults import UserError
 from pipeline.learning.options import TrainOptions
 
 TYPES = ("retinanet", "faster_rcnn")
@@ -45,11 +46,11 @@ class DetectorConfig(TrainOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.type not in TYPES:
-            raise ValueError(f"detector type is {self.type!r}; expected one of {', '.join(TYPES)}")
+            raise UserError(f"detector type is {self.type!r}; expected one of {', '.join(TYPES)}")
         if self.size < 64 or self.size % 32:
-            raise ValueError(f"detector size is {self.size}; expected a multiple of 32 from 64 on")
+            raise UserError(f"detector size is {self.size}; expected a multiple of 32 from 64 on")
         if self.finest_stride not in (8, 16, 32):
-            raise ValueError(f"finest_stride is {self.finest_stride}; expected 8, 16 or 32")
+            raise UserError(f"finest_stride is {self.finest_stride}; expected 8, 16 or 32")
         for name in ("margin", "fallback_score", "flip", "scale", "shift", "brightness"):
             if not 0 <= getattr(self, name) < 1.0001:
-                raise ValueError(f"detector {name} is {getattr(self, name)}; expected 0 to 1")
+                raise UserError(f"detector {name} is {getattr(self, name)}; expected 0 to 1")

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from detector.inference import NetworkDetector
+from pipeline.contract.faults import UserError
 from pipeline.contract.records import ImageRow
 
 Found = dict[str, list]
@@ -12,10 +13,10 @@ Found = dict[str, list]
 def refuse_seen(rows: Sequence[ImageRow], detector: NetworkDetector, fold: int) -> None:
     """Raise ValueError when the detector was trained on any of the rows that it should predict as fold `fold`."""
     if detector.train_ids is None:
-        raise ValueError(f"checkpoint {detector.name} was loaded without its training ids; load it with_ids=True")
+        raise UserError(f"checkpoint {detector.name} was loaded without its training ids; load it with_ids=True")
     seen = [row.image_id for row in rows if row.image_id in detector.train_ids]
     if seen:
-        raise ValueError(
+        raise UserError(
             f"checkpoint {detector.name} saw {len(seen)} of the {len(rows)} images of fold {fold} in training, first "
             f"{seen[0]}; their boxes would be too good to train on. Use the checkpoint that left fold {fold} out"
         )

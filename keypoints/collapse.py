@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from pipeline.contract import geometry
+from pipeline.contract.faults import UserError
 from pipeline.contract.metrics import normalized_error, stack_answers
 from pipeline.contract.records import ABSENT, Annotation
 from pipeline.contract.schema import Schema
@@ -21,7 +22,7 @@ PATIENCE = 2
 FEWEST_ROWS = 8
 
 
-class CollapseError(ValueError):
+class CollapseError(UserError):
     """Training has collapsed; the message says how it shows and what to change."""
 
 

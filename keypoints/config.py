@@ -6,6 +6,7 @@ from typing import Any
 from keypoints.codecs.build import CODECS
 from keypoints.losses import LOSSES
 from keypoints.networks.heads import HEADS
+from pipeline.contract.faults import UserError
 from pipeline.learning.backbones import check_strides
 from pipeline.learning.options import TrainOptions
 
@@ -66,14 +67,14 @@ class KeypointsConfig(TrainOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.size < 64 or self.size % 32:
-            raise ValueError(f"keypoints size is {self.size}; expected a multiple of 32 from 64 on")
+            raise UserError(f"keypoints size is {self.size}; expected a multiple of 32 from 64 on")
         if not 0 < self.sigma <= 10:
-            raise ValueError(f"keypoints sigma is {self.sigma}; expected heatmap cells, above 0 and at most 10")
+            raise UserError(f"keypoints sigma is {self.sigma}; expected heatmap cells, above 0 and at most 10")
         for name, most in LARGEST.items():
             if not 0 <= getattr(self, name) <= most:
-                raise ValueError(f"keypoints {name} is {getattr(self, name)}; expected 0 to {most}")
+                raise UserError(f"keypoints {name} is {getattr(self, name)}; expected 0 to {most}")
         if self.hard_keypoints < 0:
-            raise ValueError(f"keypoints hard_keypoints is {self.hard_keypoints}; expected 0 (all points) or more")
+            raise UserError(f"keypoints hard_keypoints is {self.hard_keypoints}; expected 0 (all points) or more")
         self._check_parts()
 
     def _check_parts(self) -> None:
@@ -81,14 +82,14 @@ class KeypointsConfig(TrainOptions):
         registries = {"network": HEADS, "codec": CODECS, "loss": LOSSES}
         for what, known in registries.items():
             if getattr(self, what) not in known:
-                raise ValueError(f"keypoints {what} is {getattr(self, what)!r}; expected one of {', '.join(known)}")
+                raise UserError(f"keypoints {what} is {getattr(self, what)!r}; expected one of {', '.join(known)}")
         head, codec = HEADS[self.network], CODECS[self.codec]
         if head.produces != codec.accepts:
             fitting = [name for name, known in CODECS.items() if known.accepts == head.produces]
-            raise ValueError(f"keypoints codec is {self.codec!r}; network {self.network} takes {', '.join(fitting)}")
+            raise UserError(f"keypoints codec is {self.codec!r}; network {self.network} takes {', '.join(fitting)}")
         if codec.target not in LOSSES[self.loss].takes:
             fitting = [name for name, known in LOSSES.items() if codec.target in known.takes]
-            raise ValueError(f"keypoints loss is {self.loss!r}; codec {self.codec} takes {', '.join(fitting)}")
+            raise UserError(f"keypoints loss is {self.loss!r}; codec {self.codec} takes {', '.join(fitting)}")
         check_strides(self.backbone, head.strides, self.frozen_stride)
 
 

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from keypoints.augment import mirror_keypoints, random_affines
 from keypoints.config import KeypointsConfig
 from pipeline.contract import geometry, warp
-from pipeline.contract.faults import DataError, Fault
+from pipeline.contract.faults import DataError, Fault, UserError
 from pipeline.contract.records import OCCLUDED, VISIBLE, Annotation, Detection, ImageBatch
 from pipeline.contract.schema import Schema
 from pipeline.learning.loading import ImageDataset, plain_loader
@@ -37,7 +37,7 @@ class KeypointsData:
         matched = match_boxes(rows, boxes)
         left_out = [0 <= config.without_fold == box.fold for box in matched]
         if config.without_fold >= 0 and not any(left_out):
-            raise ValueError(f"without_fold is {config.without_fold}, and no box is of that fold")
+            raise UserError(f"without_fold is {config.without_fold}, and no box is of that fold")
         order = np.argsort(left_out, kind="stable")
         self.rows = [rows[i] for i in order]
         self.num_train = len(rows) - sum(left_out)

@@ -13,6 +13,7 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 from pipeline.commands.arguments import call
 from pipeline.commands.signals import interruptible
+from pipeline.contract.faults import UserError
 from pipeline.learning import ranks
 
 VERBS = {
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 128 + received() if received() else 130
         except OSError as error:
             print(f"error: {_with_remedy(error)}", file=sys.stderr)
-        except ValueError as error:
+        except UserError as error:
             print(f"error: {error}", file=sys.stderr)
         except Exception:
             traceback.print_exc()

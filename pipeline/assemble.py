@@ -20,6 +20,7 @@ from keypoints.inference import STAGE as KEYPOINTS
 from keypoints.inference import load_locator
 from keypoints.module import KeypointsModule
 from keypoints.networks.build import build_network
+from pipeline.contract.faults import UserError
 from pipeline.contract.protocols import BoxSource
 from pipeline.contract.records import Annotation, Detection, ImageBatch, ImageRow
 from pipeline.contract.schema import Schema
@@ -121,7 +122,7 @@ def box_source(
     boxes = None
     if name == "truth":
         if truth is None:
-            raise ValueError("boxes from the truth need --answers")
+            raise UserError("boxes from the truth need --answers")
         boxes = target_boxes(true_extents(truth), torch.tensor(image_sizes(rows)), detector.margin)
     return build_source(name, SourceParts(detector, detector.fallback_score, boxes=boxes))
 

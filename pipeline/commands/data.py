@@ -6,6 +6,7 @@ from typing import Literal
 
 from pipeline import assemble
 from pipeline.assemble import Settings
+from pipeline.contract.faults import UserError
 from pipeline.contract.faults import report as report_faults
 from pipeline.contract.formats.boxes import read_boxes
 from pipeline.contract.formats.fashionai import read_annotations
@@ -43,7 +44,7 @@ def check(
         schema: packaged schema, or a YAML file of your own
     """
     if not data and test is None and answers is None:
-        raise ValueError("nothing to check; name --data, --test or --answers")
+        raise UserError("nothing to check; name --data, --test or --answers")
     lines, faults = check_dataset(data, test, answers, load_schema(schema))
     print("\n".join(lines))
     if faults:
@@ -84,7 +85,7 @@ def look(
         else:
             sheets["crops"] = assemble.look_at_keypoints(rows, chosen, schema, settings.keypoints, LOOKED_AT)
     elif stage == "keypoints":
-        raise ValueError(f"{file}: not there yet; write it with the boxes command")
+        raise UserError(f"{file}: not there yet; write it with the boxes command")
     for name, sheet in sheets.items():
         save_png(out / f"{name}.png", sheet)
         print(out / f"{name}.png")

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from pipeline.contract.faults import UserError
 from pipeline.learning.weights import export_checkpoint
 from pipeline.reporting.records import provenance, write_json
 from pipeline.reporting.tables import gather, write_report
@@ -16,7 +17,7 @@ def export(checkpoint: Path, out: Path, float16: bool = True) -> None:
         float16: weights in float16, half the size
     """
     if out.suffix != ".safetensors":
-        raise ValueError(f"--out is {out}; weights are written as safetensors, name it {out.stem}.safetensors")
+        raise UserError(f"--out is {out}; weights are written as safetensors, name it {out.stem}.safetensors")
     export_checkpoint(checkpoint, out, provenance(), float16)
     print(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
 
@@ -37,7 +38,7 @@ def report(
     """
     if run is not None:
         if not name:
-            raise ValueError("--run needs --name, what the run is called in the tables")
+            raise UserError("--run needs --name, what the run is called in the tables")
         write_json(results / f"{name}.json", gather(run, name))
     write_report(results, out)
     print(out)

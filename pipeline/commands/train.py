@@ -13,6 +13,7 @@ import numpy as np
 from pipeline import assemble
 from pipeline.assemble import Settings
 from pipeline.commands.validation import VAL_FOLD, score_on_val
+from pipeline.contract.faults import UserError
 from pipeline.contract.files import file_hash
 from pipeline.contract.formats.boxes import read_boxes, write_boxes
 from pipeline.contract.records import Annotation
@@ -43,7 +44,7 @@ def train_detector(settings: Settings, data: Sequence[Path], run: Path, limit: i
     claim(folder, _claimed(settings, training_set, schema, asdict(settings.detector)))
     names = [*(f"fold{k}" for k in range(settings.folds)), FINAL]
     if only and only not in names:
-        raise ValueError(f"--only is {only!r}; expected one of {', '.join(names)}")
+        raise UserError(f"--only is {only!r}; expected one of {', '.join(names)}")
     for name in [only] if only else names:
         out = folder / f"{name}.safetensors"
         if _kept(out):
@@ -190,9 +191,9 @@ def _present(folder: Path, folds: int) -> dict[str, str]:
 
 def _check_name(name: str, without_fold: int, val: bool) -> None:
     if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
-        raise ValueError(f"--name is {name!r}; expected letters, digits, - and _")
+        raise UserError(f"--name is {name!r}; expected letters, digits, - and _")
     if name == FINAL and (val or without_fold >= 0):
-        raise ValueError(
+        raise UserError(
             f"{FINAL} is the network that is trained on all folds; leave one out by --val, or under another --name"
         )
 

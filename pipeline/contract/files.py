@@ -5,6 +5,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from pipeline.contract.faults import UserError
+
 
 def write_text(path: Path, text: str) -> None:
     """Write a whole file or none: under a temporary name first, then renamed."""
@@ -32,4 +34,4 @@ def file_hash(path: Path) -> str:
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
     except FileNotFoundError:
-        raise ValueError(f"{path}: no such checkpoint; train one, or name an existing file") from None
+        raise UserError(f"{path}: no such checkpoint; train one, or name an existing file") from None

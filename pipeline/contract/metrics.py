@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.contract.faults import UserError
 from pipeline.contract.records import ABSENT, VISIBLE, Annotation
 from pipeline.contract.schema import Schema
 
@@ -51,7 +52,7 @@ def normalized_error(
     Raises ValueError when no point counts: there is no error of nothing.
     """
     if variant not in VARIANTS:
-        raise ValueError(f"variant {variant!r}; expected one of {', '.join(VARIANTS)}")
+        raise UserError(f"variant {variant!r}; expected one of {', '.join(VARIANTS)}")
     truth, visibility, category = stack_answers(answers, schema)
     if np.shape(xy) != truth.shape or np.shape(given) != visibility.shape:
         raise ValueError(f"points {np.shape(xy)} and given {np.shape(given)} do not fit answers {truth.shape}")
@@ -59,7 +60,7 @@ def normalized_error(
     counted = (visibility == VISIBLE) if variant == "default" else (visibility != ABSENT)
     counted &= schema.mask.numpy()[category] & usable[:, None]
     if not counted.any():
-        raise ValueError("no point counts: no visible point in any image whose normaliser is known")
+        raise UserError("no point counts: no visible point in any image whose normaliser is known")
     distance = np.linalg.norm(np.asarray(xy, dtype=np.float64) - truth, axis=-1)
     errors = np.where(given, distance / np.where(usable, scale, 1.0)[:, None], MISSING_COST)
     if not np.isfinite(errors[counted]).all():
@@ -80,7 +81,7 @@ def pck(errors: np.ndarray, threshold: float) -> float:
     """Percentage of correct keypoints, as a fraction: counted errors (N, K) of at most `threshold` normalisers."""
     counted = errors[np.isfinite(errors)]
     if not len(counted):
-        raise ValueError("no point counts")
+        raise UserError("no point counts")
     return float((counted <= threshold).mean())
 
 
@@ -99,7 +100,7 @@ def oks(
     truth, visibility, category = stack_answers(answers, schema)
     spread = np.broadcast_to(np.asarray(sigmas, dtype=np.float64), visibility.shape[1:])
     if not (np.isfinite(spread).all() and (spread > 0).all()):
-        raise ValueError(f"sigmas {sigmas}; expected numbers above 0")
+        raise UserError(f"sigmas {sigmas}; expected numbers above 0")
     counted = (visibility != ABSENT) & schema.mask.numpy()[category]
     squared = ((np.asarray(xy, dtype=np.float64) - truth) ** 2).sum(-1)
     # COCO adds the smallest step above 1, so that a box of no area divides by something.
@@ -112,7 +113,7 @@ def oks(
 def stack_answers(answers: Sequence[Annotation], schema: Schema) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return truth (N, K, 2) float64 in image pixels, visibility (N, K) and category indices (N,)."""
     if not answers:
-        raise ValueError("there are no answers to score against")
+        raise UserError("there are no answers to score against")
     category = np.array([schema.category_index(a.category) for a in answers])
     return np.stack([a.xy for a in answers]).astype(np.float64), np.stack([a.visibility for a in answers]), category
 

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 import yaml
 
+from pipeline.contract.faults import UserError
+
 REQUIRED, OPTIONAL = ("name", "keypoints", "categories"), ("reference", "pairs")
 SIDES = {"left": "right", "right": "left"}
 
@@ -34,12 +36,12 @@ class Schema:
 
     def __post_init__(self) -> None:
         if not self.members:
-            raise ValueError(f"schema {self.name}: no categories; give at least one with its keypoints")
+            raise UserError(f"schema {self.name}: no categories; give at least one with its keypoints")
         flip = self.flip_index
         for category, members in self.members.items():
             lone = sorted(self.keypoints[k] for k in members if flip[k] not in members)
             if lone:
-                raise ValueError(f"schema {self.name}: {category} has {lone} without the keypoint of the other side")
+                raise UserError(f"schema {self.name}: {category} has {lone} without the keypoint of the other side")
         _ = self.reference
 
     @property
@@ -81,7 +83,7 @@ class Schema:
         try:
             return self.categories.index(category)
         except ValueError:
-            raise ValueError(f"unknown category {category!r}; {self.name} has {', '.join(self.categories)}") from None
+            raise UserError(f"unknown category {category!r}; {self.name} has {', '.join(self.categories)}") from None
 
     @property
     def fingerprint(self) -> str:
@@ -118,7 +120,7 @@ class Schema:
                     if unknown
                     else f"{category} is empty"
                 )
-                raise ValueError(f"schema {name}: {what}")
+                raise UserError(f"schema {name}: {what}")
             members[category] = tuple(sorted(keypoints.index(one) for one in names))
         reference, pairs = data.get("reference", ()), data.get("pairs")
         where = f"schema {name}: `reference`"
@@ -128,7 +130,7 @@ class Schema:
             normalisers = _names(reference, where)
         if pairs is not None:
             if not isinstance(pairs, list):
-                raise ValueError(f"schema {name}: `pairs` is {pairs!r}; expected a list of pairs [left, right]")
+                raise UserError(f"schema {name}: `pairs` is {pairs!r}; expected a list of pairs [left, right]")
             pairs = tuple(_pair(pair, f"schema {name}: `pairs`") for pair in pairs)
         return cls(name, keypoints, members, normalisers, pairs)
 
@@ -138,17 +140,17 @@ def load_schema(name_or_path: str | Path = "fashionai") -> Schema:
     packaged = resources.files("pipeline.contract") / "schemas" / f"{name_or_path}.yaml"
     source = packaged if packaged.is_file() else Path(name_or_path)
     if not source.is_file():
-        raise ValueError(f"no schema {str(name_or_path)!r}: neither packaged (such as fashionai) nor a YAML file")
+        raise UserError(f"no schema {str(name_or_path)!r}: neither packaged (such as fashionai) nor a YAML file")
     try:
         data = yaml.safe_load(source.read_text())
     except yaml.YAMLError as error:
-        raise ValueError(f"{name_or_path}: not readable as YAML: {error}") from None
+        raise UserError(f"{name_or_path}: not readable as YAML: {error}") from None
     if not isinstance(data, dict):
-        raise ValueError(f"{name_or_path}: expected a mapping with {', '.join(REQUIRED)}; see docs/schemas.md")
+        raise UserError(f"{name_or_path}: expected a mapping with {', '.join(REQUIRED)}; see docs/schemas.md")
     try:
         return Schema.from_dict(data)
     except ValueError as error:
-        raise ValueError(f"{name_or_path}: {error}") from None
+        raise UserError(f"{name_or_path}: {error}") from None
 
 
 def _derived_sides(schema: Schema) -> tuple[tuple[int, int], ...]:
@@ -157,7 +159,7 @@ def _derived_sides(schema: Schema) -> tuple[tuple[int, int], ...]:
         parts = name.split("_")
         mirrored = "_".join(SIDES.get(part, part) for part in parts)
         if mirrored not in schema.keypoints:
-            raise ValueError(
+            raise UserError(
                 f"schema {schema.name}: keypoint {mirrored!r} is missing, the mirror image of {name!r}; "
                 "add it, or declare `pairs`"
             )
@@ -170,9 +172,9 @@ def _declared_sides(schema: Schema, pairs: Sequence[tuple[str, str]]) -> tuple[t
     names = [name for pair in pairs for name in pair]
     for name in names:
         if name not in schema.keypoints:
-            raise ValueError(f"schema {schema.name}: `pairs` names {name!r}, which `keypoints` does not list")
+            raise UserError(f"schema {schema.name}: `pairs` names {name!r}, which `keypoints` does not list")
         if names.count(name) > 1:
-            raise ValueError(
+            raise UserError(
                 f"schema {schema.name}: `pairs` has {name!r} more than once; a keypoint has one mirror image"
             )
     return tuple((schema.keypoints.index(left), schema.keypoints.index(right)) for left, right in pairs)
@@ -186,7 +188,7 @@ def _derived_reference(schema: Schema, stems: Sequence[str]) -> dict[str, tuple[
             by_stem[stem] = left, right
     lone = [stem for stem in stems if stem not in by_stem]
     if lone:
-        raise ValueError(
+        raise UserError(
             f"schema {schema.name}: `reference` names {lone}, but `keypoints` has no pair such as {lone[0]}_left and "
             f"{lone[0]}_right; correct it, or name two keypoints a category"
         )
@@ -199,13 +201,11 @@ def _declared_reference(schema: Schema, pairs: dict[str, tuple[str, str]]) -> di
     for category, pair in pairs.items():
         if category not in schema.members:
             known = ", ".join(schema.members)
-            raise ValueError(f"schema {schema.name}: `reference` names category {category!r}; expected one of {known}")
+            raise UserError(f"schema {schema.name}: `reference` names category {category!r}; expected one of {known}")
         own = [schema.keypoints[k] for k in schema.members[category]]
         for name in pair:
             if name not in own:
-                raise ValueError(
-                    f"schema {schema.name}: `reference` of {category} names {name!r}, not a keypoint of it"
-                )
+                raise UserError(f"schema {schema.name}: `reference` of {category} names {name!r}, not a keypoint of it")
         reference[category] = schema.keypoints.index(pair[0]), schema.keypoints.index(pair[1])
     return reference
 
@@ -217,31 +217,31 @@ def _stem(name: str) -> str:
 def _check_keys(data: dict[str, Any]) -> None:
     missing, unknown = sorted(set(REQUIRED) - set(data)), sorted(map(str, set(data) - {*REQUIRED, *OPTIONAL}))
     if missing:
-        raise ValueError(f"schema lacks {missing}; see docs/schemas.md")
+        raise UserError(f"schema lacks {missing}; see docs/schemas.md")
     if unknown:
-        raise ValueError(f"schema {data['name']}: unknown keys {unknown}; expected {', '.join(REQUIRED + OPTIONAL)}")
+        raise UserError(f"schema {data['name']}: unknown keys {unknown}; expected {', '.join(REQUIRED + OPTIONAL)}")
 
 
 def _names(value: Any, where: str) -> tuple[str, ...]:
     if not isinstance(value, list | tuple):
-        raise ValueError(f"{where} is {value!r}; expected a list of names")
+        raise UserError(f"{where} is {value!r}; expected a list of names")
     for one in value:
         if not isinstance(one, str):
-            raise ValueError(f"{where} has {one!r}; expected names (put quotes around numbers, yes and no)")
+            raise UserError(f"{where} has {one!r}; expected names (put quotes around numbers, yes and no)")
         if value.count(one) > 1:
-            raise ValueError(f"{where} has {one!r} more than once; every name stands once")
+            raise UserError(f"{where} has {one!r} more than once; every name stands once")
     return tuple(value)
 
 
 def _pair(value: Any, where: str) -> tuple[str, str]:
     names = _names(value, where)
     if len(names) != 2:
-        raise ValueError(f"{where} has {list(names)}; expected two different names")
+        raise UserError(f"{where} has {list(names)}; expected two different names")
     return names[0], names[1]
 
 
 def _mapping(value: Any, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise ValueError(f"{where} is {value!r}; expected a mapping with the categories as keys")
+        raise UserError(f"{where} is {value!r}; expected a mapping with the categories as keys")
     _names(list(value), where)
     return value

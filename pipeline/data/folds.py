@@ -7,6 +7,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from pipeline.contract.faults import UserError
 from pipeline.contract.records import ImageRow
 from pipeline.data.survey import HASH_BITS
 
@@ -21,9 +22,9 @@ def assign_folds(rows: Sequence[ImageRow], folds: int, hashes: np.ndarray) -> np
     of the first name among them.
     """
     if folds < 2:
-        raise ValueError(f"folds is {folds}; boxes out of fold need 2 or more")
+        raise UserError(f"folds is {folds}; boxes out of fold need 2 or more")
     if len(rows) < folds:
-        raise ValueError(f"{len(rows)} images cannot be split into {folds} folds")
+        raise UserError(f"{len(rows)} images cannot be split into {folds} folds")
     names = np.array([row.path.name for row in rows])
     groups = near_duplicates(hashes)
     first: dict[int, str] = {}
@@ -32,7 +33,7 @@ def assign_folds(rows: Sequence[ImageRow], folds: int, hashes: np.ndarray) -> np
     assigned = np.array([_bucket(first[group], folds) for group in groups])
     empty = sorted(set(range(folds)) - set(assigned.tolist()))
     if empty:
-        raise ValueError(f"fold {empty[0]} of {folds} has no image; use fewer folds or more images ({len(rows)})")
+        raise UserError(f"fold {empty[0]} of {folds} has no image; use fewer folds or more images ({len(rows)})")
     return assigned
 
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 
-from pipeline.contract.faults import DataError, Fault
+from pipeline.contract.faults import DataError, Fault, UserError
 from pipeline.contract.files import write_text
 from pipeline.contract.formats.registry import find_layout
 from pipeline.contract.records import Annotation, ImageRow
@@ -45,7 +45,7 @@ def load_training_set(
     if file.exists() and not faults:
         known = pd.read_csv(file, dtype={"image_id": str})
         if list(known["image_id"]) != ids or known["fold"].max() + 1 != folds:
-            raise ValueError(f"{file} deals other images or another number of folds; choose another run folder (RUN=)")
+            raise UserError(f"{file} deals other images or another number of folds; choose another run folder (RUN=)")
         dealt = known["fold"].to_numpy()
     else:
         found = survey(rows, progress("looking at images"))

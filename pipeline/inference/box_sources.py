@@ -6,6 +6,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from pipeline.contract.faults import UserError
 from pipeline.contract.protocols import BoxSource, Detector
 from pipeline.contract.records import FALLBACK, ORIGINS, Detections, ImageBatch, Regions
 
@@ -88,7 +89,7 @@ class GivenBoxes(nn.Module):
     @classmethod
     def build(cls, parts: SourceParts) -> "GivenBoxes":
         if parts.boxes is None:
-            raise ValueError("the box source truth needs given boxes; name the answers, or take another source")
+            raise UserError("the box source truth needs given boxes; name the answers, or take another source")
         return cls(parts.boxes, parts.row)
 
     def regions(self, batch: ImageBatch) -> Regions:
@@ -120,7 +121,7 @@ SOURCES: dict[str, SourceClass] = {
 def build_source(name: str, parts: SourceParts) -> BoxSource:
     """Build the source of this name."""
     if name not in SOURCES:
-        raise ValueError(f"box source is {name!r}; expected one of {', '.join(SOURCES)}")
+        raise UserError(f"box source is {name!r}; expected one of {', '.join(SOURCES)}")
     return SOURCES[name].build(parts)
 
 
@@ -132,7 +133,7 @@ def whole_images(batch: ImageBatch) -> Tensor:
 
 def _detector_of(parts: SourceParts) -> Detector:
     if parts.detector is None:
-        raise ValueError("this box source needs a detector; name a detector checkpoint, or take another source")
+        raise UserError("this box source needs a detector; name a detector checkpoint, or take another source")
     return parts.detector
 
 

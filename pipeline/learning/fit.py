@@ -17,6 +17,7 @@ from pytorch_lightning.callbacks import Callback, EMAWeightAveraging, ModelCheck
 from pytorch_lightning.loggers import CSVLogger
 from torch.utils.data import DataLoader
 
+from pipeline.contract.faults import UserError
 from pipeline.learning import ranks
 from pipeline.learning.loading import ImageDataset, StepBatchSampler, train_loader
 from pipeline.learning.options import TrainOptions
@@ -141,7 +142,7 @@ def devices(value: str) -> str | int | list[int]:
     try:
         numbers = [int(part) for part in value.removesuffix(",").split(",")]
     except ValueError:
-        raise ValueError(f"devices is {value!r}; expected auto, a number such as 2, or a list such as 0,1") from None
+        raise UserError(f"devices is {value!r}; expected auto, a number such as 2, or a list such as 0,1") from None
     return numbers if "," in value else numbers[0]
 
 

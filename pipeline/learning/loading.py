@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from pipeline.contract.faults import UserError
 from pipeline.contract.images import read_image
 from pipeline.contract.records import ImageBatch, ImageRow
 
@@ -69,9 +70,9 @@ class StepBatchSampler(Sampler[list[tuple[int, int]]]):
         world_size: int = 1,
     ) -> None:
         if num_items < 1:
-            raise ValueError("there is no row to train on")
+            raise UserError("there is no row to train on")
         if batch_size < world_size:
-            raise ValueError(
+            raise UserError(
                 f"batch_size is {batch_size} for all devices together, and there are {world_size}; "
                 "expected at least one image a device: raise batch_size, or use fewer devices"
             )

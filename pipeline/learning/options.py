@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from pipeline.contract.faults import UserError
+
 
 @dataclass
 class TrainOptions:
@@ -43,17 +45,15 @@ class TrainOptions:
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "save_every", "num_nodes"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; expected 1 or more")
+                raise UserError(f"{name} is {getattr(self, name)}; expected 1 or more")
         for name in ("lr", "backbone_lr_factor"):
             if not getattr(self, name) > 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; expected more than 0")
+                raise UserError(f"{name} is {getattr(self, name)}; expected more than 0")
         for name in ("warmup", "ema"):
             if not 0 <= getattr(self, name) < 1:
-                raise ValueError(
-                    f"{name} is {getattr(self, name)}; expected a fraction of all steps, from 0 to below 1"
-                )
+                raise UserError(f"{name} is {getattr(self, name)}; expected a fraction of all steps, from 0 to below 1")
         if self.workers < 0 or self.clip < 0 or self.weight_decay < 0:
-            raise ValueError("workers, clip and weight_decay must not be negative")
+            raise UserError("workers, clip and weight_decay must not be negative")
 
     def ema_decay(self, total_steps: int) -> float:
         """Return the decay a step that halves an old weight's share within `ema` of the run."""

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from pipeline.contract.faults import UserError
+
 
 def connected() -> bool:
     """Tell whether this process has others to talk to."""
@@ -61,7 +63,7 @@ class BatchNormSync(LayerSync):
         for name, module in model.named_modules():
             if isinstance(module, _BatchNorm):
                 if type(module) not in _SYNCHRONISED:
-                    raise ValueError(
+                    raise UserError(
                         f"{name} is a {type(module).__name__}, which cannot be synchronised between devices; use devices 1"
                     )
                 module.__class__ = _SYNCHRONISED[type(module)]

@@ -14,6 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from pipeline.contract.faults import UserError
 from pipeline.contract.files import write_bytes, write_text
 from pipeline.contract.schema import Schema
 
@@ -66,10 +67,10 @@ def load_checkpoint(path: Path, stage: str, schema: Schema) -> dict[str, Any]:
     """
     content = _read(path)
     if content["stage"] != stage:
-        raise ValueError(f"{path}: a checkpoint of the {content['stage']} stage, expected one of the {stage} stage")
+        raise UserError(f"{path}: a checkpoint of the {content['stage']} stage, expected one of the {stage} stage")
     # Through Schema: what an older file does not say, from_dict fills in.
     if Schema.from_dict(content["schema"]) != schema:
-        raise ValueError(
+        raise UserError(
             f"{path}: trained for schema {content['schema']['name']} with {len(content['schema']['keypoints'])} keypoints and "
             f"categories {', '.join(content['schema']['categories'])}; expected {schema.name} (--schema), exactly the same"
         )
@@ -90,7 +91,7 @@ def fill(network: nn.Module, state_dict: dict[str, Tensor], path: Path) -> None:
         if key in expected and value.shape != expected[key].shape
     ]
     if wrong:
-        raise ValueError(
+        raise UserError(
             f"{path}: {len(wrong)} tensors do not fit the network of its config ({'; '.join(wrong[:3])}); train it again, "
             "or use the version of this project that wrote it"
         )
@@ -106,13 +107,13 @@ def training_ids(path: Path, content: dict[str, Any]) -> list[str]:
     try:
         ids = sidecar.read_text(encoding="utf-8").removesuffix("\n").split("\n")
     except FileNotFoundError:
-        raise ValueError(
+        raise UserError(
             f"{sidecar}: missing, the list of the images that {path.name} was trained on; {remedy}"
         ) from None
     except UnicodeDecodeError:
         ids = []
     if ids_digest(ids) != content["train_ids_digest"]:
-        raise ValueError(
+        raise UserError(
             f"{sidecar}: {len(ids)} ids that are not the {content['train_ids_count']} that {path.name} was trained on; {remedy}"
         )
     return ids
@@ -187,13 +188,11 @@ def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
         with safe_open(path, "pt") as file:
             return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except FileNotFoundError:
-        raise ValueError(f"{path}: no such file; train one, or name an existing one") from None
+        raise UserError(f"{path}: no such file; train one, or name an existing one") from None
     except SafetensorError as error:
-        raise ValueError(
-            f"{path}: damaged, or no file of weights ({error}); copy it again, or train it again"
-        ) from None
+        raise UserError(f"{path}: damaged, or no file of weights ({error}); copy it again, or train it again") from None
     except Exception as error:  # fed with bytes of another kind, the unpickler raises whatever they lead it to
-        raise ValueError(
+        raise UserError(
             f"{path}: not readable as weights ({type(error).__name__}; nothing in it was run); copy it again, or train it again"
         ) from None
 
@@ -205,7 +204,7 @@ def _read(path: Path) -> dict[str, Any]:
         if metadata:
             content = {key: json.loads(value) for key, value in metadata.items()} | {"state_dict": content}
         if isinstance(content["format"], int) and content["format"] > FORMAT:
-            raise ValueError(
+            raise UserError(
                 f"{path}: weights of format {content['format']}, this version reads up to {FORMAT}; use a newer version"
             )
         content = upgrade(content)
@@ -213,7 +212,7 @@ def _read(path: Path) -> dict[str, Any]:
     except (KeyError, TypeError, AttributeError, IndexError, json.JSONDecodeError):
         complete = False
     if not complete:
-        raise ValueError(
+        raise UserError(
             f"{path}: not a checkpoint of this project; name one that a training or `export` wrote "
             "(a training's own last.ckpt only resumes that training)"
         )
@@ -232,4 +231,4 @@ def _write(path: Path, header: dict[str, Any], state_dict: dict[str, Tensor], id
 def _check_finite(path: Path, state_dict: dict[str, Tensor], remedy: str) -> None:
     for key, value in state_dict.items():
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-            raise ValueError(f"{path}: tensor {key} is not finite; {remedy}")
+            raise UserError(f"{path}: tensor {key} is not finite; {remedy}")

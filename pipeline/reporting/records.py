@@ -20,6 +20,7 @@ import psutil
 import torch
 import yaml
 
+from pipeline.contract.faults import UserError
 from pipeline.contract.files import file_hash, write_text
 from pipeline.learning import ranks
 
@@ -47,7 +48,7 @@ def claim(folder: Path, config: dict[str, Any]) -> None:
     if file.exists():
         differing = _differences(yaml.safe_load(file.read_text()) or {}, yaml.safe_load(text))
         if differing:
-            raise ValueError(
+            raise UserError(
                 f"{folder} holds a run with other settings ({'; '.join(differing[:5])}); "
                 "choose another run folder (RUN=), or remove this one"
             )
@@ -69,7 +70,7 @@ def refuse_another_make(file: Path, inputs: dict[str, Any], remedy: str) -> None
     differing = _differences(known["outputs"].get(file.name), file_hash(file), "its own hash")
     differing += _differences({name: known["inputs"].get(name) for name in inputs}, inputs)
     if differing:
-        raise ValueError(f"{file} is not what this step needs: by {record.name}, {'; '.join(differing[:5])}; {remedy}")
+        raise UserError(f"{file} is not what this step needs: by {record.name}, {'; '.join(differing[:5])}; {remedy}")
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.contract.faults import UserError
 from pipeline.contract.formats.registry import find_layout
 from pipeline.contract.formats.submission import read_submission
 from pipeline.contract.metrics import PCK_THRESHOLDS, NormalizedError, normalized_error, pck
@@ -24,7 +25,7 @@ def score(file: Path, answers: Sequence[Annotation], schema: Schema, variant: st
     pairs = [predictions.get(answer.image_id, nothing) for answer in answers]
     unknown = len(predictions.keys() - {answer.image_id for answer in answers})
     if unknown == len(predictions):
-        raise ValueError(
+        raise UserError(
             f"{file}: none of its {unknown} images is in the answers; is it the submission of another test?"
         )
     if unknown:
@@ -65,5 +66,5 @@ def answers_of(rows: Sequence[ImageRow], file: Path, schema: Schema, layout: str
     by_id = {answer.image_id: answer for answer in find_layout(layout).read_answers(file, schema)}
     missing = [row.image_id for row in rows if row.image_id not in by_id]
     if missing:
-        raise ValueError(f"{file}: no answer for {len(missing)} of {len(rows)} test images, first {missing[0]}")
+        raise UserError(f"{file}: no answer for {len(missing)} of {len(rows)} test images, first {missing[0]}")
     return [replace(by_id[row.image_id], path=row.path) for row in rows]

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipeline.contract.faults import UserError
 from pipeline.contract.files import write_text
 from pipeline.reporting.records import read_json
 
@@ -21,7 +22,7 @@ def gather(run: Path, name: str) -> Record:
     files = sorted(run.glob("submit*/*.json"))
     submissions = [{"place": file.relative_to(run).parent.as_posix(), **read_json(file)} for file in files]
     if not steps and not submissions:
-        raise ValueError(f"{run}: no record of any step; is it a run folder?")
+        raise UserError(f"{run}: no record of any step; is it a run folder?")
     return {"name": name, "steps": steps, "submissions": submissions}
 
 
@@ -35,7 +36,7 @@ def write_report(results: Path, out: Path) -> None:
     """Read all results files and write the tables to `out`."""
     files = sorted(results.glob("*.json"))
     if not files:
-        raise ValueError(f"{results}: no results file; add a run with --run and --name")
+        raise UserError(f"{results}: no results file; add a run with --run and --name")
     write_text(out, tables([read_json(file) for file in files]))
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 from rich.progress import track
 
+from pipeline.contract.faults import UserError
 from pipeline.contract.files import write_text
 from pipeline.contract.formats.fashionai import ABSENT_CELL, CATEGORY, ID
 from pipeline.contract.records import ABSENT, OCCLUDED, VISIBLE
@@ -32,14 +33,14 @@ def draw_dataset(out: Path, train: int, test: int, seed: int, size: int = 384) -
     """
     for name, value, least in (("train", train, 1), ("test", test, 1), ("size", size, 64)):
         if value < least:
-            raise ValueError(f"{name} is {value}; expected {least} or more")
+            raise UserError(f"{name} is {value}; expected {least} or more")
     settings = {"train": train, "test": test, "seed": seed, "size": size}
     if out.exists() and any(out.iterdir()):
         file = out / SETTINGS
         if file.exists() and json.loads(file.read_text()) == settings:
             print(f"{out} is drawn already")
             return
-        raise ValueError(f"{out} is not empty and no sample of {settings}; choose another --out, or remove it")
+        raise UserError(f"{out} is not empty and no sample of {settings}; choose another --out, or remove it")
     partial_out = out.with_name(out.name + ".partial")
     shutil.rmtree(partial_out, ignore_errors=True)
     with ProcessPoolExecutor(os.cpu_count()) as pool:

@@ -2,11 +2,12 @@
 
 import errno
 import os
+from pathlib import Path
 
 import pytest
 
 from pipeline.contract.faults import DataError, Fault, UserError
-from tests.commands.running import run
+from tests.commands.running import TINY, run
 
 
 def fail(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> int:
@@ -46,15 +47,22 @@ def test_faults_of_the_input_are_one_line(monkeypatch: pytest.MonkeyPatch, capsy
     assert capsys.readouterr().err == "error: a.csv, row 2: wrong; mend it\n"
 
 
-def test_a_fault_of_the_program_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
-    assert fail(monkeypatch, KeyError("nowhere")) == 1
+@pytest.mark.parametrize("fault", [KeyError("nowhere"), ValueError("shapes do not fit")], ids=repr)
+def test_a_fault_of_the_program_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, capsys, fault: Exception) -> None:
+    assert fail(monkeypatch, fault) == 1
     error = capsys.readouterr().err
     assert "Traceback" in error
-    assert "KeyError: 'nowhere'" in error
+    assert f"{type(fault).__name__}: {fault}" in error
     last = error.splitlines()[-1]
     assert "please report" in last
     assert "python -m pipeline sample --out 'my folder'" in last
     assert "version 0." in last
+
+
+def test_a_setting_out_of_range_is_one_line(drawn: Path, tmp_path: Path, capsys) -> None:
+    options = ["--data", drawn / "train", "--run", tmp_path, "--keypoints.size", 63]
+    assert run("train-keypoints", *TINY, *options) == 1
+    assert capsys.readouterr().err == "error: keypoints size is 63; expected a multiple of 32 from 64 on\n"
 
 
 def test_interrupts(monkeypatch: pytest.MonkeyPatch, capsys) -> None:

@@ -11,6 +11,7 @@ import pytest
 from pipeline.contract.formats.boxes import read_boxes
 from pipeline.contract.formats.submission import read_submission
 from pipeline.contract.schema import Schema
+from pipeline.learning.weights import ids_digest, load_checkpoint
 from tests.commands.running import TINY, run
 
 
@@ -101,8 +102,8 @@ def test_val_scores_the_fold_left_out(drawn: Path, folder: Path, schema: Schema,
     assert [line.split(" ")[0] for line in lines] == ["val,", "NE", "val,", "NE"]
     boxes = read_boxes(folder / "boxes.csv", schema)
     held_out = {box.image_id for box in boxes if box.fold == 0}
-    trained_on = (folder / "keypoints" / "val.ids.txt").read_text().splitlines()
-    assert set(trained_on) == {box.image_id for box in boxes} - held_out
+    content = load_checkpoint(folder / "keypoints" / "val.safetensors", "keypoints", schema)
+    assert content["train_ids_digest"] == ids_digest({box.image_id for box in boxes} - held_out)
     figures = json.loads((folder / "keypoints" / "val.json").read_text())["figures"]["val"]
     assert list(figures) == ["out_of_fold_boxes", "true_boxes"]
     for name, one in figures.items():

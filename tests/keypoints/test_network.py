@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from keypoints.codecs.build import CODECS
 from keypoints.codecs.heatmap import HeatmapCodec
@@ -106,10 +107,10 @@ def test_flip_test_mirrors_points_exactly(network: type, codec: str) -> None:
 
 def test_the_shipped_weights_load(schema: Schema) -> None:
     """They hold a setting that is gone, and names of tensors from before heads."""
-    file = Path(__file__).parents[2] / "weights" / "cpu" / "keypoints.pt"
+    file = Path(__file__).parents[2] / "weights" / "cpu" / "keypoints.safetensors"
     locator = load_locator(file, schema)
     assert (locator.size_wh, locator.padding, locator.flip_test) == ((224, 224), 0.15, True)
-    stored = torch.load(file, weights_only=True)["state_dict"]
+    stored = load_file(file)
     torch.testing.assert_close(locator.network.head.predict[1].bias, stored["head.1.bias"].float())
 
 

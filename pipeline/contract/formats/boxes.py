@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline.contract.faults import DataError, Fault
+from pipeline.contract.faults import DataError, Fault, UserError
 from pipeline.contract.files import write_text
 from pipeline.contract.formats.csv_files import duplicates, has_columns, read_csv
 from pipeline.contract.formats.fashionai import ID
@@ -58,14 +58,14 @@ def _parse_box(record: dict[str, str], schema: Schema) -> Detection:
     schema.category_index(record["category"])
     number = {}
     if not record[INSTANCE].isdecimal():
-        raise ValueError(f"{INSTANCE} is {record[INSTANCE]!r}, expected 0, 1, 2 ...")
+        raise UserError(f"{INSTANCE} is {record[INSTANCE]!r}, expected 0, 1, 2 ...")
     for column in (*PLACE, "fold", "fallback"):
         try:
             number[column] = float(record[column])
         except ValueError:
             number[column] = np.nan
         if not np.isfinite(number[column]):
-            raise ValueError(f"{column} is {record[column]!r}, expected a number")
+            raise UserError(f"{column} is {record[column]!r}, expected a number")
     box = np.array([number[c] for c in PLACE[:4]])
     fold, fallback = int(number["fold"]), bool(number["fallback"])
     names, made = (record[ID], record["category"]), (record["source"], fold, record["checkpoint"], fallback)

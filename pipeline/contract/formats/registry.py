@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from pipeline.contract.faults import Fault
+from pipeline.contract.faults import Fault, UserError
 from pipeline.contract.formats import fashionai
 from pipeline.contract.records import Annotation, ImageRow
 from pipeline.contract.schema import Schema
@@ -34,5 +34,5 @@ LAYOUTS: dict[str, Layout] = {"fashionai": fashionai}
 def find_layout(name: str) -> Layout:
     """Return the layout of this name; raises ValueError that lists them."""
     if name not in LAYOUTS:
-        raise ValueError(f"layout is {name!r}; expected one of {', '.join(LAYOUTS)}")
+        raise UserError(f"layout is {name!r}; expected one of {', '.join(LAYOUTS)}")
     return LAYOUTS[name]
