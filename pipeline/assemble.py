@@ -60,6 +60,8 @@ class Settings:
     """Detectors for boxes out of fold."""
     schema: str = "fashionai"
     """Packaged schema, or a YAML file of your own."""
+    layout: str = "fashionai"
+    """How the data lie on disk: a name of pipeline.contract.formats.registry."""
 
 
 @ranks.one_voice()

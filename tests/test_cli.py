@@ -62,6 +62,23 @@ def test_boxes_can_come_from_elsewhere(trained: Path, drawn: Path, tmp_path: Pat
     assert json.loads((tmp_path / "s.json").read_text())["figures"]["boxes"] == source
 
 
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("detections", "a submission takes one an image"),
+        ("guess", "box source is 'guess'; expected one of detector, detections, truth, image"),
+        ("truth", "boxes from the truth need --answers"),
+    ],
+)
+def test_boxes_that_make_no_submission(
+    trained: Path, drawn: Path, tmp_path: Path, capsys, source: str, message: str
+) -> None:
+    options = [*submit_options(trained, drawn / "test"), "--boxes", source]
+    assert run("submit", *options, "--out", tmp_path / "s.csv") == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "s.csv").exists()
+
+
 def test_scoring_does_not_run_the_detector_again(
     trained: Path, drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

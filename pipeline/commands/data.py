@@ -9,7 +9,7 @@ from pipeline.assemble import Settings
 from pipeline.contract.faults import UserError
 from pipeline.contract.faults import report as report_faults
 from pipeline.contract.formats.boxes import read_boxes
-from pipeline.contract.formats.fashionai import read_annotations
+from pipeline.contract.formats.registry import find_layout
 from pipeline.contract.schema import load_schema
 from pipeline.data.check import check_dataset
 from pipeline.data.select import sample_rows
@@ -33,7 +33,11 @@ def sample(out: Path, train: int = 400, test: int = 100, seed: int = 0, size: in
 
 
 def check(
-    data: Sequence[Path] = (), test: Path | None = None, answers: Path | None = None, schema: str = "fashionai"
+    data: Sequence[Path] = (),
+    test: Path | None = None,
+    answers: Path | None = None,
+    schema: str = "fashionai",
+    layout: str = "fashionai",
 ) -> bool:
     """Describe a dataset and report all its faults at once; exit with 1 when there are any.
 
@@ -42,10 +46,11 @@ def check(
         test: folder with test.csv and Images/
         answers: answer CSV of the test folder
         schema: packaged schema, or a YAML file of your own
+        layout: how the data lie on disk, a name of pipeline.contract.formats.registry
     """
     if not data and test is None and answers is None:
         raise UserError("nothing to check; name --data, --test or --answers")
-    lines, faults = check_dataset(data, test, answers, load_schema(schema))
+    lines, faults = check_dataset(data, test, answers, load_schema(schema), layout)
     print("\n".join(lines))
     if faults:
         print(report_faults(faults))
@@ -73,7 +78,7 @@ def look(
         limit: rehearse on so many images (0: all)
     """
     schema = load_schema(settings.schema)
-    rows = sample_rows(read_annotations(data, schema), limit)
+    rows = sample_rows(find_layout(settings.layout).read_annotations(data, schema), limit)
     sheets = {}
     if stage == "detector":
         sheets["detector_inputs"] = assemble.look_at_detector(rows, schema, settings.detector, LOOKED_AT)

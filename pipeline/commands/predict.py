@@ -1,11 +1,12 @@
 """Verbs that predict: a test folder by both stages."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from pipeline import assemble
+from pipeline.contract.faults import UserError
 from pipeline.contract.files import file_hash
 from pipeline.contract.formats.submission import write_submission
 from pipeline.contract.records import Annotation
@@ -25,10 +26,11 @@ def submit(
     out: Path,
     device: Device,
     answers: Path | None = None,
-    boxes: Literal["detector", "truth", "image"] = "detector",
+    boxes: str = "detector",
     flip_test: bool = True,
     limit: int = 0,
     schema: str = "fashionai",
+    layout: str = "fashionai",
 ) -> None:
     """Predict a test folder with both stages; with answers, score it and draw the best, median and worst.
 
@@ -39,14 +41,15 @@ def submit(
         out: submission CSV; record and picture go beside it
         device: where the networks run
         answers: answer CSV, to score the submission
-        boxes: where crops come from: the detector, the answers, or the whole image (to compare)
+        boxes: where crops come from: detector, truth (the answers) or image (the whole one, to compare)
         flip_test: average over each crop and its mirror image
         limit: rehearse on so many images (0: all)
         schema: packaged schema, or a YAML file of your own
+        layout: how the data lie on disk, a name of pipeline.contract.formats.registry
     """
     loaded = load_schema(schema)
-    rows = load_test_rows(test, loaded, limit)
-    truth = answers_of(rows, answers, loaded) if answers else None
+    rows = load_test_rows(test, loaded, limit, layout)
+    truth = answers_of(rows, answers, loaded, layout) if answers else None
     locator = assemble.load_locator(keypoints, loaded, flip_test=flip_test)
     network = assemble.load_detector(detector, loaded)
     files = {"detector": file_hash(detector), "keypoints": file_hash(keypoints)}
@@ -62,6 +65,10 @@ def submit(
     if result is None:
         return
     predictions = result.keypoints
+    if [p.key for p in predictions] != [row.key for row in rows]:
+        raise UserError(
+            f"--boxes {boxes} gives {len(predictions)} regions of {len(rows)} images; a submission takes one an image"
+        )
     write_submission(out, rows, np.stack([p.xy for p in predictions]), result.sizes_wh, loaded)
     record["figures"] = {"boxes": boxes, "images": len(rows), "fallback": sum(p.fallback for p in predictions)}
     if truth is not None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline.contract.formats.fashionai import read_answers
+from pipeline.contract.formats.registry import find_layout
 from pipeline.contract.schema import load_schema
 from pipeline.reporting.records import write_json
 from pipeline.reporting.scores import score, score_figures, score_lines
@@ -15,6 +15,7 @@ def evaluate(
     json: Path | None = None,
     at_most: float | None = None,
     schema: str = "fashionai",
+    layout: str = "fashionai",
 ) -> bool:
     """Score a submission, by category, by keypoint and as a whole.
 
@@ -25,9 +26,10 @@ def evaluate(
         json: write the figures there as well
         at_most: exit with 1 when NE is above so many percent
         schema: packaged schema, or a YAML file of your own
+        layout: how the data lie on disk, a name of pipeline.contract.formats.registry
     """
     loaded = load_schema(schema)
-    scored = score(submission, read_answers(answers, loaded), loaded, variant)
+    scored = score(submission, find_layout(layout).read_answers(answers, loaded), loaded, variant)
     print("\n".join(score_lines(scored, variant)))
     if json is not None:
         write_json(json, score_figures(scored, variant))

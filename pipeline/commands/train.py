@@ -39,7 +39,7 @@ def train_detector(settings: Settings, data: Sequence[Path], run: Path, limit: i
         only: train just this one, such as fold0 or final
     """
     schema = load_schema(settings.schema)
-    training_set = load_training_set(data, schema, settings.folds, run, limit)
+    training_set = load_training_set(data, schema, settings.folds, run, limit, settings.layout)
     folder = run / "detector"
     claim(folder, _claimed(settings, training_set, schema, asdict(settings.detector)))
     names = [*(f"fold{k}" for k in range(settings.folds)), FINAL]
@@ -65,7 +65,7 @@ def boxes(settings: Settings, data: Sequence[Path], run: Path, limit: int = 0) -
         limit: rehearse on so many images (0: all)
     """
     schema = load_schema(settings.schema)
-    training_set = load_training_set(data, schema, settings.folds, run, limit)
+    training_set = load_training_set(data, schema, settings.folds, run, limit, settings.layout)
     rows, folds = training_set.rows, training_set.folds
     chosen: list[Any] = [None] * len(rows)
     found: list[Any] = [None] * len(rows)
@@ -130,7 +130,7 @@ def train_keypoints(
     if val:
         settings = replace(settings, keypoints=replace(settings.keypoints, without_fold=VAL_FOLD))
     schema = load_schema(settings.schema)
-    training_set = load_training_set(data, schema, settings.folds, run, limit)
+    training_set = load_training_set(data, schema, settings.folds, run, limit, settings.layout)
     file, out = boxes or run / "boxes.csv", run / "keypoints" / f"{name}.safetensors"
     chosen = read_boxes(file, schema)
     remedy = "write it again with the boxes command, or name other --boxes"

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.__main__ import main
 from pipeline.contract.faults import Fault
 from pipeline.contract.formats.registry import LAYOUTS, find_layout
 from pipeline.contract.images import read_image
@@ -50,6 +51,7 @@ def test_a_layout_is_added_by_one_line(tmp_path: Path, schema: Schema, monkeypat
     lines, faults = check_dataset([tmp_path], tmp_path, tmp_path / "answers", schema, layout="folders")
     assert not faults
     assert lines[-1].endswith("8 answers")
+    assert main(["check", "--data", str(tmp_path), "--test", str(tmp_path), "--layout", "folders"]) == 0
 
 
 def test_a_layout_that_does_not_exist() -> None:
