@@ -24,7 +24,7 @@ class DetectorModule(pl.LightningModule):
         self.network = GarmentNetwork(config, len(schema.categories))
 
     def training_step(self, batch: ImageBatch, batch_idx: int) -> Tensor:
-        extents = self.data.extents[batch.index.cpu()].to(batch.images.device)
+        extents = self.data.extents[batch.index.cpu()].float().to(batch.images.device)
         inputs, boxes = training_inputs(batch, extents, self.config)
         weight = share(torch.tensor(float(len(batch)), device=self.device))
         losses = {name: value * weight for name, value in self.network.losses(inputs, boxes, batch.category).items()}

@@ -35,10 +35,10 @@ class CollapseAlarm:
 
     def __init__(self, rows: Sequence[Annotation], crop_from_image: Tensor, schema: Schema) -> None:
         self.rows, self.schema = rows, schema
-        self.image_from_crop = geometry.invert(crop_from_image.double().cpu())
+        self.image_from_crop = geometry.invert(crop_from_image.cpu().double())
         truth, visibility, self.category = stack_answers(rows, schema)
         self.present = visibility != ABSENT
-        self.truth = geometry.apply(crop_from_image.double().cpu(), torch.from_numpy(truth)).numpy()
+        self.truth = geometry.apply(crop_from_image.cpu().double(), torch.from_numpy(truth)).numpy()
         constant = np.zeros_like(self.truth)
         for c in np.unique(self.category):
             members = self.category == c

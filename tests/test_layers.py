@@ -70,9 +70,7 @@ def test_a_file_stays_readable(file: Path) -> None:
 
 
 def test_the_rule_is_seen_when_it_is_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "tests.test_layers.ROOT" if "tests.test_layers" in str(__name__) else f"{__name__}.ROOT", tmp_path
-    )
+    monkeypatch.setattr(f"{__name__}.ROOT", tmp_path)
     bad = tmp_path / "detector" / "bad.py"
     bad.parent.mkdir()
     bad.write_text("from keypoints.codecs.heatmap import HeatmapCodec\n")

@@ -6,8 +6,7 @@ from typing import Literal
 
 from pipeline import assemble
 from pipeline.assemble import Settings
-from pipeline.contract.faults import UserError
-from pipeline.contract.faults import report as report_faults
+from pipeline.contract.faults import UserError, describe
 from pipeline.contract.formats.boxes import read_boxes
 from pipeline.contract.formats.registry import find_layout
 from pipeline.contract.schema import load_schema
@@ -53,7 +52,7 @@ def check(
     lines, faults = check_dataset(data, test, answers, load_schema(schema), layout)
     print("\n".join(lines))
     if faults:
-        print(report_faults(faults))
+        print(describe(faults))
         return False
     print("no faults")
     return True

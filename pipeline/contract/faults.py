@@ -37,10 +37,10 @@ class DataError(UserError):
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         self.faults = list(faults)
-        super().__init__(report(self.faults))
+        super().__init__(describe(self.faults))
 
 
-def report(faults: Sequence[Fault]) -> str:
+def describe(faults: Sequence[Fault]) -> str:
     """Describe the faults: counts by kind, then the first of them in full."""
     if len(faults) == 1:
         return str(faults[0])

@@ -10,7 +10,7 @@ from pipeline.contract.faults import UserError
 
 def write_text(path: Path, text: str) -> None:
     """Write a whole file or none: under a temporary name first, then renamed."""
-    _write(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+    _write(path, lambda partial: partial.write_text(text, encoding="utf-8", newline="\n"))
 
 
 def write_bytes(path: Path, content: bytes) -> None:

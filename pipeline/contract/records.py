@@ -107,7 +107,7 @@ class ImageBatch:
     """Full images as the loader yields them; both stages and the orchestrator start from it.
 
     images uint8 (B, 3, H, W) RGB, padded at the right and bottom to the largest; sizes_wh int64 (B, 2) the real sizes;
-    category int64 (B,); index int64 (B,) position in the loader's list of rows; uniform float64 (B, 32) in [0, 1), the
+    category int64 (B,); index int64 (B,) position in the loader's list of rows; uniform float32 (B, 32) in [0, 1), the
     random numbers of this draw's augmentation (so that a draw depends on seed and step alone).
     """
 

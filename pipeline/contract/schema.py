@@ -142,7 +142,7 @@ def load_schema(name_or_path: str | Path = "fashionai") -> Schema:
     if not source.is_file():
         raise UserError(f"no schema {str(name_or_path)!r}: neither packaged (such as fashionai) nor a YAML file")
     try:
-        data = yaml.safe_load(source.read_text())
+        data = yaml.safe_load(source.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise UserError(f"{name_or_path}: not readable as YAML: {error}") from None
     if not isinstance(data, dict):

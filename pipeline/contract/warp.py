@@ -28,8 +28,9 @@ def crop(
     """Cut crops float32 (N, 3, h, w) of 0..255 out of images (B, 3, H, W), by affines crop_from_image (N, 2, 3).
 
     The only warp of the project: bilinear, and where the crop is smaller than what it shows, the average of n x n samples
-    a pixel, n the minification rounded up. `sizes_wh` (B, 2) are the real sizes of padded images, `source` (N,) the image
-    of each crop (default: one crop an image). What lies outside the picture is `fill`.
+    a pixel, n the minification rounded up (above MAX_SUPERSAMPLES of an image that was averaged over whole pixels first).
+    `sizes_wh` (B, 2) are the real sizes of padded images, `source` (N,) the image of each crop (default: one crop an image).
+    What lies outside the picture is `fill`.
     """
     source = torch.arange(len(images), device=images.device) if source is None else source
     height, width = images.shape[-2:]
@@ -37,11 +38,15 @@ def crop(
         sizes_wh = torch.tensor([[width, height]], device=images.device).expand(len(images), 2)
     # Grouping by n keeps a crop independent of what else is in its batch.
     det = (affine[:, 0, 0] * affine[:, 1, 1] - affine[:, 0, 1] * affine[:, 1, 0]).abs()
-    samples = torch.ceil(det.rsqrt() - 1e-3).clamp(1, MAX_SUPERSAMPLES).long()
+    samples = torch.ceil(det.rsqrt() - 1e-3).clamp(min=1).long()
     out = torch.empty(len(affine), images.shape[1], size_wh[1], size_wh[0], device=images.device)
     if not len(affine):
         return out
-    at_once = max(1, MAX_FLOATS // (images[0].numel() + 5 * size_wh[0] * size_wh[1] * int(samples.max()) ** 2))
+    at_once = max(
+        1,
+        MAX_FLOATS
+        // (images[0].numel() + 5 * size_wh[0] * size_wh[1] * min(int(samples.max()), MAX_SUPERSAMPLES) ** 2),
+    )
     for n in samples.unique().tolist():
         for rows in (samples == n).nonzero()[:, 0].split(at_once):
             chosen = source[rows]
@@ -57,6 +62,12 @@ def _sample(images: Tensor, sizes_wh: Tensor, image_from_crop: Tensor, size_wh: 
         columns, rows = torch.arange(width, device=images.device), torch.arange(height, device=images.device)
         inside = (columns < sizes_wh[:, :1])[:, None, None, :] & (rows < sizes_wh[:, 1:])[:, None, :, None]
         images = images * inside
+    shrink = -(-n // MAX_SUPERSAMPLES)
+    if shrink > 1:
+        # Means of shrink x shrink pixels; the frame is continuous, so that coordinates are only divided.
+        images = F.avg_pool2d(F.pad(images, (0, -width % shrink, 0, -height % shrink)), shrink)
+        height, width = images.shape[-2:]
+        image_from_crop, n = image_from_crop / shrink, -(-n // shrink)
     w, h = size_wh
     x = (torch.arange(w * n, device=images.device) + 0.5) / n
     y = (torch.arange(h * n, device=images.device) + 0.5) / n

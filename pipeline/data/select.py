@@ -53,7 +53,7 @@ def load_training_set(
             raise DataError(faults + found.faults)
         dealt = assign_folds(rows, folds, found.hashes)
         if ranks.is_zero():
-            write_text(file, pd.DataFrame({"image_id": ids, "fold": dealt}).to_csv(index=False))
+            write_text(file, pd.DataFrame({"image_id": ids, "fold": dealt}).to_csv(index=False, lineterminator="\n"))
     return TrainingSet(rows, dealt, fingerprint(rows))
 
 

@@ -13,14 +13,14 @@ from pipeline.contract.records import ImageBatch, ImageRow
 UNIFORMS = 32
 
 Item = tuple[np.ndarray, int, int, np.ndarray]
-Photometric = Callable[[np.ndarray, int], np.ndarray]
+ColourChange = Callable[[np.ndarray, int], np.ndarray]
 
 
 class ImageDataset(Dataset[Item]):
     """Decoded pictures of the rows. `photometric(image, seed)` changes colours only, never geometry."""
 
     def __init__(
-        self, rows: Sequence[ImageRow], category: Sequence[int], photometric: Photometric | None = None
+        self, rows: Sequence[ImageRow], category: Sequence[int], photometric: ColourChange | None = None
     ) -> None:
         self.rows, self.category, self.photometric = rows, category, photometric
 
@@ -47,7 +47,7 @@ def collate(items: Sequence[Item]) -> ImageBatch:
         sizes_wh=torch.tensor([(i.shape[1], i.shape[0]) for i in images]),
         category=torch.tensor(category),
         index=torch.tensor(index),
-        uniform=torch.from_numpy(np.stack(uniform)),
+        uniform=torch.from_numpy(np.stack(uniform)).float(),
     )
 
 

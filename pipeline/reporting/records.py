@@ -46,7 +46,7 @@ def claim(folder: Path, config: dict[str, Any]) -> None:
     file = folder / "config.yaml"
     text = yaml.safe_dump(json.loads(json.dumps(config)), sort_keys=False)
     if file.exists():
-        differing = _differences(yaml.safe_load(file.read_text()) or {}, yaml.safe_load(text))
+        differing = _differences(yaml.safe_load(file.read_text(encoding="utf-8")) or {}, yaml.safe_load(text))
         if differing:
             raise UserError(
                 f"{folder} holds a run with other settings ({'; '.join(differing[:5])}); "
@@ -79,12 +79,15 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text())
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 @contextmanager
 def measured(record: dict[str, Any]) -> Iterator[None]:
-    """Add to `record` the wall time in seconds and the peak memory in GB (10^9 bytes) of this process and its workers."""
+    """Add to `record` the wall time in seconds and the peak memory in GB (10^9 bytes) of this process and its workers.
+
+    With CUDA also `peak_gpu_memory_gb`, what this process has reserved on each device at most.
+    """
     start, done, peak = time.perf_counter(), threading.Event(), [_memory()]
 
     def watch() -> None:
@@ -100,6 +103,9 @@ def measured(record: dict[str, Any]) -> Iterator[None]:
         watcher.join()
     record["wall_s"] = round(time.perf_counter() - start, 1)
     record["peak_memory_gb"] = round(max(peak.pop(), _memory()) / 1e9, 2)
+    if torch.cuda.is_available():
+        held = [torch.cuda.max_memory_reserved(i) for i in range(torch.cuda.device_count())]
+        record["peak_gpu_memory_gb"] = [round(one / 1e9, 2) for one in held]
 
 
 def _memory() -> int:

@@ -37,7 +37,7 @@ def draw_dataset(out: Path, train: int, test: int, seed: int, size: int = 384) -
     settings = {"train": train, "test": test, "seed": seed, "size": size}
     if out.exists() and any(out.iterdir()):
         file = out / SETTINGS
-        if file.exists() and json.loads(file.read_text()) == settings:
+        if file.exists() and json.loads(file.read_text(encoding="utf-8")) == settings:
             print(f"{out} is drawn already")
             return
         raise UserError(f"{out} is not empty and no sample of {settings}; choose another --out, or remove it")

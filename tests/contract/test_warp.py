@@ -157,3 +157,22 @@ def test_bytes_are_cut_like_floats() -> None:
     torch.testing.assert_close(
         warp.crop(picture.byte(), affine, (20, 20)), warp.crop(picture, affine, (20, 20)), rtol=0, atol=0
     )
+
+
+def test_a_large_photo_does_not_alias() -> None:
+    """Each crop pixel shows 21 x 21 pixels of noise: their mean varies 21 times less than they do."""
+    noise = np.random.default_rng(0).integers(0, 256, (2016, 2016, 1)).repeat(3, 2).astype(np.float64)
+    box = torch.tensor([[0.0, 0, 2016, 2016]])
+    crop = warp.crop(as_batch(noise), g.crop_from_image(box, (96, 96)), (96, 96))[0, 0]
+    means = noise[..., 0].reshape(96, 21, 96, 21).mean((1, 3))
+    assert float(crop.std()) < 1.15 * means.std()
+    assert np.corrcoef(crop[2:-2, 2:-2].flatten(), means[2:-2, 2:-2].flatten())[0, 1] > 0.9
+
+
+@pytest.mark.parametrize("size_wh", [(2016, 1512), (1999, 1201)])
+def test_a_blob_of_a_large_photo_lands_where_its_centre_is_sent(size_wh: tuple[int, int]) -> None:
+    centre = np.array([1203.7, 611.2])
+    affine = g.crop_from_image(torch.tensor([[0.0, 0, *size_wh]]), (96, 96))
+    crop = warp.crop(as_batch(blob(centre, size_wh[1], size_wh[0], 60.0)), affine, (96, 96), fill=0.0)[0]
+    expected = g.apply(affine, torch.tensor(centre, dtype=torch.float32).view(1, 1, 2))[0, 0].numpy()
+    np.testing.assert_allclose(centroid(crop), expected, atol=0.05)

@@ -27,7 +27,7 @@ def write_boxes(path: Path, boxes: Sequence[Detection]) -> None:
         [(*b.key, b.category, *b.box, b.score, b.source, b.fold, b.checkpoint, int(b.fallback)) for b in boxes],
         columns=BOX_COLUMNS,
     )
-    write_text(path, frame.to_csv(index=False, float_format="%.3f"))
+    write_text(path, frame.to_csv(index=False, lineterminator="\n", float_format="%.3f"))
 
 
 def read_boxes(file: Path, schema: Schema) -> list[Detection]:

@@ -26,7 +26,9 @@ def write_submission(
         members = schema.members[row.category]
         cells = [f"{x}_{y}_1" if k in members else ABSENT_CELL for k, (x, y) in enumerate(row_points)]
         lines.append([row.image_id, row.category, *cells])
-    write_text(path, pd.DataFrame(lines, columns=[ID, CATEGORY, *schema.keypoints]).to_csv(index=False))
+    write_text(
+        path, pd.DataFrame(lines, columns=[ID, CATEGORY, *schema.keypoints]).to_csv(index=False, lineterminator="\n")
+    )
 
 
 def read_submission(file: Path, schema: Schema) -> dict[str, tuple[np.ndarray, np.ndarray]]:
