@@ -9,7 +9,13 @@ ROOT = Path(__file__).parent.parent
 
 def planned(*variables: str) -> dict[str, str]:
     """Return the options of the last command that `make submit` would run, and `--data` of the first that has it."""
-    done = subprocess.run(["make", "-n", "submit", *variables], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["make", "--no-print-directory", "-n", "submit", *variables],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     text = done.stdout.replace("\\\n", " ")
     submit = next(line for line in text.splitlines() if " submit --test" in line)
     return dict(re.findall(r"--(data) (\S+)", text)[:1] + re.findall(r"--(\w+) (\S+)", submit))
@@ -29,7 +35,11 @@ def test_other_data_never_return_the_result_of_the_sample(drawn: Path) -> None:
 
 def test_a_network_for_val_has_a_name_and_a_submission_of_its_own() -> None:
     done = subprocess.run(
-        ["make", "-n", "train-keypoints", "VAL=1"], cwd=ROOT, capture_output=True, text=True, check=True
+        ["make", "--no-print-directory", "-n", "train-keypoints", "VAL=1"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert done.stdout.splitlines()[-1].rstrip().endswith("--name val --val")
     final, val, other = planned(), planned("VAL=1"), planned("NAME=other")
@@ -44,7 +54,16 @@ def test_what_is_there_is_not_made_again(drawn: Path, tmp_path: Path) -> None:
     for record in ("detector/final", "boxes", "keypoints/final", "submit/submission"):
         (tmp_path / record).parent.mkdir(exist_ok=True)
         (tmp_path / record).with_suffix(".json").write_text("{}")
-    command = ["make", "-n", "submit", f"DATA={drawn}/train", f"TEST={drawn}/test", f"RUN={tmp_path}", f"OUT={out}"]
+    command = [
+        "make",
+        "--no-print-directory",
+        "-n",
+        "submit",
+        f"DATA={drawn}/train",
+        f"TEST={drawn}/test",
+        f"RUN={tmp_path}",
+        f"OUT={out}",
+    ]
     command += ["PRESET=sample", "INSTALLED=Makefile", "CONFIG=configs/sample.yaml"]
     text = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert "pipeline" not in text
@@ -58,7 +77,15 @@ def test_what_is_there_is_not_made_again(drawn: Path, tmp_path: Path) -> None:
 
 def test_both_train_roots_are_read(drawn: Path) -> None:
     text = subprocess.run(
-        ["make", "-n", "submit", f"DATA={drawn}/train {drawn}/more", f"TEST={drawn}/test", f"RUN={drawn}/run"],
+        [
+            "make",
+            "--no-print-directory",
+            "-n",
+            "submit",
+            f"DATA={drawn}/train {drawn}/more",
+            f"TEST={drawn}/test",
+            f"RUN={drawn}/run",
+        ],
         cwd=ROOT,
         capture_output=True,
         text=True,
