@@ -1,5 +1,6 @@
 """Two processes on a CPU, connected by gloo, do what one does: the same batches, weights and submission."""
 
+import json
 import shutil
 import signal
 import subprocess
@@ -106,6 +107,17 @@ def test_train_detector(alone: Path, drawn: Path, tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stderr
     assert_same_network(tmp_path / "detector" / "fold0.safetensors", alone / "detector" / "fold0.safetensors")
     assert (tmp_path / "folds.csv").read_text() == (alone / "folds.csv").read_text()
+
+
+def test_boxes(alone: Path, drawn: Path, tmp_path: Path) -> None:
+    shutil.copy(alone / "folds.csv", tmp_path / "folds.csv")
+    shutil.copytree(alone / "detector", tmp_path / "detector", ignore=shutil.ignore_patterns("boxes"))
+    options = [*TINY, "--detector.devices", 2, "--data", drawn / "train", "--run", tmp_path]
+    ended = python("pipeline", "boxes", *options)
+    assert ended.returncode == 0, ended.stderr
+    assert (tmp_path / "boxes.csv").read_text() == (alone / "boxes.csv").read_text()
+    one, two = (json.loads((run / "boxes.json").read_text())["figures"] for run in (alone, tmp_path))
+    assert one == two
 
 
 def test_train_keypoints(alone: Path, drawn: Path, tmp_path: Path) -> None:
