@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.contract.protocols import Loss, Outputs
+from pipeline.learning.synchronised import share
 
 
 class BalancedMSE:
@@ -56,11 +57,12 @@ def supervise(
     """Mean by weight (N, K) of the errors, over all stages; 0 when nothing has a weight, however wrong the outputs.
 
     `hard_keypoints` keeps only so many points of each crop, those of the largest weighted error (OHKM, Chen et al. 2018,
-    1711.07319); 0 keeps all.
+    1711.07319); 0 keeps all. Of several ranks each returns its part of that mean over the whole batch.
     """
     values = torch.stack([loss(outputs, target) for outputs in stages]).mean(0)
     weighted = torch.where(weight > 0, values, 0.0) * weight
     if hard_keypoints:
         hardest = weighted.detach().topk(min(hard_keypoints, weighted.shape[1]), dim=1).indices
         weighted, weight = weighted.gather(1, hardest), weight.gather(1, hardest)
-    return weighted.sum() / weight.sum().clamp(min=1e-6)
+    total = weight.sum()
+    return weighted.sum() / total.clamp(min=1e-6) * share(total)

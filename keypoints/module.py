@@ -17,7 +17,6 @@ from pipeline.contract import geometry, warp
 from pipeline.contract.records import ImageBatch
 from pipeline.contract.schema import Schema
 from pipeline.learning.optimizer import build_optimizer
-from pipeline.learning.synchronised import share
 
 
 class KeypointsModule(pl.LightningModule):
@@ -43,7 +42,6 @@ class KeypointsModule(pl.LightningModule):
             target = self.codec.encode(sample.xy)
         stages = self.network(sample.crops, batch.category)
         loss = supervise(self.loss, stages, target, sample.target_weight, self.config.hard_keypoints)
-        loss = loss * share(sample.target_weight.sum())
         self.log("loss", loss, prog_bar=True, batch_size=len(batch), sync_dist=True)
         return loss
 
