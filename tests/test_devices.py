@@ -8,12 +8,14 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from pipeline.__main__ import main
+from pipeline.contract.formats.boxes import read_boxes
 from pipeline.contract.schema import Schema
 from pipeline.data.select import load_training_set
 from pipeline.inference.shards import open_shards
@@ -109,15 +111,22 @@ def test_train_detector(alone: Path, drawn: Path, tmp_path: Path) -> None:
     assert (tmp_path / "folds.csv").read_text() == (alone / "folds.csv").read_text()
 
 
-def test_boxes(alone: Path, drawn: Path, tmp_path: Path) -> None:
+def test_boxes(alone: Path, drawn: Path, tmp_path: Path, schema: Schema) -> None:
     shutil.copy(alone / "folds.csv", tmp_path / "folds.csv")
     shutil.copytree(alone / "detector", tmp_path / "detector", ignore=shutil.ignore_patterns("boxes"))
     options = [*TINY, "--detector.devices", 2, "--data", drawn / "train", "--run", tmp_path]
     ended = python("pipeline", "boxes", *options)
     assert ended.returncode == 0, ended.stderr
-    assert (tmp_path / "boxes.csv").read_text() == (alone / "boxes.csv").read_text()
+    # Batches of another size round the last digit of a score elsewhere.
+    one, two = (read_boxes(run / "boxes.csv", schema) for run in (alone, tmp_path))
+    assert [(box.key, box.source, box.fold) for box in two] == [(box.key, box.source, box.fold) for box in one]
+    np.testing.assert_allclose(
+        [[*box.box, box.score] for box in two], [[*box.box, box.score] for box in one], atol=0.01
+    )
     one, two = (json.loads((run / "boxes.json").read_text())["figures"] for run in (alone, tmp_path))
-    assert one == two
+    assert one.keys() == two.keys()
+    for part, figures in one.items():
+        assert two[part] == pytest.approx(figures, rel=1e-3)
 
 
 def test_train_keypoints(alone: Path, drawn: Path, tmp_path: Path) -> None:
