@@ -28,7 +28,7 @@ def detector_report(
     """Measure chosen boxes and all detections against the rows' true boxes (extents with `margin`).
 
     sizes_wh (N, 2); `padding` is the fraction that the second stage adds on each side. Returns fractions of 1 by name:
-    ap, ap50, recall50, recall75, iou, contained_in_padded, contained_in_square, fallback.
+    ap, ap50, recall50, recall75, iou, contained_in_padded, contained_in_square, fallback; and `box_statistics` as box_... .
     """
     truth = target_boxes(true_extents(rows), torch.tensor(sizes_wh), margin)
     return (
@@ -36,6 +36,7 @@ def detector_report(
         | localisation(truth, boxes)
         | containment(rows, boxes, padding)
         | {"fallback": float(np.mean([box.fallback for box in boxes])), "images": len(rows)}
+        | {f"box_{name}": value for name, value in box_statistics(boxes, rows).items()}
     )
 
 

@@ -12,7 +12,7 @@ from pipeline.contract import geometry, warp
 from pipeline.contract.files import file_hash
 from pipeline.contract.records import Detections, ImageBatch
 from pipeline.contract.schema import Schema
-from pipeline.learning.weights import fill, load_checkpoint, training_ids
+from pipeline.learning.weights import fill, load_checkpoint, restore, training_ids
 
 STAGE = "detector"
 
@@ -55,17 +55,15 @@ class NetworkDetector(nn.Module):
         return Detections(boxes, image, category, score.float())
 
 
-def load_detector(
-    path: Path, schema: Schema, device: torch.device | str = "cpu", with_ids: bool = False
-) -> NetworkDetector:
+def load_detector(path: Path, schema: Schema, with_ids: bool = False) -> NetworkDetector:
     """Load a detector checkpoint; raises ValueError when it is of another stage or schema.
 
     `with_ids` reads what it was trained on as well, for boxes out of fold.
     """
     path = Path(path)
     content = load_checkpoint(path, STAGE, schema)
-    config = DetectorConfig(**content["config"] | {"backbone_weights": "none"})
+    config = restore(DetectorConfig, content["config"] | {"backbone_weights": "none"}, path)
     network = GarmentNetwork(config, len(schema.categories))
     fill(network, content["state_dict"], path)
     ids = training_ids(path, content) if with_ids else None
-    return NetworkDetector(network, config, content["name"], ids, file_hash(path)).to(device)
+    return NetworkDetector(network, config, content["name"], ids, file_hash(path))

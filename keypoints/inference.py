@@ -10,7 +10,7 @@ from keypoints.networks.build import build_network, upgrade_state
 from pipeline.contract.protocols import Codec, Outputs
 from pipeline.contract.records import Points
 from pipeline.contract.schema import Schema
-from pipeline.learning.weights import fill, load_checkpoint
+from pipeline.learning.weights import fill, load_checkpoint, restore
 
 STAGE = "keypoints"
 
@@ -54,15 +54,11 @@ def _last(stages: list[Outputs]) -> Outputs:
     return {name: value.float() for name, value in stages[-1].items()}
 
 
-def load_locator(
-    path: Path, schema: Schema, device: torch.device | str = "cpu", flip_test: bool = True
-) -> NetworkLocator:
+def load_locator(path: Path, schema: Schema, flip_test: bool = True) -> NetworkLocator:
     """Load a keypoint checkpoint; raises ValueError when it is of another stage or schema."""
     content = load_checkpoint(Path(path), STAGE, schema)
-    config = KeypointsConfig(**upgrade_config(content["config"]) | {"backbone_weights": "none"})
+    config = restore(KeypointsConfig, upgrade_config(content["config"]) | {"backbone_weights": "none"}, path)
     network, codec = build_network(config, len(schema.keypoints))
     fill(network, upgrade_state(content["state_dict"]), path)
     flip_index = torch.tensor(schema.flip_index)
-    return NetworkLocator(network.eval(), codec, (config.size, config.size), config.padding, flip_index, flip_test).to(
-        device
-    )
+    return NetworkLocator(network.eval(), codec, (config.size, config.size), config.padding, flip_index, flip_test)

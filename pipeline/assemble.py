@@ -9,7 +9,7 @@ from PIL import Image
 
 from detector.config import DetectorConfig
 from detector.data import DetectorData, target_boxes, training_inputs, true_extents
-from detector.evaluate import box_statistics, detector_report
+from detector.evaluate import detector_report
 from detector.inference import STAGE as DETECTOR
 from detector.inference import NetworkDetector, load_detector
 from detector.module import DetectorModule
@@ -27,9 +27,9 @@ from pipeline.contract.schema import Schema
 from pipeline.data.select import fingerprint
 from pipeline.data.survey import image_sizes
 from pipeline.inference.box_sources import SourceParts, build_source
-from pipeline.inference.predict import Device, Prediction, predict, resolved_precision
+from pipeline.inference.predict import Device, Prediction, predict
 from pipeline.learning import ranks
-from pipeline.learning.fit import RESUME, fit, forget
+from pipeline.learning.fit import RESUME, fit, forget, precision
 from pipeline.learning.loading import ImageDataset, StepBatchSampler, collate
 from pipeline.learning.synchronised import barrier
 from pipeline.learning.weights import save_checkpoint
@@ -41,7 +41,6 @@ __all__ = [
     "Found",
     "KeypointsConfig",
     "NetworkDetector",
-    "box_statistics",
     "detector_report",
     "load_detector",
     "load_locator",
@@ -138,7 +137,7 @@ def predict_fold(
     """
     refuse_seen(rows, detector, fold)
     source = box_source("detector", detector, rows, None)
-    job = {"detector": detector.fingerprint, "rows": fingerprint(rows), "precision": resolved_precision(device)}
+    job = {"detector": detector.fingerprint, "rows": fingerprint(rows), "precision": precision(device)}
     return predict(rows, source, None, schema, device, shards, job, fold=fold, checkpoint=detector.name)
 
 

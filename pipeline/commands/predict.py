@@ -9,10 +9,9 @@ from pipeline import assemble
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import file_hash
 from pipeline.contract.formats.submission import write_submission
-from pipeline.contract.records import Annotation
-from pipeline.contract.schema import Schema, load_schema
+from pipeline.contract.schema import load_schema
 from pipeline.data.select import fingerprint, load_test_rows
-from pipeline.inference.predict import Device, Prediction, predict
+from pipeline.inference.predict import Device, predict
 from pipeline.inference.shards import open_shards, remove_shards
 from pipeline.reporting.pictures import prediction_sheet, save_png
 from pipeline.reporting.records import measured, provenance, write_json
@@ -75,17 +74,10 @@ def submit(
         scored = score(out, truth, loaded)
         record["figures"] |= score_figures(scored, "default")
         if boxes == "detector":
-            record["figures"]["detector"] = _test_boxes(truth, result, network.margin, locator.padding, loaded)
+            record["figures"]["detector"] = assemble.detector_report(
+                truth, result.sizes_wh, result.boxes, result.found, loaded, network.margin, locator.padding
+            )
         save_png(out.with_suffix(".png"), prediction_sheet(rows, truth, predictions, scored, loaded, locator.padding))
         print("\n".join(score_lines(scored, "default")))
     write_json(out.with_suffix(".json"), record)
     remove_shards(shards)
-
-
-def _test_boxes(
-    truth: list[Annotation], result: Prediction, margin: float, padding: float, schema: Schema
-) -> dict[str, float]:
-    """Measure the boxes that the points come from, against those of the answers."""
-    boxes = result.boxes
-    report = assemble.detector_report(truth, result.sizes_wh, boxes, result.found, schema, margin, padding)
-    return report | {f"box_{name}": value for name, value in assemble.box_statistics(boxes, truth).items()}

@@ -69,14 +69,7 @@ def boxes(settings: Settings, data: Sequence[Path], run: Path, limit: int = 0) -
     rows, folds = training_set.rows, training_set.folds
     chosen: list[Any] = [None] * len(rows)
     found: list[Any] = [None] * len(rows)
-    shards = run / "detector" / "boxes"
-    options = settings.detector
-    where = Device(
-        workers=options.workers,
-        accelerator=options.accelerator,
-        devices=options.devices,
-        precision=options.precision,
-    )
+    shards, device = run / "detector" / "boxes", Device.of(settings.detector)
     checkpoints = {fold: run / "detector" / f"fold{fold}.safetensors" for fold in range(settings.folds)}
     for checkpoint in checkpoints.values():
         refuse_another_make(
@@ -89,7 +82,7 @@ def boxes(settings: Settings, data: Sequence[Path], run: Path, limit: int = 0) -
             detector = assemble.load_detector(checkpoints[fold], schema, with_ids=True)
             members = np.flatnonzero(folds == fold)
             own = [rows[i] for i in members]
-            result = assemble.predict_fold(own, detector, fold, schema, where, shards / f"fold{fold}")
+            result = assemble.predict_fold(own, detector, fold, schema, device, shards / f"fold{fold}")
             if result is None:
                 continue
             for i, box, one in zip(members, result.boxes, result.found, strict=True):
@@ -211,10 +204,8 @@ def _claimed(settings: Settings, training_set: TrainingSet, schema: Schema, stag
 
 def _figures(rows: list[Annotation], chosen: list, found: list, settings: Settings) -> dict[str, float]:
     sizes = image_sizes(rows)
-    report = assemble.detector_report(
-        rows, sizes, chosen, found, load_schema(settings.schema), settings.detector.margin, settings.keypoints.padding
-    )
-    return report | {f"box_{name}": value for name, value in assemble.box_statistics(chosen, rows).items()}
+    margin, padding = settings.detector.margin, settings.keypoints.padding
+    return assemble.detector_report(rows, sizes, chosen, found, load_schema(settings.schema), margin, padding)
 
 
 def print_figures(title: str, figures: dict[str, float]) -> None:

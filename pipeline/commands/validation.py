@@ -39,8 +39,7 @@ def score_on_val(
         "true_boxes": assemble.target_boxes(extents, sizes, settings.detector.margin).float(),
     }
     locator = assemble.load_locator(checkpoint, schema)
-    options = settings.keypoints
-    device = Device(options.batch_size, options.workers, options.accelerator, options.devices, options.precision)
+    device = Device.of(settings.keypoints)
     figures = {}
     for name, given in sources.items():
         out = checkpoint.with_suffix("") / f"{name}.csv"

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -14,32 +14,25 @@ from pipeline.contract.records import Detection, ImageRow, Keypoints
 from pipeline.contract.schema import Schema
 from pipeline.inference.shards import ShardWriter, boxes_of, found_in, keypoints_of, merge_shards, open_shards
 from pipeline.learning import ranks
-from pipeline.learning.fit import devices, precision, silenced
+from pipeline.learning.fit import placed, silenced
 from pipeline.learning.loading import ImageDataset, plain_loader
-from pipeline.learning.options import TrainOptions
+from pipeline.learning.options import Placement
 from pipeline.orchestrator import OneStage, TwoStage
 
 log = logging.getLogger("pipeline")
 
 
-@dataclass(frozen=True)
-class Device:
-    """Where and how networks predict, in Lightning's terms; batch_size images a step and device."""
+@dataclass
+class Device(Placement):
+    """Where and how networks predict."""
 
     batch_size: int = 16
     """Images a step and device."""
-    workers: int = 2
-    """Processes that decode images."""
-    accelerator: str = "auto"
-    """Lightning's accelerator: auto, cpu, gpu ..."""
-    devices: str = "auto"
-    """Lightning's devices: auto, a number, or a list such as 0,1."""
-    precision: str = "auto"
-    """Lightning's precision; auto: bf16 on GPUs that can."""
-    num_nodes: int = 1
-    """Machines that predict together."""
-    strategy: str = "auto"
-    """Lightning's strategy: auto, ddp ..."""
+
+    @classmethod
+    def of(cls, placement: Placement) -> "Device":
+        """Predict where a training runs."""
+        return cls(**{field.name: getattr(placement, field.name) for field in fields(Placement)})
 
 
 @dataclass(frozen=True)
@@ -103,18 +96,4 @@ def predict(
 
 
 def _trainer(device: Device) -> pl.Trainer:
-    return pl.Trainer(
-        accelerator=device.accelerator,
-        devices=devices(device.devices),
-        num_nodes=device.num_nodes,
-        strategy=device.strategy,
-        precision=resolved_precision(device),
-        logger=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-    )
-
-
-def resolved_precision(device: Device) -> str:
-    """Return Lightning's precision, with `auto` resolved."""
-    return precision(TrainOptions(accelerator=device.accelerator, precision=device.precision))
+    return pl.Trainer(**placed(device), logger=False, enable_checkpointing=False, enable_model_summary=False)

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 from pipeline.contract.faults import UserError
 from pipeline.learning import ranks
 from pipeline.learning.loading import ImageDataset, StepBatchSampler, train_loader
-from pipeline.learning.options import TrainOptions
+from pipeline.learning.options import Placement, TrainOptions
 from pipeline.learning.synchronised import BatchNormSync
 
 RESUME = "last.ckpt"
@@ -92,11 +92,7 @@ def build_trainer(options: TrainOptions, run: Path, name: str) -> pl.Trainer:
         enable_version_counter=False,
     )
     return pl.Trainer(
-        accelerator=options.accelerator,
-        devices=devices(options.devices),
-        num_nodes=options.num_nodes,
-        strategy=options.strategy,
-        precision=precision(options),
+        **placed(options),
         max_epochs=1,
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
@@ -126,7 +122,18 @@ def silenced() -> Iterator[None]:
         yield
 
 
-def precision(options: TrainOptions) -> str:
+def placed(placement: Placement) -> dict[str, Any]:
+    """Return the arguments of Lightning's Trainer that say where it runs."""
+    return {
+        "accelerator": placement.accelerator,
+        "devices": devices(placement.devices),
+        "num_nodes": placement.num_nodes,
+        "strategy": placement.strategy,
+        "precision": precision(placement),
+    }
+
+
+def precision(options: Placement) -> str:
     """Resolve `auto`: bfloat16 or float16 on GPUs, float32 elsewhere."""
     if options.precision != "auto":
         return options.precision

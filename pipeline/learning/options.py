@@ -6,7 +6,25 @@ from pipeline.contract.faults import UserError
 
 
 @dataclass
-class TrainOptions:
+class Placement:
+    """Where networks run, training or predicting, in Lightning's terms."""
+
+    workers: int = 2
+    """Processes that decode images."""
+    precision: str = "auto"
+    """Lightning's precision; auto is bf16-mixed on GPUs that have bfloat16, else 16-mixed, and 32-true on a CPU."""
+    accelerator: str = "auto"
+    """Lightning's accelerator: auto, cpu, gpu ..."""
+    devices: str = "auto"
+    """Lightning's devices: auto, a number, or a list such as 0,1."""
+    num_nodes: int = 1
+    """Machines that work together."""
+    strategy: str = "auto"
+    """Lightning's strategy: auto, ddp ..."""
+
+
+@dataclass
+class TrainOptions(Placement):
     """How a network is trained; the configs of both stages extend it."""
 
     epochs: int = 8
@@ -25,22 +43,10 @@ class TrainOptions:
     """Largest norm of the gradient; 0 turns clipping off."""
     ema: float = 0.03
     """Half-life of the weights' moving average as a fraction of all steps; 0 keeps the raw weights."""
-    workers: int = 2
-    """Processes that decode images."""
-    precision: str = "auto"
-    """Lightning's precision; auto is bf16-mixed on GPUs that have bfloat16, else 16-mixed, and 32-true on a CPU."""
     seed: int = 0
     """Seed of initial weights, order of images and augmentation."""
     save_every: int = 20
     """Steps between checkpoints to resume from."""
-    accelerator: str = "auto"
-    """Lightning's accelerator: auto, cpu, gpu ..."""
-    devices: str = "auto"
-    """Lightning's devices: auto, a number, or a list such as 0,1."""
-    num_nodes: int = 1
-    """Machines that train together."""
-    strategy: str = "auto"
-    """Lightning's strategy: auto, ddp ..."""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "save_every", "num_nodes"):

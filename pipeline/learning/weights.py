@@ -6,8 +6,9 @@ What a user hands in is never unpickled: torch's own files are read with weights
 import hashlib
 import json
 from collections.abc import Iterable
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import safetensors.torch
 import torch
@@ -24,6 +25,7 @@ HEADER = (
     *("format", "stage", "schema", "config", "config_format"),
     *("provenance", "name", "fold", "train_ids_digest", "train_ids_count"),
 )
+Config = TypeVar("Config")
 BY_TORCH = (b"PK\x03\x04", b"\x80\x02\x8a\x0a")
 """How files by torch.save begin, today's and those before torch 1.6."""
 
@@ -78,6 +80,16 @@ def load_checkpoint(path: Path, stage: str, schema: Schema) -> dict[str, Any]:
     state = content["state_dict"]
     content["state_dict"] = {k: v.float() if v.dtype == torch.float16 else v for k, v in state.items()}
     return content
+
+
+def restore(config: type[Config], values: dict[str, Any], path: Path) -> Config:
+    """Make the config of the weights in `path` from its stored values; each must be a setting that the config has."""
+    unknown = sorted(set(values) - {field.name for field in fields(config)})
+    if unknown:
+        raise UserError(
+            f"{path}: made with settings that this version does not know ({', '.join(unknown)}); use a newer version"
+        )
+    return config(**values)
 
 
 def fill(network: nn.Module, state_dict: dict[str, Tensor], path: Path) -> None:

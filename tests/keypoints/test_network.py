@@ -82,6 +82,16 @@ class Mean(torch.nn.Module):
 FLIP_INDEX = torch.tensor([1, 0, 2, 3])
 
 
+@pytest.mark.parametrize("parts", PARTS)
+def test_no_crops_give_no_points(parts: dict) -> None:
+    """A batch of pictures in which nothing was found."""
+    config = KeypointsConfig(size=64, head_channels=16, backbone_weights="none", **parts)
+    network, codec = build_network(config, 24)
+    locator = NetworkLocator(network.eval(), codec, (64, 64), 0.1, torch.arange(24), flip_test=True)
+    found = locator.locate(torch.zeros(0, 3, 64, 64), NONE[:0])
+    assert (found.xy.shape, found.score.shape) == ((0, 24, 2), (0, 24))
+
+
 def test_flip_test_equals_the_average_by_hand() -> None:
     crops = torch.rand(2, 3, 32, 32) * 255
     codec = HeatmapCodec((32, 32), 4, 1.5)

@@ -15,6 +15,7 @@ from torch import nn
 from detector.inference import load_detector
 from keypoints.inference import load_locator
 from pipeline.__main__ import main
+from pipeline.contract.faults import UserError
 from pipeline.contract.schema import Schema
 from pipeline.learning.weights import FORMAT, fill, ids_digest, load_checkpoint, save_checkpoint, training_ids, upgrade
 
@@ -256,3 +257,10 @@ def test_the_published_weights_load(schema: Schema) -> None:
     assert load_locator(folder / "keypoints.safetensors", schema).size_wh == (224, 224)
     for stage in ("detector", "keypoints"):
         assert header(folder / f"{stage}.safetensors")["format"] == FORMAT
+
+
+def test_settings_of_a_newer_version_are_named(tmp_path: Path, schema: Schema) -> None:
+    old = torch.load(OLD, weights_only=True)
+    torch.save(old | {"config": old["config"] | {"cascade": 3}}, tmp_path / "x.pt")
+    with pytest.raises(UserError, match=r"x\.pt: made with settings that this version does not know \(cascade\)"):
+        load_detector(tmp_path / "x.pt", schema)
