@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from pipeline.contract import geometry
 from pipeline.contract.images import read_image
@@ -74,8 +74,7 @@ def contact_sheet(tiles: Sequence[Tile], columns: int, tile: int = 240) -> Image
     draw = ImageDraw.Draw(sheet)
     for number, (picture, caption) in enumerate(tiles):
         x, y = number % columns * (tile + 6) + 3, number // columns * height + 3
-        small = picture.copy()
-        small.thumbnail((tile, tile))
+        small = ImageOps.contain(picture, (tile, tile))
         sheet.paste(small, (x + (tile - small.width) // 2, y + (tile - small.height) // 2))
         for line, text in enumerate(caption):
             draw.text((x, y + tile + 1 + 14 * line), text[: tile // 6], fill=(230, 230, 230), font=font)
