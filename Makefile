@@ -3,7 +3,7 @@
 # TEST=   folder with test.csv and Images/          ANSWERS=  its answers, to be scored (optional)
 # PRESET= sample | cpu | gpu (files in configs/)    RUN=      run folder, may lie anywhere
 # NAME=   keypoint network of the run (final)       VAL=1     leave fold 0 out and score on it (network val)
-# LIMIT=  rehearse on so many images                ARGS=     more options for the command, such as --keypoints.lr 3e-4
+# LIMIT=  rehearse on so many images                ARGS=     more options for the command, such as --keypoints.train.lr 3e-4
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed

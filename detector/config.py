@@ -1,16 +1,18 @@
-"""Settings of the garment detector."""
+"""Settings of the garment detector, nested by what they set."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from pipeline.contract.faults import UserError
+from pipeline.learning.configs import check_ranges, nest
 from pipeline.learning.options import TrainOptions
 
 TYPES = ("retinanet", "faster_rcnn")
 
 
 @dataclass
-class DetectorConfig(TrainOptions):
-    """The garment detector: network, target boxes, augmentation, and (inherited) training."""
+class NetworkConfig:
+    """The network: its kind, backbone, pyramid and heads."""
 
     type: str = "retinanet"
     """retinanet or faster_rcnn."""
@@ -28,12 +30,20 @@ class DetectorConfig(TrainOptions):
     """3x3 convolutions in each head of RetinaNet."""
     finest_stride: int = 16
     """Stride of the finest pyramid level, in input pixels; the smallest anchor is four times as wide."""
-    margin: float = 0.05
-    """The target box is the extent of the annotated points, grown on each side by this fraction of its width and height."""
-    partial_labels: bool = True
-    """Other garments may be in the picture without a label: only the annotated category's negatives count."""
-    fallback_score: float = 0.1
-    """Below this score of the best box the whole image is used instead."""
+
+    def __post_init__(self) -> None:
+        if self.type not in TYPES:
+            raise UserError(f"detector.network.type is {self.type!r}; expected one of {', '.join(TYPES)}")
+        if self.size < 64 or self.size % 32:
+            raise UserError(f"detector.network.size is {self.size}; expected a multiple of 32 from 64 on")
+        if self.finest_stride not in (8, 16, 32):
+            raise UserError(f"detector.network.finest_stride is {self.finest_stride}; expected 8, 16 or 32")
+
+
+@dataclass
+class AugmentConfig:
+    """Random changes of training pictures."""
+
     flip: float = 0.5
     """Probability of mirroring a training picture."""
     scale: float = 0.25
@@ -44,13 +54,27 @@ class DetectorConfig(TrainOptions):
     """Largest change of brightness and contrast, as a fraction."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.type not in TYPES:
-            raise UserError(f"detector type is {self.type!r}; expected one of {', '.join(TYPES)}")
-        if self.size < 64 or self.size % 32:
-            raise UserError(f"detector size is {self.size}; expected a multiple of 32 from 64 on")
-        if self.finest_stride not in (8, 16, 32):
-            raise UserError(f"finest_stride is {self.finest_stride}; expected 8, 16 or 32")
-        for name in ("margin", "fallback_score", "flip", "scale", "shift", "brightness"):
-            if not 0 <= getattr(self, name) < 1.0001:
-                raise UserError(f"detector {name} is {getattr(self, name)}; expected 0 to 1")
+        check_ranges(self, "detector.augment", {"flip": 1, "scale": 0.9, "shift": 1, "brightness": 1})
+
+
+@dataclass
+class DetectorConfig:
+    """The garment detector: network, target boxes, and how it is trained."""
+
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    train: TrainOptions = field(default_factory=TrainOptions)
+    margin: float = 0.05
+    """The target box is the extent of the annotated points, grown on each side by this fraction of its width and height."""
+    partial_labels: bool = True
+    """Other garments may be in the picture without a label: only the annotated category's negatives count."""
+    fallback_score: float = 0.1
+    """Below this score of the best box the whole image is used instead."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "detector", {"margin": 1, "fallback_score": 1})
+
+
+def upgrade_config(flat: dict[str, Any]) -> dict[str, Any]:
+    """Bring a config of format 1 to the present one."""
+    return nest(DetectorConfig, flat, renamed={})

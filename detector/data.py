@@ -24,7 +24,7 @@ class DetectorData:
         self.extents = true_extents(rows)
 
     def train_dataset(self) -> ImageDataset:
-        return ImageDataset(self.rows, self.category, Photometric(self.config.brightness))
+        return ImageDataset(self.rows, self.category, Photometric(self.config.augment.brightness))
 
     def monitor_loader(self) -> DataLoader | None:
         """Nothing to watch: the boxes of the fold left out are measured once, when they are written."""
@@ -57,24 +57,24 @@ def training_inputs(batch: ImageBatch, extents: Tensor, config: DetectorConfig) 
 
     extents (B, 4) in image pixels. A draw that would leave less than half of the target inside is not augmented.
     """
-    uniform = batch.uniform.float()
+    uniform, augment = batch.uniform.float(), config.augment
+    size_wh = (config.network.size, config.network.size)
     whole = torch.cat([torch.zeros_like(batch.sizes_wh), batch.sizes_wh], -1).float()
     affine = geometry.crop_from_image(
         whole,
-        (config.size, config.size),
-        scale=(1 - config.scale) ** (2 * uniform[:, 0] - 1),
-        shift=(2 * uniform[:, 1:3] - 1) * config.shift,
-        flip=uniform[:, 3] < config.flip,
+        size_wh,
+        scale=(1 - augment.scale) ** (2 * uniform[:, 0] - 1),
+        shift=(2 * uniform[:, 1:3] - 1) * augment.shift,
+        flip=uniform[:, 3] < augment.flip,
     )
     targets = target_boxes(extents.float(), batch.sizes_wh, config.margin)
-    limit = torch.full_like(batch.sizes_wh, config.size)
+    limit = torch.full_like(batch.sizes_wh, config.network.size)
     moved = geometry.transform_box(affine, targets)
     kept = geometry.clip_box(moved, limit)
     lost = _area(kept) < 0.5 * _area(moved)
-    plain = input_affines(batch.sizes_wh, config.size)
+    plain = input_affines(batch.sizes_wh, config.network.size)
     affine = torch.where(lost[:, None, None], plain, affine)
     boxes = geometry.clip_box(geometry.transform_box(affine, targets), limit)
-    size_wh = (config.size, config.size)
     return warp.crop(batch.images, affine, size_wh, batch.sizes_wh), boxes
 
 

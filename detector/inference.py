@@ -5,14 +5,14 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from detector.config import DetectorConfig
+from detector.config import DetectorConfig, upgrade_config
 from detector.data import input_affines
 from detector.networks.build import GarmentNetwork
 from pipeline.contract import geometry, warp
 from pipeline.contract.files import file_hash
 from pipeline.contract.records import Detections, ImageBatch
 from pipeline.contract.schema import Schema
-from pipeline.learning.weights import fill, load_checkpoint, restore, training_ids
+from pipeline.learning.weights import fill, load_checkpoint, restored, training_ids
 
 STAGE = "detector"
 
@@ -62,7 +62,7 @@ def load_detector(path: Path, schema: Schema, with_ids: bool = False) -> Network
     """
     path = Path(path)
     content = load_checkpoint(path, STAGE, schema)
-    config = restore(DetectorConfig, content["config"] | {"backbone_weights": "none"}, path)
+    config = restored(DetectorConfig, content, path, upgrade_config)
     network = GarmentNetwork(config, len(schema.categories))
     fill(network, content["state_dict"], path)
     ids = training_ids(path, content) if with_ids else None

@@ -35,5 +35,5 @@ class DetectorModule(pl.LightningModule):
 
     def configure_optimizers(self) -> dict[str, Any]:
         steps = self.trainer.max_steps
-        optimizer, schedule = build_optimizer(self.network, self.network.backbone, self.config, steps)
+        optimizer, schedule = build_optimizer(self.network, self.network.backbone, self.config.train, steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

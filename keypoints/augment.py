@@ -13,17 +13,17 @@ def random_affines(boxes: Tensor, uniform: Tensor, config: KeypointsConfig) -> t
     uniform (N, 32) in [0, 1) decides everything.
     """
     uniform = uniform.to(boxes)
-    signed = 2 * uniform - 1
+    augment, signed = config.augment, 2 * uniform - 1
     sides = (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2)
-    jittered = boxes + signed[:, 0:4] * config.jitter * sides
-    flip = uniform[:, 8] < config.flip
+    jittered = boxes + signed[:, 0:4] * augment.jitter * sides
+    flip = uniform[:, 8] < augment.flip
     affine = geometry.crop_from_image(
         jittered,
-        (config.size, config.size),
-        config.padding,
-        angle_deg=signed[:, 4] * config.rotation_deg,
-        scale=(1 - config.scale) ** signed[:, 5],
-        shift=signed[:, 6:8] * config.shift,
+        (config.crop.size, config.crop.size),
+        config.crop.padding,
+        angle_deg=signed[:, 4] * augment.rotation_deg,
+        scale=(1 - augment.scale) ** signed[:, 5],
+        shift=signed[:, 6:8] * augment.shift,
         flip=flip,
     )
     return affine, flip

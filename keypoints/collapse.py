@@ -55,7 +55,7 @@ class CollapseAlarm:
         self.strikes = self.strikes + 1 if signs and watching else 0
         if self.strikes >= PATIENCE:
             raise CollapseError(
-                f"training has collapsed: {'; '.join(signs)}. Lower the learning rate (--keypoints.lr), lengthen the "
+                f"training has collapsed: {'; '.join(signs)}. Lower the learning rate (--keypoints.train.lr), lengthen the "
                 "warm-up, use pretrained weights, or look at the crops (python -m pipeline look --stage keypoints); "
                 "then start in a new run folder"
             )

@@ -46,20 +46,20 @@ class KeypointsData:
         self.boxes = torch.tensor(np.stack([matched[i].box for i in order]), dtype=torch.float32)
         self.xy = torch.tensor(np.stack([row.xy for row in self.rows]), dtype=torch.float32)
         visibility = torch.tensor(np.stack([row.visibility for row in self.rows]))
-        weight = (visibility == VISIBLE) + (visibility == OCCLUDED) * config.occluded_weight
+        weight = (visibility == VISIBLE) + (visibility == OCCLUDED) * config.loss.occluded_weight
         self.weight = weight.float() * schema.mask[self.category]
         self.flip_index = torch.tensor(schema.flip_index)
 
     def train_dataset(self) -> ImageDataset:
-        config = self.config
-        photometric = Photometric(config.brightness, config.blur, config.noise)
+        augment = self.config.augment
+        photometric = Photometric(augment.brightness, augment.blur, augment.noise)
         return ImageDataset(self.rows[: self.num_train], self.category, photometric)
 
     def monitor_rows(self) -> range:
         """Positions of the rows to watch: of the fold left out, or else of the training rows, spread evenly."""
         first, last = (self.num_train, len(self.rows)) if self.config.without_fold >= 0 else (0, self.num_train)
-        step = max(1, (last - first) // max(1, self.config.monitor_rows))
-        return range(first, last, step)[: self.config.monitor_rows]
+        step = max(1, (last - first) // max(1, self.config.alarm.rows))
+        return range(first, last, step)[: self.config.alarm.rows]
 
     def monitor_loader(self) -> DataLoader | None:
         positions = self.monitor_rows()
@@ -67,11 +67,11 @@ class KeypointsData:
             return None
         watched = ImageDataset([self.rows[i] for i in positions], [self.category[i] for i in positions])
         # Read in the training process: forking it at each look costs more (every page is copied once more) than the reading.
-        return plain_loader(watched, self.config.batch_size, workers=0)
+        return plain_loader(watched, self.config.train.batch_size, workers=0)
 
     def training_crops(self, batch: ImageBatch) -> Crops:
         """Cut augmented crops on the batch's device; points outside their crop get weight 0."""
-        device, size = batch.images.device, self.config.size
+        device, size = batch.images.device, self.config.crop.size
         index = batch.index.cpu()
         boxes, xy, weight = (table[index].to(device) for table in (self.boxes, self.xy, self.weight))
         affine, flip = random_affines(boxes, batch.uniform, self.config)

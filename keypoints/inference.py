@@ -10,7 +10,7 @@ from keypoints.networks.build import build_network, upgrade_state
 from pipeline.contract.protocols import Codec, Outputs
 from pipeline.contract.records import Points
 from pipeline.contract.schema import Schema
-from pipeline.learning.weights import fill, load_checkpoint, restore
+from pipeline.learning.weights import fill, load_checkpoint, restored
 
 STAGE = "keypoints"
 
@@ -57,8 +57,10 @@ def _last(stages: list[Outputs]) -> Outputs:
 def load_locator(path: Path, schema: Schema, flip_test: bool = True) -> NetworkLocator:
     """Load a keypoint checkpoint; raises ValueError when it is of another stage or schema."""
     content = load_checkpoint(Path(path), STAGE, schema)
-    config = restore(KeypointsConfig, upgrade_config(content["config"]) | {"backbone_weights": "none"}, path)
+    config = restored(KeypointsConfig, content, path, upgrade_config)
     network, codec = build_network(config, len(schema.keypoints))
     fill(network, upgrade_state(content["state_dict"]), path)
     flip_index = torch.tensor(schema.flip_index)
-    return NetworkLocator(network.eval(), codec, (config.size, config.size), config.padding, flip_index, flip_test)
+    return NetworkLocator(
+        network.eval(), codec, (config.crop.size, config.crop.size), config.crop.padding, flip_index, flip_test
+    )

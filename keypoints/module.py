@@ -26,10 +26,10 @@ class KeypointsModule(pl.LightningModule):
         super().__init__()
         self.config, self.data = config, data
         self.network, self.codec = build_network(config, len(schema.keypoints))
-        self.loss = LOSSES[config.loss]()
+        self.loss = LOSSES[config.loss.name]()
         positions = list(data.monitor_rows())
         self.monitored = geometry.crop_from_image(
-            data.boxes[positions], (config.size, config.size), padding=config.padding
+            data.boxes[positions], (config.crop.size, config.crop.size), padding=config.crop.padding
         )
         watched = [data.rows[i] for i in positions]
         # Without rows to watch, validation never runs and nothing asks for the alarm.
@@ -41,12 +41,12 @@ class KeypointsModule(pl.LightningModule):
             sample = self.data.training_crops(batch)
             target = self.codec.encode(sample.xy)
         stages = self.network(sample.crops, batch.category)
-        loss = supervise(self.loss, stages, target, sample.target_weight, self.config.hard_keypoints)
+        loss = supervise(self.loss, stages, target, sample.target_weight, self.config.loss.hard_keypoints)
         self.log("loss", loss, prog_bar=True, batch_size=len(batch), sync_dist=True)
         return loss
 
     def validation_step(self, batch: ImageBatch, batch_idx: int) -> None:
-        size_wh = (self.config.size, self.config.size)
+        size_wh = (self.config.crop.size, self.config.crop.size)
         affine = self.monitored[batch.index.cpu()].to(self.device)
         crops = warp.crop(batch.images, affine, size_wh, batch.sizes_wh)
         self.predicted.append(locate(self.network, self.codec, crops, batch.category).xy.cpu())
@@ -55,11 +55,11 @@ class KeypointsModule(pl.LightningModule):
         # Every rank sees all rows; rank 0's answer decides, lest another one's last digit decides otherwise.
         xy = self.trainer.strategy.broadcast(torch.cat(self.predicted)).numpy().astype(np.float64)
         self.predicted.clear()
-        warmup = max(self.config.alarm_steps, self.config.alarm_warmup * self.trainer.max_steps)
+        warmup = max(self.config.alarm.steps, self.config.alarm.warmup * self.trainer.max_steps)
         watching = self.trainer.global_step >= warmup
         self.log("ne", self.alarm.check(xy, watching), prog_bar=True)
 
     def configure_optimizers(self) -> dict[str, Any]:
         steps = self.trainer.max_steps
-        optimizer, schedule = build_optimizer(self.network, self.network.backbone, self.config, steps)
+        optimizer, schedule = build_optimizer(self.network, self.network.backbone, self.config.train, steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -28,7 +28,7 @@ from pipeline.data.select import fingerprint
 from pipeline.data.survey import image_sizes
 from pipeline.inference.box_sources import SourceParts, build_source
 from pipeline.inference.predict import Device, Prediction, predict
-from pipeline.learning import ranks
+from pipeline.learning import configs, ranks
 from pipeline.learning.fit import RESUME, fit, forget, precision
 from pipeline.learning.loading import ImageDataset, StepBatchSampler, collate
 from pipeline.learning.synchronised import barrier
@@ -53,6 +53,8 @@ __all__ = [
 class Settings:
     """What a preset in configs/ holds."""
 
+    format: int = configs.FORMAT
+    """Format of the settings; another one is refused."""
     detector: DetectorConfig = field(default_factory=DetectorConfig)
     keypoints: KeypointsConfig = field(default_factory=KeypointsConfig)
     folds: int = 2
@@ -61,6 +63,9 @@ class Settings:
     """Packaged schema, or a YAML file of your own."""
     layout: str = "fashionai"
     """How the data lie on disk: a name of pipeline.contract.formats.registry."""
+
+    def __post_init__(self) -> None:
+        configs.check_format(self.format, "settings")
 
 
 @ranks.one_voice()
@@ -71,16 +76,16 @@ def train_detector(
 
     Goes on from an interrupted training of the same `out`.
     """
-    torch.manual_seed(config.seed)
+    torch.manual_seed(config.train.seed)
     data = DetectorData(rows, schema, config)
     module = DetectorModule(config, schema, data)
     run = out.with_suffix("")
-    fit(module, data, config, run, name=f"detector {out.stem}")
+    fit(module, data, config.train, run, name=f"detector {out.stem}")
     ids, state = [row.image_id for row in rows], module.network.state_dict()
     if ranks.is_zero():
         save_checkpoint(
             out, DETECTOR, schema, asdict(config), state,
-            config_format=1, train_ids=ids, fold=fold, provenance=provenance(),
+            train_ids=ids, fold=fold, provenance=provenance(),
         )  # fmt: skip
     _finish(run)
 
@@ -95,16 +100,16 @@ def train_keypoints(
     rows: Sequence[Annotation], boxes: Sequence[Detection], schema: Schema, config: KeypointsConfig, out: Path
 ) -> None:
     """Train the keypoint network on the rows in their boxes and write it to `out`; goes on as `train_detector` does."""
-    torch.manual_seed(config.seed)
+    torch.manual_seed(config.train.seed)
     data = KeypointsData(rows, boxes, schema, config)
     module = KeypointsModule(config, schema, data)
     run = out.with_suffix("")
-    fit(module, data, config, run, name=f"keypoints {out.stem}")
+    fit(module, data, config.train, run, name=f"keypoints {out.stem}")
     ids, state = [row.image_id for row in data.rows[: data.num_train]], module.network.state_dict()
     if ranks.is_zero():
         save_checkpoint(
             out, KEYPOINTS, schema, asdict(config), state,
-            config_format=1, train_ids=ids, provenance=provenance(),
+            train_ids=ids, provenance=provenance(),
         )  # fmt: skip
     _finish(run)
 
@@ -144,7 +149,7 @@ def predict_fold(
 def look_at_detector(rows: Sequence[Annotation], schema: Schema, config: DetectorConfig, count: int) -> Image.Image:
     """Draw the first batches of the detector's training as it sees them."""
     data = DetectorData(rows, schema, config)
-    batch = _first_draws(data.train_dataset(), config.seed, count)
+    batch = _first_draws(data.train_dataset(), config.train.seed, count)
     inputs, boxes = training_inputs(batch, data.extents[batch.index], config)
     return inputs_sheet(inputs, boxes, [rows[i].category for i in batch.index.tolist()])
 
@@ -154,7 +159,7 @@ def look_at_boxes(
 ) -> Image.Image:
     """Draw boxes out of fold, from worst to best, beside the true ones."""
     truth = target_boxes(true_extents(rows), torch.tensor(image_sizes(rows)), settings.detector.margin)
-    return boxes_sheet(rows, truth, match_boxes(rows, boxes), settings.keypoints.padding, schema)
+    return boxes_sheet(rows, truth, match_boxes(rows, boxes), settings.keypoints.crop.padding, schema)
 
 
 def look_at_keypoints(
@@ -162,9 +167,11 @@ def look_at_keypoints(
 ) -> Image.Image:
     """Draw the first crops of the keypoint network's training, with points, weights and targets."""
     data = KeypointsData(rows, boxes, schema, config)
-    batch = _first_draws(data.train_dataset(), config.seed, count)
+    batch = _first_draws(data.train_dataset(), config.train.seed, count)
     sample = data.training_crops(batch)
-    _, codec = build_network(replace(config, backbone_weights="none"), len(schema.keypoints))
+    _, codec = build_network(
+        replace(config, network=replace(config.network, backbone_weights="none")), len(schema.keypoints)
+    )
     captions = [data.rows[i].category for i in batch.index.tolist()]
     return crops_sheet(
         sample.crops, sample.xy, sample.target_weight, codec.encode(sample.xy).get("maps"), captions, schema

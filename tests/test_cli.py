@@ -21,7 +21,7 @@ def test_the_chain_leaves_what_it_should(trained: Path, drawn: Path, tmp_path: P
     assert all(box.checkpoint == f"fold{box.fold}" for box in boxes)
     assert not list(trained.rglob("last.ckpt")) + list(trained.rglob("*.partial"))
     record = json.loads((trained / "keypoints" / "final.json").read_text())
-    assert record["settings"]["keypoints"]["size"] == 64
+    assert record["settings"]["keypoints"]["crop"]["size"] == 64
     assert record["provenance"]["command"].startswith("python -m pipeline")
     out = tmp_path / "s" / "submission.csv"
     answers = drawn / "test" / "answer.csv"
@@ -104,14 +104,16 @@ def test_what_is_there_is_kept(trained: Path, drawn: Path, caplog: pytest.LogCap
 
 
 def test_another_setting_in_the_same_run_is_refused(trained: Path, drawn: Path, capsys) -> None:
-    assert run("train-keypoints", *TINY, "--keypoints.lr", "0.5", "--data", drawn / "train", "--run", trained) == 1
-    assert "holds a run with other settings (config.lr was 0.001, now 0.5)" in capsys.readouterr().err
+    assert (
+        run("train-keypoints", *TINY, "--keypoints.train.lr", "0.5", "--data", drawn / "train", "--run", trained) == 1
+    )
+    assert "holds a run with other settings (config.train.lr was 0.001, now 0.5)" in capsys.readouterr().err
 
 
 def test_parts_that_do_not_fit_are_refused_before_any_training(drawn: Path, tmp_path: Path, capsys) -> None:
     """Even train-detector, which comes first, refuses the keypoint network of the same preset."""
     options = [*TINY, "--data", drawn / "train", "--run", tmp_path / "run"]
-    for wrong in (["--keypoints.network", "unet"], ["--keypoints.loss", "cross_entropy"]):
+    for wrong in (["--keypoints.network.head", "unet"], ["--keypoints.loss.name", "cross_entropy"]):
         try:
             code = run("train-detector", *options, *wrong)
         except SystemExit as end:

@@ -104,7 +104,7 @@ def assert_same_network(a: Path, b: Path) -> None:
 
 
 def test_train_detector(alone: Path, drawn: Path, tmp_path: Path) -> None:
-    options = [*TINY, "--detector.devices", 2, "--only", "fold0", "--data", drawn / "train", "--run", tmp_path]
+    options = [*TINY, "--detector.train.devices", 2, "--only", "fold0", "--data", drawn / "train", "--run", tmp_path]
     ended = python("pipeline", "train-detector", *options)
     assert ended.returncode == 0, ended.stderr
     assert_same_network(tmp_path / "detector" / "fold0.safetensors", alone / "detector" / "fold0.safetensors")
@@ -114,7 +114,7 @@ def test_train_detector(alone: Path, drawn: Path, tmp_path: Path) -> None:
 def test_boxes(alone: Path, drawn: Path, tmp_path: Path, schema: Schema) -> None:
     shutil.copy(alone / "folds.csv", tmp_path / "folds.csv")
     shutil.copytree(alone / "detector", tmp_path / "detector", ignore=shutil.ignore_patterns("boxes"))
-    options = [*TINY, "--detector.devices", 2, "--data", drawn / "train", "--run", tmp_path]
+    options = [*TINY, "--detector.train.devices", 2, "--data", drawn / "train", "--run", tmp_path]
     ended = python("pipeline", "boxes", *options)
     assert ended.returncode == 0, ended.stderr
     # Batches of another size round the last digit of a score elsewhere.
@@ -132,7 +132,7 @@ def test_boxes(alone: Path, drawn: Path, tmp_path: Path, schema: Schema) -> None
 def test_train_keypoints(alone: Path, drawn: Path, tmp_path: Path) -> None:
     for name in ("folds.csv", "boxes.csv"):
         shutil.copy(alone / name, tmp_path / name)
-    options = [*TINY, "--keypoints.devices", 2, "--data", drawn / "train", "--run", tmp_path]
+    options = [*TINY, "--keypoints.train.devices", 2, "--data", drawn / "train", "--run", tmp_path]
     ended = python("pipeline", "train-keypoints", *options)
     assert ended.returncode == 0, ended.stderr
     assert_same_network(tmp_path / "keypoints" / "final.safetensors", alone / "keypoints" / "final.safetensors")
@@ -157,7 +157,7 @@ def keypoints_options(alone: Path, drawn: Path, tmp_path: Path) -> list[object]:
     for name in ("folds.csv", "boxes.csv"):
         shutil.copy(alone / name, tmp_path / "run" / name)
     where = ["--data", tmp_path / "train", "--run", tmp_path / "run"]
-    return ["train-keypoints", *TINY, "--keypoints.devices", 2, *where]
+    return ["train-keypoints", *TINY, "--keypoints.train.devices", 2, *where]
 
 
 def assert_one_message(error: str, expected: str) -> None:
@@ -176,7 +176,7 @@ def test_a_bad_file_ends_all_ranks(keypoints_options: list[object], tmp_path: Pa
 
 @pytest.mark.slow
 def test_a_collapse_ends_all_ranks(keypoints_options: list[object], tmp_path: Path) -> None:
-    alarm = ["--keypoints.alarm_steps", 1, "--keypoints.alarm_warmup", 0]
+    alarm = ["--keypoints.alarm.steps", 1, "--keypoints.alarm.warmup", 0]
     ended = python("pipeline", *keypoints_options, *alarm)
     assert ended.returncode == 1
     assert_one_message(ended.stderr, "training has collapsed")
@@ -195,8 +195,8 @@ def test_a_collapse_ends_all_ranks(keypoints_options: list[object], tmp_path: Pa
 def test_a_signal_ends_all_ranks(
     keypoints_options: list[object], tmp_path: Path, target: int, sent: int, code: int, message: str
 ) -> None:
-    options = [*keypoints_options, "--keypoints.epochs", 5000, "--keypoints.monitor_rows", 0]
-    command = [sys.executable, "-m", "pipeline", *map(str, [*options, "--keypoints.save_every", 2])]
+    options = [*keypoints_options, "--keypoints.train.epochs", 5000, "--keypoints.alarm.rows", 0]
+    command = [sys.executable, "-m", "pipeline", *map(str, [*options, "--keypoints.train.save_every", 2])]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     ranks = [psutil.Process(process.pid)]
     limit = time.monotonic() + LIMIT_S

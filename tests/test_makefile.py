@@ -29,7 +29,7 @@ def test_other_data_never_return_the_result_of_the_sample(drawn: Path) -> None:
     assert "data/sample" in sample["test"]
     for option in ("detector", "keypoints", "out"):
         assert sample[option] != other[option]
-    rehearsed, changed = planned(train, test, "LIMIT=8"), planned(train, test, "ARGS=--keypoints.lr 3e-4")
+    rehearsed, changed = planned(train, test, "LIMIT=8"), planned(train, test, "ARGS=--keypoints.train.lr 3e-4")
     assert len({run["keypoints"] for run in (other, rehearsed, changed)}) == 3
 
 

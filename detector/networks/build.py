@@ -18,8 +18,8 @@ class GarmentNetwork(nn.Module):
 
     def __init__(self, config: DetectorConfig, num_categories: int) -> None:
         super().__init__()
-        self.size = config.size
-        build = build_retinanet if config.type == "retinanet" else build_faster_rcnn
+        self.size = config.network.size
+        build = build_retinanet if config.network.type == "retinanet" else build_faster_rcnn
         self.model, self.offset = build(config, num_categories)
         self.model.to(memory_format=torch.channels_last)
 

@@ -32,7 +32,7 @@ def build_faster_rcnn(config: DetectorConfig, num_categories: int) -> tuple[Fast
         box_score_thresh=LOWEST_SCORE,
         box_detections_per_img=KEPT,
         box_batch_size_per_image=64,
-        **untouched(config.size),
+        **untouched(config.network.size),
     )
     model.rpn.box_coder = Float32BoxCoder(weights=model.rpn.box_coder.weights)
     model.roi_heads.box_coder = Float32BoxCoder(weights=model.roi_heads.box_coder.weights)

@@ -22,9 +22,10 @@ class Pyramid(nn.Module):
 
     def __init__(self, config: DetectorConfig) -> None:
         super().__init__()
-        strides = [stride for stride in (8, 16, 32) if stride >= config.finest_stride]
-        self.body = build_backbone(config.backbone, config.backbone_weights, strides, config.frozen_stride)
-        self.out_channels = config.fpn_channels
+        network = config.network
+        strides = [stride for stride in (8, 16, 32) if stride >= network.finest_stride]
+        self.body = build_backbone(network.backbone, network.backbone_weights, strides, network.frozen_stride)
+        self.out_channels = network.fpn_channels
         self.strides = [*self.body.strides, self.body.strides[-1] * 2]
         self.fpn = FeaturePyramidNetwork(self.body.channels, self.out_channels, LastLevelMaxPool())
 

@@ -22,7 +22,7 @@ def build_retinanet(config: DetectorConfig, num_categories: int) -> tuple[Retina
             pyramid.out_channels, anchors.num_anchors_per_location()[0], num_categories, norm_layer=norm
         )
     for part in (head.classification_head, head.regression_head):
-        part.conv = part.conv[: config.head_convs]
+        part.conv = part.conv[: config.network.head_convs]
     model = RetinaNet(
         pyramid,
         num_categories,
@@ -31,7 +31,7 @@ def build_retinanet(config: DetectorConfig, num_categories: int) -> tuple[Retina
         score_thresh=LOWEST_SCORE,
         detections_per_img=KEPT,
         topk_candidates=200,
-        **untouched(config.size),
+        **untouched(config.network.size),
     )
     model.box_coder = Float32BoxCoder(weights=model.box_coder.weights)
     # GIoU trains boxes, not their parametrisation (torchvision's second RetinaNet does the same).

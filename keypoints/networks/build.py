@@ -24,10 +24,10 @@ class KeypointNetwork(nn.Module):
 
 def build_network(config: KeypointsConfig, num_keypoints: int) -> tuple[KeypointNetwork, Codec]:
     """Build the network and its codec; the config has checked that the parts fit each other."""
-    chosen = HEADS[config.network]
-    backbone = build_backbone(config.backbone, config.backbone_weights, chosen.strides, config.frozen_stride)
-    head = chosen(backbone.channels, num_keypoints, config.head_channels)
-    codec = CODECS[config.codec]((config.size, config.size), head.stride, config.sigma)
+    parts, chosen = config.network, HEADS[config.network.head]
+    backbone = build_backbone(parts.backbone, parts.backbone_weights, chosen.strides, parts.frozen_stride)
+    head = chosen(backbone.channels, num_keypoints, parts.channels)
+    codec = CODECS[config.codec.name]((config.crop.size, config.crop.size), head.stride, config.codec.sigma)
     return KeypointNetwork(backbone, head), codec
 
 

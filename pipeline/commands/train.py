@@ -69,7 +69,7 @@ def boxes(settings: Settings, data: Sequence[Path], run: Path, limit: int = 0) -
     rows, folds = training_set.rows, training_set.folds
     chosen: list[Any] = [None] * len(rows)
     found: list[Any] = [None] * len(rows)
-    shards, device = run / "detector" / "boxes", Device.of(settings.detector)
+    shards, device = run / "detector" / "boxes", Device.of(settings.detector.train)
     checkpoints = {fold: run / "detector" / f"fold{fold}.safetensors" for fold in range(settings.folds)}
     for checkpoint in checkpoints.values():
         refuse_another_make(
@@ -198,13 +198,13 @@ def _claimed(settings: Settings, training_set: TrainingSet, schema: Schema, stag
         "data": training_set.fingerprint,
         "schema": schema.fingerprint,
         "folds": settings.folds,
-        "config": {name: value for name, value in stage.items() if name not in where},
+        "config": stage | {"train": {name: value for name, value in stage["train"].items() if name not in where}},
     }
 
 
 def _figures(rows: list[Annotation], chosen: list, found: list, settings: Settings) -> dict[str, float]:
     sizes = image_sizes(rows)
-    margin, padding = settings.detector.margin, settings.keypoints.padding
+    margin, padding = settings.detector.margin, settings.keypoints.crop.padding
     return assemble.detector_report(rows, sizes, chosen, found, load_schema(settings.schema), margin, padding)
 
 

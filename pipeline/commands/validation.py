@@ -39,7 +39,7 @@ def score_on_val(
         "true_boxes": assemble.target_boxes(extents, sizes, settings.detector.margin).float(),
     }
     locator = assemble.load_locator(checkpoint, schema)
-    device = Device.of(settings.keypoints)
+    device = Device.of(settings.keypoints.train)
     figures = {}
     for name, given in sources.items():
         out = checkpoint.with_suffix("") / f"{name}.csv"

@@ -5,10 +5,9 @@ What a user hands in is never unpickled: torch's own files are read with weights
 
 import hashlib
 import json
-from collections.abc import Iterable
-from dataclasses import fields
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -18,6 +17,8 @@ from torch import Tensor, nn
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import write_bytes, write_text
 from pipeline.contract.schema import Schema
+from pipeline.learning import configs
+from pipeline.learning.configs import Config, restore
 
 FORMAT = 2
 """1: a dict by torch.save, with the training ids inside; 2: safetensors, with the ids' digest in the header."""
@@ -25,7 +26,6 @@ HEADER = (
     *("format", "stage", "schema", "config", "config_format"),
     *("provenance", "name", "fold", "train_ids_digest", "train_ids_count"),
 )
-Config = TypeVar("Config")
 BY_TORCH = (b"PK\x03\x04", b"\x80\x02\x8a\x0a")
 """How files by torch.save begin, today's and those before torch 1.6."""
 
@@ -37,7 +37,6 @@ def save_checkpoint(
     config: dict[str, Any],
     state_dict: dict[str, Tensor],
     *,
-    config_format: int,
     train_ids: Iterable[str],
     fold: int | None = None,
     provenance: dict[str, Any] | None = None,
@@ -52,7 +51,7 @@ def save_checkpoint(
         "stage": stage,
         "schema": schema.to_dict(),
         "config": config,
-        "config_format": config_format,
+        "config_format": configs.FORMAT,
         "provenance": provenance or {},
         "name": path.stem,
         "fold": fold,
@@ -82,14 +81,21 @@ def load_checkpoint(path: Path, stage: str, schema: Schema) -> dict[str, Any]:
     return content
 
 
-def restore(config: type[Config], values: dict[str, Any], path: Path) -> Config:
-    """Make the config of the weights in `path` from its stored values; each must be a setting that the config has."""
-    unknown = sorted(set(values) - {field.name for field in fields(config)})
-    if unknown:
-        raise UserError(
-            f"{path}: made with settings that this version does not know ({', '.join(unknown)}); use a newer version"
-        )
-    return config(**values)
+def restored(
+    config: type[Config],
+    content: dict[str, Any],
+    path: Path,
+    upgrade_config: Callable[[dict[str, Any]], dict[str, Any]],
+) -> Config:
+    """Make the config of the weights that `load_checkpoint` read from `path`; its backbone is not filled a second time.
+
+    `upgrade_config` brings the stage's settings of format 1 to the present one.
+    """
+    stored = content["config"]
+    if content["config_format"] < configs.FORMAT:
+        stored = upgrade_config(stored)
+    network = stored.get("network", {}) | {"backbone_weights": "none"}
+    return restore(config, stored | {"network": network}, f"{path}: weights with")
 
 
 def fill(network: nn.Module, state_dict: dict[str, Tensor], path: Path) -> None:

@@ -27,9 +27,12 @@ def train(drawn: Path, folder: Path, *options: object, data: str = "train") -> i
 
 def test_named_networks_do_not_disturb_one_another(drawn: Path, folder: Path, capsys) -> None:
     before = (folder / "keypoints" / "final.safetensors").read_bytes()
-    assert train(drawn, folder, "--name", "other", "--keypoints.lr", "0.01") == 0
-    assert train(drawn, folder, "--name", "other", "--keypoints.lr", "0.02") == 1
-    assert "keypoints/other holds a run with other settings (config.lr was 0.01, now 0.02)" in capsys.readouterr().err
+    assert train(drawn, folder, "--name", "other", "--keypoints.train.lr", "0.01") == 0
+    assert train(drawn, folder, "--name", "other", "--keypoints.train.lr", "0.02") == 1
+    assert (
+        "keypoints/other holds a run with other settings (config.train.lr was 0.01, now 0.02)"
+        in capsys.readouterr().err
+    )
     assert train(drawn, folder) == 0
     assert (folder / "keypoints" / "final.safetensors").read_bytes() == before
     assert (folder / "keypoints" / "other.safetensors").read_bytes() != before

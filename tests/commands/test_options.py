@@ -42,7 +42,7 @@ def test_help_explains_every_option(verb: str, capsys: pytest.CaptureFixture) ->
             assert " ".join(line.split()) in text
     if "settings" in described:
         assert "--config CONFIG a YAML file" in text
-        assert "--keypoints.lr LR Peak learning rate" in text
+        assert "--keypoints.train.lr LR Peak learning rate" in text
         assert "--folds FOLDS Detectors for boxes out of fold." in text
     if "device" in described:
         assert "--precision PRECISION Lightning's precision" in text
@@ -65,9 +65,9 @@ def test_presets_lists_and_dashes(monkeypatch: pytest.MonkeyPatch) -> None:
         seen.update(settings=settings, data=data, at_most=at_most)
 
     monkeypatch.setattr(arguments, "_load", lambda path: verb)
-    words = ["check", *TINY, "--data", "a", "b", "--at-most=3", "--keypoints.lr", "0.5", "--folds", "3"]
+    words = ["check", *TINY, "--data", "a", "b", "--at-most=3", "--keypoints.train.lr", "0.5", "--folds", "3"]
     assert main(words) == 0
     assert seen["data"] == [Path("a"), Path("b")]
     assert seen["at_most"] == 3.0
     settings = seen["settings"]
-    assert (settings.folds, settings.keypoints.lr, settings.detector.size) == (3, 0.5, 64)
+    assert (settings.folds, settings.keypoints.train.lr, settings.detector.network.size) == (3, 0.5, 64)

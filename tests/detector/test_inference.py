@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from detector.config import DetectorConfig
 from detector.data import DetectorData, input_affines, target_boxes, training_inputs
 from detector.inference import NetworkDetector
 from pipeline.contract import geometry
@@ -14,6 +13,7 @@ from pipeline.contract.formats.fashionai import read_annotations
 from pipeline.contract.records import ImageBatch
 from pipeline.contract.schema import Schema
 from pipeline.learning.loading import collate
+from tests.configs import detector_config
 
 
 class Fixed(nn.Module):
@@ -51,7 +51,7 @@ def found(boxes: list, scores: list[float], category: list[int]) -> dict[str, Te
 
 
 def detector(answers: list[dict[str, Tensor]]) -> NetworkDetector:
-    return NetworkDetector(Fixed(answers), DetectorConfig(), "d", [])
+    return NetworkDetector(Fixed(answers), detector_config(), "d", [])
 
 
 def test_boxes_come_back_in_the_frame_of_odd_images() -> None:
@@ -106,7 +106,7 @@ def test_a_thin_box_is_widened_on_its_thin_axis_only(extent: list[float], expect
 
 def test_training_targets_follow_the_picture(drawn: Path, schema: Schema) -> None:
     """Points sent through the inputs' affine lie in the target box: checked by cutting a marked picture."""
-    config = DetectorConfig(size=64, margin=0.0, backbone_weights="none")
+    config = detector_config(size=64, margin=0.0, backbone_weights="none")
     data = DetectorData(read_annotations([drawn / "train"], schema), schema, config)
     items = [data.train_dataset()[(i, i)] for i in range(8)]
     whole = collate(items)

@@ -8,13 +8,14 @@ from detector.config import TYPES, DetectorConfig
 from detector.networks.build import GarmentNetwork
 from detector.networks.pyramid import Float32BoxCoder
 from pipeline.contract.geometry import box_iou
+from tests.configs import detector_config
 
 CONFIGS = [
-    DetectorConfig(type=t, size=96, backbone_weights="none", fpn_channels=16, partial_labels=p)
+    detector_config(type=t, size=96, backbone_weights="none", fpn_channels=16, partial_labels=p)
     for t in TYPES
     for p in (True, False)
 ]
-IDS = [f"{c.type}-{'partial' if c.partial_labels else 'naive'}" for c in CONFIGS]
+IDS = [f"{c.network.type}-{'partial' if c.partial_labels else 'naive'}" for c in CONFIGS]
 
 
 def batch() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -49,7 +50,7 @@ def test_detections_are_categories_from_zero_inside_the_input(config: DetectorCo
 @pytest.mark.parametrize("kind", TYPES)
 def test_learns_one_box_and_its_category(kind: str) -> None:
     """The last category, where an offset by one would fail, is learned where the box is."""
-    config = DetectorConfig(type=kind, size=96, fpn_channels=16, backbone_weights="package")
+    config = detector_config(type=kind, size=96, fpn_channels=16, backbone_weights="package")
     network = GarmentNetwork(config, 5)
     picture = torch.full((1, 3, 96, 96), 230.0)
     picture[:, :, 20:80, 15:75] = torch.tensor([200.0, 30, 60])[None, :, None, None]
@@ -100,4 +101,4 @@ def test_boxes_are_decoded_in_float32() -> None:
 )
 def test_bad_settings_name_themselves(bad: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        DetectorConfig(**bad)
+        detector_config(**bad)

@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from detector.config import DetectorConfig
 from detector.inference import NetworkDetector
 from pipeline.assemble import predict_fold
 from pipeline.contract.formats.fashionai import read_annotations
 from pipeline.contract.records import ImageRow
 from pipeline.contract.schema import Schema
 from pipeline.inference.predict import Device
+from tests.configs import detector_config
 
 CPU = Device(workers=0, accelerator="cpu", devices="1")
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.* is deprecated:FutureWarning")
@@ -38,7 +38,7 @@ def rows(drawn: Path, schema: Schema) -> list[ImageRow]:
 def test_swapped_checkpoints_are_refused(drawn: Path, tmp_path: Path, schema: Schema) -> None:
     every = rows(drawn, schema)
     fold0, fold1 = every[:10], every[10:]
-    trained_without_0 = NetworkDetector(Whole(), DetectorConfig(), "fold0", [row.image_id for row in fold1])
+    trained_without_0 = NetworkDetector(Whole(), detector_config(), "fold0", [row.image_id for row in fold1])
     chosen = predict_fold(fold0, trained_without_0, 0, schema, CPU, tmp_path / "0").boxes
     assert [c.image_id for c in chosen] == [row.image_id for row in fold0]
     assert {(c.fold, c.checkpoint, c.source) for c in chosen} == {(0, "fold0", "detector")}
@@ -50,18 +50,18 @@ def test_swapped_checkpoints_are_refused(drawn: Path, tmp_path: Path, schema: Sc
 
 def test_one_seen_image_is_enough_to_refuse(drawn: Path, tmp_path: Path, schema: Schema) -> None:
     every = rows(drawn, schema)
-    detector = NetworkDetector(Whole(), DetectorConfig(), "fold0", [every[3].image_id])
+    detector = NetworkDetector(Whole(), detector_config(), "fold0", [every[3].image_id])
     with pytest.raises(ValueError, match="saw 1 of the 10"):
         predict_fold(every[:10], detector, 0, schema, CPU, tmp_path / "0")
 
 
 def test_a_finished_fold_is_kept_and_another_checkpoint_is_not(drawn: Path, tmp_path: Path, schema: Schema) -> None:
     every, network = rows(drawn, schema)[:6], Whole()
-    first = predict_fold(every, NetworkDetector(network, DetectorConfig(), "a", []), 0, schema, CPU, tmp_path / "s")
-    again = predict_fold(every, NetworkDetector(network, DetectorConfig(), "a", []), 0, schema, CPU, tmp_path / "s")
+    first = predict_fold(every, NetworkDetector(network, detector_config(), "a", []), 0, schema, CPU, tmp_path / "s")
+    again = predict_fold(every, NetworkDetector(network, detector_config(), "a", []), 0, schema, CPU, tmp_path / "s")
     assert network.asked == 6
     assert [d.box.tolist() for d in first.boxes] == [d.box.tolist() for d in again.boxes]
-    predict_fold(every, NetworkDetector(network, DetectorConfig(), "b", []), 0, schema, CPU, tmp_path / "s")
+    predict_fold(every, NetworkDetector(network, detector_config(), "b", []), 0, schema, CPU, tmp_path / "s")
     assert network.asked == 12
 
 
@@ -84,7 +84,7 @@ def test_training_boxes_are_found_in_the_precision_of_the_trainer(
 ) -> None:
     network, device = Layered(), replace(CPU, precision=precision)
     result = predict_fold(
-        rows(drawn, schema)[:2], NetworkDetector(network, DetectorConfig(), "a", []), 0, schema, device, tmp_path / "s"
+        rows(drawn, schema)[:2], NetworkDetector(network, detector_config(), "a", []), 0, schema, device, tmp_path / "s"
     )
     assert network.ran_in == {dtype}
     # The geometry stays in float32: the whole input is the whole picture.

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from keypoints.augment import mirror_keypoints, random_affines
-from keypoints.config import KeypointsConfig
 from keypoints.data import KeypointsData, match_boxes
 from keypoints.module import KeypointsModule
 from pipeline.contract import geometry
@@ -17,6 +16,7 @@ from pipeline.contract.formats.fashionai import read_annotations
 from pipeline.contract.records import Annotation, Detection, ImageBatch
 from pipeline.contract.schema import Schema
 from pipeline.learning.loading import collate
+from tests.configs import keypoints_config
 
 PLAIN = {"jitter": 0.0, "rotation_deg": 0.0, "scale": 0.0, "shift": 0.0, "flip": 0.0}
 
@@ -47,7 +47,7 @@ def rows(drawn: Path, schema: Schema) -> list[Annotation]:
 def test_a_dot_at_each_point_stays_under_it_through_every_augmentation(schema: Schema) -> None:
     """Dots are drawn into the picture where the annotation is; in the crop they must be where the target is."""
     rng = np.random.default_rng(0)
-    config = KeypointsConfig(size=128, rotation_deg=30, scale=0.3, shift=0.1, jitter=0.1, backbone_weights="none")
+    config = keypoints_config(size=128, rotation_deg=30, scale=0.3, shift=0.1, jitter=0.1, backbone_weights="none")
     xy = np.full((24, 2), -1.0)
     members = list(schema.members["trousers"])
     xy[members] = rng.uniform(70, 230, (7, 2))
@@ -63,7 +63,7 @@ def test_a_dot_at_each_point_stays_under_it_through_every_augmentation(schema: S
     zeros = torch.zeros(40, dtype=torch.int64)
     uniform = torch.rand(40, 32, dtype=torch.float64)
     sample = data.training_crops(ImageBatch(images, torch.full((40, 2), 300), zeros, zeros, uniform))
-    flipped = uniform[:, 8] < config.flip
+    flipped = uniform[:, 8] < config.augment.flip
     assert 5 < flipped.sum() < 35
     j = torch.arange(128) + 0.5
     worst = 0.0
@@ -79,7 +79,7 @@ def test_a_dot_at_each_point_stays_under_it_through_every_augmentation(schema: S
 
 
 def test_weights_by_hand(rows: list[Annotation], schema: Schema) -> None:
-    config = KeypointsConfig(size=64, occluded_weight=0.25, backbone_weights="none", **PLAIN)
+    config = keypoints_config(size=64, occluded_weight=0.25, backbone_weights="none", **PLAIN)
     data = KeypointsData(rows, boxes_of(rows), schema, config)
     for row, weight in zip(data.rows, data.weight, strict=True):
         expected = [{1: 1.0, 0: 0.25, -1: 0.0}[int(v)] for v in row.visibility]
@@ -87,7 +87,7 @@ def test_weights_by_hand(rows: list[Annotation], schema: Schema) -> None:
 
 
 def test_points_outside_the_crop_weigh_nothing_and_are_not_moved(rows: list[Annotation], schema: Schema) -> None:
-    config = KeypointsConfig(size=64, padding=0.0, backbone_weights="none", **PLAIN)
+    config = keypoints_config(size=64, padding=0.0, backbone_weights="none", **PLAIN)
     row = next(r for r in rows if r.category == "trousers")
     inner = boxes_of([row])[0]
     half = Detection(**(inner.__dict__ | {"box": inner.box * [1, 1, 0, 0] + [0, 0, *inner.box[:2] + 12]}))
@@ -111,13 +111,13 @@ def test_mirrored_rows_take_the_names_of_the_other_side(schema: Schema) -> None:
 
 def test_augmentation_of_nothing_is_the_plain_crop() -> None:
     boxes = torch.tensor([[10.0, 20, 110, 80]])
-    affine, flip = random_affines(boxes, torch.rand(1, 32), KeypointsConfig(size=96, backbone_weights="none", **PLAIN))
+    affine, flip = random_affines(boxes, torch.rand(1, 32), keypoints_config(size=96, backbone_weights="none", **PLAIN))
     torch.testing.assert_close(affine, geometry.crop_from_image(boxes, (96, 96), padding=0.15))
     assert not flip.any()
 
 
 def test_augmentation_stays_within_its_strengths() -> None:
-    config = KeypointsConfig(size=96, rotation_deg=10, scale=0.2, shift=0.05, jitter=0.0, flip=0.0, padding=0.0)
+    config = keypoints_config(size=96, rotation_deg=10, scale=0.2, shift=0.05, jitter=0.0, flip=0.0, padding=0.0)
     boxes = torch.tensor([[0.0, 0, 96, 96]]).expand(500, 4)
     affine, _ = random_affines(boxes, torch.rand(500, 32), config)
     scale = torch.linalg.norm(affine[:, :, 0], dim=-1)
@@ -129,7 +129,7 @@ def test_augmentation_stays_within_its_strengths() -> None:
 
 
 def test_boxes_must_fit_the_rows(rows: list[Annotation], schema: Schema) -> None:
-    config = KeypointsConfig(size=64, backbone_weights="none")
+    config = keypoints_config(size=64, backbone_weights="none")
     with pytest.raises(
         DataError, match=f"no box for 2 of 20 images: '{rows[0].image_id}, {rows[1].image_id}'; write the boxes"
     ):
@@ -142,16 +142,16 @@ def test_boxes_must_fit_the_rows(rows: list[Annotation], schema: Schema) -> None
 
 def test_a_fold_can_be_left_out_and_watched(rows: list[Annotation], schema: Schema) -> None:
     boxes = [Detection(**(b.__dict__ | {"fold": i % 2})) for i, b in enumerate(boxes_of(rows))]
-    data = KeypointsData(rows, boxes, schema, KeypointsConfig(size=64, without_fold=1, backbone_weights="none"))
+    data = KeypointsData(rows, boxes, schema, keypoints_config(size=64, without_fold=1, backbone_weights="none"))
     left_out = {rows[i].image_id for i in range(1, 20, 2)}
     assert {row.image_id for row in data.train_dataset().rows} == {row.image_id for row in rows} - left_out
     assert {data.rows[i].image_id for i in data.monitor_rows()} == left_out
     with pytest.raises(ValueError, match="no box is of that fold"):
-        KeypointsData(rows, boxes, schema, KeypointsConfig(size=64, without_fold=4, backbone_weights="none"))
+        KeypointsData(rows, boxes, schema, keypoints_config(size=64, without_fold=4, backbone_weights="none"))
 
 
 def test_a_training_can_go_unwatched(rows: list[Annotation], schema: Schema) -> None:
-    config = KeypointsConfig(size=64, monitor_rows=0, backbone_weights="none")
+    config = keypoints_config(size=64, monitor_rows=0, backbone_weights="none")
     data = KeypointsData(rows, boxes_of(rows), schema, config)
     assert data.monitor_loader() is None
     assert KeypointsModule(config, schema, data).alarm is None

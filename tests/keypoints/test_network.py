@@ -8,7 +8,6 @@ from safetensors.torch import load_file
 
 from keypoints.codecs.build import CODECS
 from keypoints.codecs.heatmap import HeatmapCodec
-from keypoints.config import KeypointsConfig
 from keypoints.inference import NetworkLocator, load_locator, locate
 from keypoints.losses import LOSSES, supervise
 from keypoints.networks.build import build_network, upgrade_state
@@ -17,6 +16,7 @@ from pipeline.contract import geometry
 from pipeline.contract.formats.fashionai import read_annotations
 from pipeline.contract.schema import Schema
 from pipeline.learning.loading import collate
+from tests.configs import keypoints_config
 from tests.keypoints.test_data import PLAIN, boxes_of
 
 PARTS = [
@@ -29,12 +29,12 @@ NONE = torch.zeros(8, dtype=torch.int64)
 
 @pytest.mark.parametrize("parts", PARTS)
 def test_gradients_reach_every_parameter(parts: dict) -> None:
-    config = KeypointsConfig(size=64, head_channels=16, backbone_weights="none", **parts)
+    config = keypoints_config(size=64, head_channels=16, backbone_weights="none", **parts)
     network, codec = build_network(config, 24)
     stages = network(torch.rand(2, 3, 64, 64) * 255, NONE[:2])
     target = codec.encode(torch.rand(2, 24, 2) * 64)
     assert stages[-1][codec.accepts].shape == target[codec.accepts].shape
-    supervise(LOSSES[config.loss](), stages, target, torch.ones(2, 24)).backward()
+    supervise(LOSSES[config.loss.name](), stages, target, torch.ones(2, 24)).backward()
     assert not [n for n, p in network.named_parameters() if p.grad is None or p.grad.abs().max() == 0]
 
 
@@ -43,7 +43,7 @@ def test_eight_garments_are_learned(drawn: Path, schema: Schema, parts: dict) ->
     """Overfits eight drawn garments to an error of under two crop pixels."""
     from keypoints.data import KeypointsData
 
-    config = KeypointsConfig(size=64, head_channels=32, **parts, **PLAIN)
+    config = keypoints_config(size=64, head_channels=32, **parts, **PLAIN)
     rows = read_annotations([drawn / "train"], schema)[:8]
     data = KeypointsData(rows, boxes_of(rows), schema, config)
     sample = data.training_crops(collate([data.train_dataset()[i] for i in range(8)]))
@@ -52,7 +52,7 @@ def test_eight_garments_are_learned(drawn: Path, schema: Schema, parts: dict) ->
     optimizer = torch.optim.AdamW(network.parameters(), 3e-3)
     for _ in range(80):
         optimizer.zero_grad()
-        supervise(LOSSES[config.loss](), network(sample.crops, NONE), target, sample.target_weight).backward()
+        supervise(LOSSES[config.loss.name](), network(sample.crops, NONE), target, sample.target_weight).backward()
         optimizer.step()
     xy = locate(network, codec, sample.crops, NONE).xy
     distance = torch.linalg.norm(xy - sample.xy, dim=-1)[sample.target_weight > 0]
@@ -85,7 +85,7 @@ FLIP_INDEX = torch.tensor([1, 0, 2, 3])
 @pytest.mark.parametrize("parts", PARTS)
 def test_no_crops_give_no_points(parts: dict) -> None:
     """A batch of pictures in which nothing was found."""
-    config = KeypointsConfig(size=64, head_channels=16, backbone_weights="none", **parts)
+    config = keypoints_config(size=64, head_channels=16, backbone_weights="none", **parts)
     network, codec = build_network(config, 24)
     locator = NetworkLocator(network.eval(), codec, (64, 64), 0.1, torch.arange(24), flip_test=True)
     found = locator.locate(torch.zeros(0, 3, 64, 64), NONE[:0])
@@ -125,7 +125,7 @@ def test_the_shipped_weights_load(schema: Schema) -> None:
 
 
 def test_weights_of_the_time_before_heads_are_renamed() -> None:
-    network, _ = build_network(KeypointsConfig(size=64, head_channels=16, backbone_weights="none"), 24)
+    network, _ = build_network(keypoints_config(size=64, head_channels=16, backbone_weights="none"), 24)
     now = network.state_dict()
     before = {key.removeprefix("head.").replace("predict.", "head."): value for key, value in now.items()}
     assert "laterals.0.weight" in before
@@ -139,16 +139,16 @@ def test_weights_of_the_time_before_heads_are_renamed() -> None:
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        ({"network": "unet"}, "network is 'unet'; expected one of fpn, coordinates"),
-        ({"codec": "simcc"}, "codec is 'simcc'; expected one of heatmap, softmax"),
-        ({"codec": "coordinates"}, "codec is 'coordinates'; network fpn takes heatmap, softmax"),
+        ({"network": "unet"}, "network.head is 'unet'; expected one of fpn, coordinates"),
+        ({"codec": "simcc"}, "codec.name is 'simcc'; expected one of heatmap, softmax"),
+        ({"codec": "coordinates"}, "codec.name is 'coordinates'; head fpn takes heatmap, softmax"),
         ({"backbone": "conv4"}, "backbone conv4 has no map of stride 32; it has maps of stride 2, 4, 8, 16"),
-        ({"codec": "softmax", "loss": "mse"}, "loss is 'mse'; codec softmax takes cross_entropy"),
+        ({"codec": "softmax", "loss": "mse"}, "loss.name is 'mse'; codec softmax takes cross_entropy"),
     ],
 )
 def test_parts_that_do_not_fit(bad: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        KeypointsConfig(size=64, backbone_weights="none", **bad)
+        keypoints_config(size=64, backbone_weights="none", **bad)
 
 
 class Corner(torch.nn.Module):
@@ -181,16 +181,16 @@ def test_a_network_a_codec_and_a_loss_are_one_class_and_one_line_each(monkeypatc
     monkeypatch.setitem(CODECS, "centred", Centred)
     monkeypatch.setitem(LOSSES, "absolute", Absolute)
     own = {"network": "corner", "codec": "centred", "loss": "absolute", "backbone": "conv4", "backbone_weights": "none"}
-    config = KeypointsConfig(size=64, **own)
+    config = keypoints_config(size=64, **own)
     network, codec = build_network(config, 24)
     crops, target = torch.rand(2, 3, 64, 64) * 255, codec.encode(torch.rand(2, 24, 2) * 64)
     before = network.head.predict.weight.clone()
-    supervise(LOSSES[config.loss](), network(crops, NONE[:2]), target, torch.ones(2, 24)).backward()
+    supervise(LOSSES[config.loss.name](), network(crops, NONE[:2]), target, torch.ones(2, 24)).backward()
     torch.optim.SGD(network.parameters(), 0.1).step()
     assert not torch.equal(before, network.head.predict.weight)
     assert locate(network, codec, crops, NONE[:2]).xy.shape == (2, 24, 2)
-    with pytest.raises(ValueError, match="loss is 'smooth_l1'; codec centred takes absolute"):
-        KeypointsConfig(size=64, **own | {"loss": "smooth_l1"})
+    with pytest.raises(ValueError, match=r"loss\.name is 'smooth_l1'; codec centred takes absolute"):
+        keypoints_config(size=64, **own | {"loss": "smooth_l1"})
 
 
 @pytest.mark.parametrize(
@@ -198,4 +198,4 @@ def test_a_network_a_codec_and_a_loss_are_one_class_and_one_line_each(monkeypatc
 )
 def test_bad_settings_name_themselves(bad: dict) -> None:
     with pytest.raises(ValueError, match=next(iter(bad))):
-        KeypointsConfig(**bad)
+        keypoints_config(**bad)

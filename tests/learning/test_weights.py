@@ -25,7 +25,7 @@ OLD = ROOT / "tests" / "data" / "detector_format1.pt"
 
 
 def save(file: Path, schema: Schema, state: dict | None = None, **more: object) -> Path:
-    options = {"config_format": 1, "train_ids": ["b", "a"], "fold": 0} | more
+    options = {"train_ids": ["b", "a"], "fold": 0} | more
     save_checkpoint(file, "detector", schema, {"lr": 0.1}, state or {"w": torch.arange(3.0)}, **options)
     return file
 
@@ -70,7 +70,7 @@ def test_round_trip_and_float16(tmp_path: Path, schema: Schema) -> None:
         "stage": "detector",
         "schema": schema.to_dict(),
         "config": {"lr": 0.1},
-        "config_format": 1,
+        "config_format": 2,
         "provenance": {"commit": "abc"},
         "name": "fold0",
         "fold": 0,
@@ -262,5 +262,5 @@ def test_the_published_weights_load(schema: Schema) -> None:
 def test_settings_of_a_newer_version_are_named(tmp_path: Path, schema: Schema) -> None:
     old = torch.load(OLD, weights_only=True)
     torch.save(old | {"config": old["config"] | {"cascade": 3}}, tmp_path / "x.pt")
-    with pytest.raises(UserError, match=r"x\.pt: made with settings that this version does not know \(cascade\)"):
+    with pytest.raises(UserError, match=r"x\.pt: weights with: settings that this version does not know \(cascade\)"):
         load_detector(tmp_path / "x.pt", schema)

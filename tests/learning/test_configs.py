@@ -1,0 +1,56 @@
+"""Nested configs: from plain values, from the flat ones of format 1, and what is refused."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from detector import config as detector
+from keypoints import config as keypoints
+from pipeline.assemble import Settings
+from pipeline.contract.faults import UserError
+from pipeline.learning.configs import restore
+
+ROOT = Path(__file__).parents[2]
+STAGES = [(keypoints.KeypointsConfig, keypoints.upgrade_config), (detector.DetectorConfig, detector.upgrade_config)]
+
+
+def test_flat_settings_find_their_place() -> None:
+    flat = {"size": 96, "head_channels": 8, "codec": "softmax", "loss": "cross_entropy", "sigma": 2.0, "lr": 0.1}
+    flat |= {"monitor_rows": 5, "flip_test": True, "without_fold": 1, "occluded_weight": 0.1, "padding": 0.3, "seed": 4}
+    made = restore(keypoints.KeypointsConfig, keypoints.upgrade_config(flat), "x")
+    assert (made.crop.size, made.crop.padding, made.network.channels) == (96, 0.3, 8)
+    assert (made.codec.name, made.codec.sigma, made.loss.name) == ("softmax", 2.0, "cross_entropy")
+    assert (made.loss.occluded_weight, made.train.lr, made.train.seed) == (0.1, 0.1, 4)
+    assert (made.alarm.rows, made.without_fold, made.network.head) == (5, 1, "fpn")
+    box = restore(
+        detector.DetectorConfig, detector.upgrade_config({"type": "faster_rcnn", "margin": 0.1, "flip": 0}), "x"
+    )
+    assert (box.network.type, box.margin, box.augment.flip) == ("faster_rcnn", 0.1, 0)
+
+
+@pytest.mark.parametrize(("config", "_upgrade"), STAGES)
+def test_a_config_comes_back_from_its_values(config: type, _upgrade: object) -> None:
+    changed = replace(config(), train=replace(config().train, lr=0.25))
+    assert restore(config, asdict(changed), "x") == changed
+
+
+@pytest.mark.parametrize(("config", "upgrade"), STAGES)
+@pytest.mark.parametrize("values", [{"cascade": 3}, {"train": {"cascade": 3}}])
+def test_unknown_settings_are_named(config: type, upgrade: object, values: dict) -> None:
+    with pytest.raises(UserError, match=r"^a file: settings that this version does not know \(cascade\)"):
+        restore(config, values, "a file")
+
+
+def test_settings_of_another_format_are_refused() -> None:
+    with pytest.raises(UserError, match="format 1, expected 2: settings are nested since then"):
+        Settings(format=1)
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda file: file.stem)
+def test_presets_say_their_format_and_hold_settings_that_exist(file: Path) -> None:
+    preset = yaml.safe_load(file.read_text())
+    assert preset["format"] == 2
+    for (config, _), stage in zip(STAGES, ("keypoints", "detector"), strict=True):
+        restore(config, preset[stage], str(file))
