@@ -71,3 +71,17 @@ def test_presets_lists_and_dashes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert seen["at_most"] == 3.0
     settings = seen["settings"]
     assert (settings.folds, settings.keypoints.train.lr, settings.detector.network.size) == (3, 0.5, 64)
+
+
+@pytest.mark.parametrize("head", ["", "format: 1\n", "format: 3\n"])
+def test_a_preset_of_another_format_is_refused_by_name(
+    drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture, head: str
+) -> None:
+    preset = tmp_path / "old.yaml"
+    preset.write_text(head + "keypoints:\n  codec: softmax\n  lr: 1.0e-3\n")
+    command = ["train-detector", f"--config={preset}", "--data", str(drawn / "train"), "--run", str(tmp_path / "run")]
+    assert main(command) == 1
+    error = capsys.readouterr().err
+    assert f"{preset}: format {head.removeprefix('format: ').strip() or 1}, expected 2" in error
+    assert "docs/configs.md lists what moved" in error
+    assert not (tmp_path / "run").exists()
