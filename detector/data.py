@@ -5,28 +5,34 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from detector.config import DetectorConfig
 from pipeline.contract import geometry, warp
+from pipeline.contract.images import PictureOptions
 from pipeline.contract.records import Annotation, ImageBatch
 from pipeline.contract.schema import Schema
-from pipeline.learning.loading import ImageDataset
+from pipeline.learning.loading import Batches, ImageDataset
 from pipeline.learning.photometric import Photometric
 
 
 class DetectorData:
     """What `training.fit` loads, and the true extents (N, 4) in image pixels of the rows' points."""
 
-    def __init__(self, rows: Sequence[Annotation], schema: Schema, config: DetectorConfig) -> None:
-        self.rows, self.config = rows, config
+    def __init__(
+        self,
+        rows: Sequence[Annotation],
+        schema: Schema,
+        config: DetectorConfig,
+        pictures: PictureOptions | None = None,
+    ) -> None:
+        self.rows, self.config, self.pictures = rows, config, pictures
         self.category = [schema.category_index(row.category) for row in rows]
         self.extents = true_extents(rows)
 
     def train_dataset(self) -> ImageDataset:
-        return ImageDataset(self.rows, self.category, Photometric(self.config.augment.brightness))
+        return ImageDataset(self.rows, self.category, Photometric(self.config.augment.brightness), self.pictures)
 
-    def monitor_loader(self) -> DataLoader | None:
+    def monitor_loader(self) -> Batches | None:
         """Nothing to watch: the boxes of the fold left out are measured once, when they are written."""
         return None
 
@@ -75,7 +81,7 @@ def training_inputs(batch: ImageBatch, extents: Tensor, config: DetectorConfig) 
     plain = input_affines(batch.sizes_wh, config.network.size)
     affine = torch.where(lost[:, None, None], plain, affine)
     boxes = geometry.clip_box(geometry.transform_box(affine, targets), limit)
-    return warp.crop(batch.images, affine, size_wh, batch.sizes_wh), boxes
+    return warp.crop(batch.images, affine, size_wh, batch.sizes_wh, reduced=batch.reduced), boxes
 
 
 def _area(boxes: Tensor) -> Tensor:

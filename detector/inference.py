@@ -43,7 +43,7 @@ class NetworkDetector(nn.Module):
         size, device = self.network.size, batch.images.device
         with torch.autocast(device.type, enabled=False):
             affine = input_affines(batch.sizes_wh, size)
-            inputs = warp.crop(batch.images, affine, (size, size), batch.sizes_wh)
+            inputs = warp.crop(batch.images, affine, (size, size), batch.sizes_wh, reduced=batch.reduced)
         found = self.network.detections(inputs)
         # Lengths are known without asking the device.
         counts = torch.tensor([len(one["scores"]) for one in found])

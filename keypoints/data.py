@@ -6,15 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from keypoints.augment import mirror_keypoints, random_affines
 from keypoints.config import KeypointsConfig
 from pipeline.contract import geometry, warp
 from pipeline.contract.faults import DataError, Fault, UserError
+from pipeline.contract.images import PictureOptions
 from pipeline.contract.records import OCCLUDED, VISIBLE, Annotation, Detection, ImageBatch
 from pipeline.contract.schema import Schema
-from pipeline.learning.loading import ImageDataset, plain_loader
+from pipeline.learning.loading import Batches, ImageDataset, plain_loader
 from pipeline.learning.photometric import Photometric
 
 
@@ -32,7 +32,12 @@ class KeypointsData:
     """What `training.fit` loads, and tables by row: boxes (N, 4) and xy (N, K, 2) in image pixels, weight (N, K)."""
 
     def __init__(
-        self, rows: Sequence[Annotation], boxes: Sequence[Detection], schema: Schema, config: KeypointsConfig
+        self,
+        rows: Sequence[Annotation],
+        boxes: Sequence[Detection],
+        schema: Schema,
+        config: KeypointsConfig,
+        pictures: PictureOptions | None = None,
     ) -> None:
         matched = match_boxes(rows, boxes)
         left_out = [0 <= config.without_fold == box.fold for box in matched]
@@ -41,7 +46,7 @@ class KeypointsData:
         order = np.argsort(left_out, kind="stable")
         self.rows = [rows[i] for i in order]
         self.num_train = len(rows) - sum(left_out)
-        self.config = config
+        self.config, self.pictures = config, pictures
         self.category = [schema.category_index(row.category) for row in self.rows]
         self.boxes = torch.tensor(np.stack([matched[i].box for i in order]), dtype=torch.float32)
         self.xy = torch.tensor(np.stack([row.xy for row in self.rows]), dtype=torch.float32)
@@ -53,7 +58,7 @@ class KeypointsData:
     def train_dataset(self) -> ImageDataset:
         augment = self.config.augment
         photometric = Photometric(augment.brightness, augment.blur, augment.noise)
-        return ImageDataset(self.rows[: self.num_train], self.category, photometric)
+        return ImageDataset(self.rows[: self.num_train], self.category, photometric, self.pictures)
 
     def monitor_rows(self) -> range:
         """Positions of the rows to watch: of the fold left out, or else of the training rows, spread evenly."""
@@ -61,11 +66,13 @@ class KeypointsData:
         step = max(1, (last - first) // max(1, self.config.alarm.rows))
         return range(first, last, step)[: self.config.alarm.rows]
 
-    def monitor_loader(self) -> DataLoader | None:
+    def monitor_loader(self) -> Batches | None:
         positions = self.monitor_rows()
         if not len(positions):
             return None
-        watched = ImageDataset([self.rows[i] for i in positions], [self.category[i] for i in positions])
+        watched = ImageDataset(
+            [self.rows[i] for i in positions], [self.category[i] for i in positions], options=self.pictures
+        )
         # Read in the training process: forking it at each look costs more (every page is copied once more) than the reading.
         return plain_loader(watched, self.config.train.batch_size, workers=0)
 
@@ -75,7 +82,7 @@ class KeypointsData:
         index = batch.index.cpu()
         boxes, xy, weight = (table[index].to(device) for table in (self.boxes, self.xy, self.weight))
         affine, flip = random_affines(boxes, batch.uniform, self.config)
-        crops = warp.crop(batch.images, affine, (size, size), batch.sizes_wh)
+        crops = warp.crop(batch.images, affine, (size, size), batch.sizes_wh, reduced=batch.reduced)
         flip_index = self.flip_index.to(device)
         xy = mirror_keypoints(geometry.apply(affine, xy), flip, flip_index)
         weight = mirror_keypoints(weight, flip, flip_index)

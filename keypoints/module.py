@@ -48,7 +48,7 @@ class KeypointsModule(pl.LightningModule):
     def validation_step(self, batch: ImageBatch, batch_idx: int) -> None:
         size_wh = (self.config.crop.size, self.config.crop.size)
         affine = self.monitored[batch.index.cpu()].to(self.device)
-        crops = warp.crop(batch.images, affine, size_wh, batch.sizes_wh)
+        crops = warp.crop(batch.images, affine, size_wh, batch.sizes_wh, reduced=batch.reduced)
         self.predicted.append(locate(self.network, self.codec, crops, batch.category).xy.cpu())
 
     def on_validation_epoch_end(self) -> None:

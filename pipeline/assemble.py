@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
 
@@ -21,10 +22,11 @@ from keypoints.inference import load_locator
 from keypoints.module import KeypointsModule
 from keypoints.networks.build import build_network
 from pipeline.contract.faults import UserError
+from pipeline.contract.images import PictureOptions
 from pipeline.contract.protocols import BoxSource
-from pipeline.contract.records import Annotation, Detection, ImageBatch, ImageRow
+from pipeline.contract.records import Annotation, Detection, ImageBatch
 from pipeline.contract.schema import Schema
-from pipeline.data.select import fingerprint
+from pipeline.data.select import RowSet
 from pipeline.data.survey import image_sizes
 from pipeline.inference.box_sources import SourceParts, build_source
 from pipeline.inference.predict import Device, Prediction, predict
@@ -63,6 +65,8 @@ class Settings:
     """Packaged schema, or a YAML file of your own."""
     layout: str = "fashionai"
     """How the data lie on disk: a name of pipeline.contract.formats.registry."""
+    pictures: PictureOptions = field(default_factory=PictureOptions)
+    """What a picture may cost, and how large it is decoded."""
 
     def __post_init__(self) -> None:
         configs.check_format(self.format, "settings")
@@ -70,14 +74,19 @@ class Settings:
 
 @ranks.one_voice()
 def train_detector(
-    rows: Sequence[Annotation], schema: Schema, config: DetectorConfig, out: Path, fold: int | None
+    rows: Sequence[Annotation],
+    schema: Schema,
+    config: DetectorConfig,
+    out: Path,
+    fold: int | None,
+    pictures: PictureOptions | None = None,
 ) -> None:
     """Train a detector on the rows and write it to `out`; `fold` is the one that was left out (None: none was).
 
     Goes on from an interrupted training of the same `out`.
     """
     torch.manual_seed(config.train.seed)
-    data = DetectorData(rows, schema, config)
+    data = DetectorData(rows, schema, config, pictures)
     module = DetectorModule(config, schema, data)
     run = out.with_suffix("")
     fit(module, data, config.train, run, name=f"detector {out.stem}")
@@ -97,11 +106,16 @@ def interrupted(out: Path) -> bool:
 
 @ranks.one_voice()
 def train_keypoints(
-    rows: Sequence[Annotation], boxes: Sequence[Detection], schema: Schema, config: KeypointsConfig, out: Path
+    rows: Sequence[Annotation],
+    boxes: Sequence[Detection],
+    schema: Schema,
+    config: KeypointsConfig,
+    out: Path,
+    pictures: PictureOptions | None = None,
 ) -> None:
     """Train the keypoint network on the rows in their boxes and write it to `out`; goes on as `train_detector` does."""
     torch.manual_seed(config.train.seed)
-    data = KeypointsData(rows, boxes, schema, config)
+    data = KeypointsData(rows, boxes, schema, config, pictures)
     module = KeypointsModule(config, schema, data)
     run = out.with_suffix("")
     fit(module, data, config.train, run, name=f"keypoints {out.stem}")
@@ -122,28 +136,40 @@ def _finish(run: Path) -> None:
 
 
 def box_source(
-    name: str, detector: NetworkDetector, rows: Sequence[ImageRow], truth: Sequence[Annotation] | None
+    name: str, detector: NetworkDetector, sizes_wh: np.ndarray, truth: Sequence[Annotation] | None
 ) -> BoxSource:
-    """Return what gives the crops, by its name in `inference.box_sources`; true boxes get the detector's margin."""
+    """Return what gives the crops, by its name in `inference.box_sources`; true boxes get the detector's margin.
+
+    sizes_wh (N, 2) are those of the pictures, `truth` their answers.
+    """
     boxes = None
     if name == "truth":
         if truth is None:
             raise UserError("boxes from the truth need --answers")
-        boxes = target_boxes(true_extents(truth), torch.tensor(image_sizes(rows)), detector.margin)
+        boxes = target_boxes(true_extents(truth), torch.tensor(sizes_wh), detector.margin)
     return build_source(name, SourceParts(detector, detector.fallback_score, boxes=boxes))
 
 
 def predict_fold(
-    rows: Sequence[ImageRow], detector: NetworkDetector, fold: int, schema: Schema, device: Device, shards: Path
+    chosen: RowSet,
+    detector: NetworkDetector,
+    fold: int,
+    schema: Schema,
+    device: Device,
+    shards: Path,
+    pictures: PictureOptions | None = None,
 ) -> Prediction | None:
     """Predict the boxes of the rows of a fold as `submit` predicts those of test images; finished `shards` are kept.
 
     Raises ValueError when the detector saw one of the rows. Returns None on other processes than the first.
     """
-    refuse_seen(rows, detector, fold)
-    source = box_source("detector", detector, rows, None)
-    job = {"detector": detector.fingerprint, "rows": fingerprint(rows), "precision": precision(device)}
-    return predict(rows, source, None, schema, device, shards, job, fold=fold, checkpoint=detector.name)
+    refuse_seen(chosen.rows, detector, fold)
+    source = box_source("detector", detector, chosen.sizes_wh, None)
+    job = {"detector": detector.fingerprint, "rows": chosen.fingerprint, "precision": precision(device)}
+    made = {"fold": fold, "checkpoint": detector.name}
+    return predict(
+        chosen.rows, source, None, schema, device, shards, job, sizes_wh=chosen.sizes_wh, pictures=pictures, **made
+    )
 
 
 def look_at_detector(rows: Sequence[Annotation], schema: Schema, config: DetectorConfig, count: int) -> Image.Image:

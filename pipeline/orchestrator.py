@@ -45,7 +45,9 @@ class TwoStage(pl.LightningModule):
         with torch.autocast(batch.images.device.type, enabled=False):
             boxes, size_wh = regions.boxes.float(), self.locator.size_wh
             crop_from_image = geometry.crop_from_image(boxes, size_wh, self.locator.padding)
-            crops = warp.crop(batch.images, crop_from_image, size_wh, batch.sizes_wh, source=regions.image)
+            crops = warp.crop(
+                batch.images, crop_from_image, size_wh, batch.sizes_wh, source=regions.image, reduced=batch.reduced
+            )
         located = self.locator.locate(crops, regions.category)
         with torch.autocast(batch.images.device.type, enabled=False):
             points = geometry.apply(geometry.invert(crop_from_image), located.xy.float())

@@ -1,7 +1,9 @@
 """Verbs that predict: a test folder by both stages."""
 
+import logging
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -9,13 +11,17 @@ from pipeline import assemble
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import file_hash
 from pipeline.contract.formats.submission import write_submission
-from pipeline.contract.schema import load_schema
-from pipeline.data.select import fingerprint, load_test_rows
-from pipeline.inference.predict import Device, predict
+from pipeline.contract.images import PictureOptions
+from pipeline.contract.records import Keypoints
+from pipeline.contract.schema import Schema, load_schema
+from pipeline.data.select import PredictionSet, RowSet, load_test_rows
+from pipeline.inference.predict import Device, Prediction, predict
 from pipeline.inference.shards import open_shards, remove_shards
 from pipeline.reporting.pictures import prediction_sheet, save_png
 from pipeline.reporting.records import measured, provenance, write_json
 from pipeline.reporting.scores import answers_of, score, score_figures, score_lines
+
+log = logging.getLogger("pipeline")
 
 
 def submit(
@@ -24,9 +30,12 @@ def submit(
     keypoints: Path,
     out: Path,
     device: Device,
+    pictures: PictureOptions,
     answers: Path | None = None,
     boxes: str = "detector",
     flip_test: bool = True,
+    on_error: Literal["stop", "skip"] = "stop",
+    most_fallback: float = 0.1,
     limit: int = 0,
     schema: str = "fashionai",
     layout: str = "fashionai",
@@ -39,45 +48,91 @@ def submit(
         keypoints: keypoint checkpoint
         out: submission CSV; record and picture go beside it
         device: where the networks run
+        pictures: what a picture may cost
         answers: answer CSV, to score the submission
         boxes: where crops come from: detector, truth (the answers) or image (the whole one, to compare)
         flip_test: average over each crop and its mirror image
+        on_error: a picture that cannot be read stops everything before it begins, or is skipped: its row has -1_-1_-1 in
+            every cell then, and the record says why
+        most_fallback: warn when the whole image stands in for a box that was not found in a larger share of them
         limit: rehearse on so many images (0: all)
         schema: packaged schema, or a YAML file of your own
         layout: how the data lie on disk, a name of pipeline.contract.formats.registry
     """
-    loaded = load_schema(schema)
-    rows = load_test_rows(test, loaded, limit, layout)
-    truth = answers_of(rows, answers, loaded, layout) if answers else None
+    loaded, skip = load_schema(schema), on_error == "skip"
+    # Whatever is wrong with the weights is said before any picture is read.
     locator = assemble.load_locator(keypoints, loaded, flip_test=flip_test)
     network = assemble.load_detector(detector, loaded)
-    files = {"detector": file_hash(detector), "keypoints": file_hash(keypoints)}
-    job = {**files, "rows": fingerprint(rows), "boxes": boxes, "flip_test": flip_test}
-    if boxes == "truth" and truth is not None:
-        job["truth"] = fingerprint(truth)
+    tested = load_test_rows(test, loaded, limit, layout, pictures, skip)
+    truth = answers_of(tested.rows, answers, loaded, layout, tested.sizes_wh) if answers else None
+    kept = [i for i in range(len(tested.rows)) if i not in tested.unread]
+    read, known = tested.take(kept), None if truth is None else [truth[i] for i in kept]
+    job = {"detector": file_hash(detector), "keypoints": file_hash(keypoints), "rows": read.fingerprint}
+    job |= {"boxes": boxes, "flip_test": flip_test, "detail": pictures.detail}
+    if boxes == "truth" and known is not None:
+        job["truth"] = RowSet(rows=known, sizes_wh=read.sizes_wh, digests=read.digests).fingerprint
+    source = assemble.box_source(boxes, network, read.sizes_wh, known)
     shards = out.with_suffix(".parts")
     resumed = bool(open_shards(shards, job))
     record: dict[str, Any] = {"provenance": provenance(), "job": job, "test": test.name, "resumed": resumed}
     with measured(record):
-        source = assemble.box_source(boxes, network, rows, truth)
-        result = predict(rows, source, locator, loaded, device, shards, job)
+        result = predict(
+            read.rows, source, locator, loaded, device, shards, job,
+            sizes_wh=read.sizes_wh, pictures=pictures, skip=skip,
+        )  # fmt: skip
     if result is None:
         return
-    predictions = result.keypoints
-    if [p.key for p in predictions] != [row.key for row in rows]:
-        raise UserError(
-            f"--boxes {boxes} gives {len(predictions)} regions of {len(rows)} images; a submission takes one an image"
-        )
-    write_submission(out, rows, np.stack([p.xy for p in predictions]), result.sizes_wh, loaded)
-    record["figures"] = {"boxes": boxes, "images": len(rows), "fallback": sum(p.fallback for p in predictions)}
+    predictions = _one_a_row(tested, result, boxes)
+    _write(out, tested, predictions, loaded)
+    record["figures"] = {"boxes": boxes, **_counts(tested, predictions, result, most_fallback)}
     if truth is not None:
         scored = score(out, truth, loaded)
         record["figures"] |= score_figures(scored, "default")
         if boxes == "detector":
             record["figures"]["detector"] = assemble.detector_report(
-                truth, result.sizes_wh, result.boxes, result.found, loaded, network.margin, locator.padding
+                known, result.sizes_wh, result.boxes, result.found, loaded, network.margin, locator.padding
             )
-        save_png(out.with_suffix(".png"), prediction_sheet(rows, truth, predictions, scored, loaded, locator.padding))
+        sheet = prediction_sheet(tested.rows, truth, predictions, scored, loaded, locator.padding)
+        save_png(out.with_suffix(".png"), sheet)
         print("\n".join(score_lines(scored, "default")))
     write_json(out.with_suffix(".json"), record)
     remove_shards(shards)
+
+
+def _one_a_row(tested: PredictionSet, result: Prediction, boxes: str) -> list[Keypoints | None]:
+    """Return the prediction of each row, None where its picture was skipped; raise UserError unless there is one a row."""
+    by_key = {one.key: one for one in result.keypoints}
+    skipped = {tested.rows[i].key for i in tested.unread} | result.unread.keys()
+    expected = [row.key for row in tested.rows if row.key not in skipped]
+    if [one.key for one in result.keypoints] != expected:
+        raise UserError(
+            f"--boxes {boxes} gives {len(result.keypoints)} regions of {len(expected)} images; a submission takes one an image"
+        )
+    return [by_key.get(row.key) for row in tested.rows]
+
+
+def _write(out: Path, tested: PredictionSet, predictions: Sequence[Keypoints | None], schema: Schema) -> None:
+    nothing = np.zeros((len(schema.keypoints), 2))
+    xy = np.stack([nothing if one is None else one.xy for one in predictions])
+    given = np.array([one is not None for one in predictions])
+    write_submission(out, tested.rows, xy, tested.sizes_wh, schema, given)
+
+
+def _counts(
+    tested: PredictionSet, predictions: Sequence[Keypoints | None], result: Prediction, most_fallback: float
+) -> dict[str, Any]:
+    """Return how many images there were, how many without a box, and which were skipped; warn of both."""
+    fallback = sum(one.fallback for one in predictions if one is not None)
+    reasons = {tested.rows[i].image_id: why for i, why in tested.unread.items()}
+    reasons |= {image_id: why for (image_id, _), why in result.unread.items()}
+    images = len(predictions)
+    if fallback > most_fallback * images:
+        log.warning(
+            "WARNING: no box was found in %d of %d images (%.1f %%), and their points are those of the whole image; do the "
+            "detector and its precision fit these pictures?", fallback, images, 100 * fallback / images,
+        )  # fmt: skip
+    for image_id, why in reasons.items():
+        log.warning("skipped %s: %s", image_id, why)
+    if reasons:
+        log.warning("WARNING: %d of %d images were skipped; their rows hold no points", len(reasons), images)
+    return {"images": images, "fallback": fallback, "skipped": reasons}

@@ -16,10 +16,8 @@ from pipeline.commands.validation import VAL_FOLD, score_on_val
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import file_hash
 from pipeline.contract.formats.boxes import read_boxes, write_boxes
-from pipeline.contract.records import Annotation
 from pipeline.contract.schema import Schema, load_schema
-from pipeline.data.select import TrainingSet, load_training_set
-from pipeline.data.survey import image_sizes
+from pipeline.data.select import RowSet, TrainingSet, load_training_set
 from pipeline.inference.predict import Device
 from pipeline.learning import ranks
 from pipeline.reporting.records import claim, measured, provenance, refuse_another_make, write_json
@@ -39,7 +37,7 @@ def train_detector(settings: Settings, data: Sequence[Path], run: Path, limit: i
         only: train just this one, such as fold0 or final
     """
     schema = load_schema(settings.schema)
-    training_set = load_training_set(data, schema, settings.folds, run, limit, settings.layout)
+    training_set = load_training_set(data, schema, settings.folds, run, limit, settings.layout, settings.pictures)
     folder = run / "detector"
     claim(folder, _claimed(settings, training_set, schema, asdict(settings.detector)))
     names = [*(f"fold{k}" for k in range(settings.folds)), FINAL]
@@ -52,7 +50,7 @@ def train_detector(settings: Settings, data: Sequence[Path], run: Path, limit: i
         fold = None if name == FINAL else int(name.removeprefix("fold"))
         rows = [row for row, f in zip(training_set.rows, training_set.folds, strict=True) if f != fold]
         with recorded(out, settings, data, _inputs(training_set), assemble.interrupted(out)):
-            assemble.train_detector(rows, schema, settings.detector, out, fold)
+            assemble.train_detector(rows, schema, settings.detector, out, fold, settings.pictures)
 
 
 def boxes(settings: Settings, data: Sequence[Path], run: Path, limit: int = 0) -> None:
@@ -65,7 +63,7 @@ def boxes(settings: Settings, data: Sequence[Path], run: Path, limit: int = 0) -
         limit: rehearse on so many images (0: all)
     """
     schema = load_schema(settings.schema)
-    training_set = load_training_set(data, schema, settings.folds, run, limit, settings.layout)
+    training_set = load_training_set(data, schema, settings.folds, run, limit, settings.layout, settings.pictures)
     rows, folds = training_set.rows, training_set.folds
     chosen: list[Any] = [None] * len(rows)
     found: list[Any] = [None] * len(rows)
@@ -81,8 +79,9 @@ def boxes(settings: Settings, data: Sequence[Path], run: Path, limit: int = 0) -
         for fold in range(settings.folds):
             detector = assemble.load_detector(checkpoints[fold], schema, with_ids=True)
             members = np.flatnonzero(folds == fold)
-            own = [rows[i] for i in members]
-            result = assemble.predict_fold(own, detector, fold, schema, device, shards / f"fold{fold}")
+            own = training_set.take(members)
+            place = shards / f"fold{fold}"
+            result = assemble.predict_fold(own, detector, fold, schema, device, place, settings.pictures)
             if result is None:
                 continue
             for i, box, one in zip(members, result.boxes, result.found, strict=True):
@@ -91,8 +90,8 @@ def boxes(settings: Settings, data: Sequence[Path], run: Path, limit: int = 0) -
             raise SystemExit(0)  # the first process has the boxes, and writes them
         val = np.flatnonzero(folds == 0)
         record["figures"] = {
-            "val": _figures([rows[i] for i in val], [chosen[i] for i in val], [found[i] for i in val], settings),
-            "out_of_fold": _figures(rows, chosen, found, settings),
+            "val": _figures(training_set.take(val), [chosen[i] for i in val], [found[i] for i in val], settings),
+            "out_of_fold": _figures(training_set, chosen, found, settings),
         }
         write_boxes(out, chosen)
     print_figures("boxes out of fold", record["figures"]["out_of_fold"])
@@ -123,7 +122,7 @@ def train_keypoints(
     if val:
         settings = replace(settings, keypoints=replace(settings.keypoints, without_fold=VAL_FOLD))
     schema = load_schema(settings.schema)
-    training_set = load_training_set(data, schema, settings.folds, run, limit, settings.layout)
+    training_set = load_training_set(data, schema, settings.folds, run, limit, settings.layout, settings.pictures)
     file, out = boxes or run / "boxes.csv", run / "keypoints" / f"{name}.safetensors"
     chosen = read_boxes(file, schema)
     remedy = "write it again with the boxes command, or name other --boxes"
@@ -134,9 +133,9 @@ def train_keypoints(
         return
     with recorded(out, settings, data, inputs, assemble.interrupted(out) or out.exists()) as record:
         if not out.exists():
-            assemble.train_keypoints(training_set.rows, chosen, schema, settings.keypoints, out)
+            assemble.train_keypoints(training_set.rows, chosen, schema, settings.keypoints, out, settings.pictures)
         if val:
-            record["figures"] = {"val": score_on_val(training_set.rows, chosen, schema, settings, out)}
+            record["figures"] = {"val": score_on_val(training_set, chosen, schema, settings, out)}
 
 
 @contextmanager
@@ -198,14 +197,14 @@ def _claimed(settings: Settings, training_set: TrainingSet, schema: Schema, stag
         "data": training_set.fingerprint,
         "schema": schema.fingerprint,
         "folds": settings.folds,
+        "detail": settings.pictures.detail,
         "config": stage | {"train": {name: value for name, value in stage["train"].items() if name not in where}},
     }
 
 
-def _figures(rows: list[Annotation], chosen: list, found: list, settings: Settings) -> dict[str, float]:
-    sizes = image_sizes(rows)
+def _figures(of: RowSet, chosen: list, found: list, settings: Settings) -> dict[str, float]:
     margin, padding = settings.detector.margin, settings.keypoints.crop.padding
-    return assemble.detector_report(rows, sizes, chosen, found, load_schema(settings.schema), margin, padding)
+    return assemble.detector_report(of.rows, of.sizes_wh, chosen, found, load_schema(settings.schema), margin, padding)
 
 
 def print_figures(title: str, figures: dict[str, float]) -> None:

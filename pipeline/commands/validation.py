@@ -11,10 +11,9 @@ from pipeline import assemble
 from pipeline.assemble import Settings
 from pipeline.contract.files import file_hash
 from pipeline.contract.formats.submission import write_submission
-from pipeline.contract.records import Annotation, Detection
+from pipeline.contract.records import Detection
 from pipeline.contract.schema import Schema
-from pipeline.data.select import fingerprint
-from pipeline.data.survey import image_sizes
+from pipeline.data.select import TrainingSet
 from pipeline.inference.box_sources import GivenBoxes
 from pipeline.inference.predict import Device, predict
 from pipeline.inference.shards import remove_shards
@@ -24,7 +23,7 @@ VAL_FOLD = 0
 
 
 def score_on_val(
-    rows: Sequence[Annotation], boxes: Sequence[Detection], schema: Schema, settings: Settings, checkpoint: Path
+    training_set: TrainingSet, boxes: Sequence[Detection], schema: Schema, settings: Settings, checkpoint: Path
 ) -> dict[str, Any]:
     """Return the figures of a network that was trained without fold 0 on the rows of that fold, by where crops come from.
 
@@ -32,8 +31,9 @@ def score_on_val(
     the detector's margin, show what the boxes cost. Predictions are kept beside the checkpoint, as submission files.
     """
     by_key = {box.key: box for box in boxes}
-    held_out = [row for row in rows if by_key[row.key].fold == VAL_FOLD]
-    extents, sizes = assemble.true_extents(held_out), torch.tensor(image_sizes(held_out))
+    chosen = training_set.take([i for i, row in enumerate(training_set.rows) if by_key[row.key].fold == VAL_FOLD])
+    held_out, sizes_wh = chosen.rows, chosen.sizes_wh
+    extents, sizes = assemble.true_extents(held_out), torch.tensor(sizes_wh)
     sources = {
         "out_of_fold_boxes": torch.tensor(np.stack([by_key[row.key].box for row in held_out]), dtype=torch.float32),
         "true_boxes": assemble.target_boxes(extents, sizes, settings.detector.margin).float(),
@@ -43,12 +43,15 @@ def score_on_val(
     figures = {}
     for name, given in sources.items():
         out = checkpoint.with_suffix("") / f"{name}.csv"
-        job = {"keypoints": file_hash(checkpoint), "rows": fingerprint(held_out), "boxes": given.tolist()}
-        result = predict(held_out, GivenBoxes(given), locator, schema, device, out.with_suffix(".parts"), job)
+        job = {"keypoints": file_hash(checkpoint), "rows": chosen.fingerprint, "boxes": given.tolist()}
+        parts, pictures = out.with_suffix(".parts"), settings.pictures
+        result = predict(
+            held_out, GivenBoxes(given), locator, schema, device, parts, job, sizes_wh=sizes_wh, pictures=pictures
+        )
         if result is None:  # a process of another rank
             continue
         write_submission(out, held_out, np.stack([p.xy for p in result.keypoints]), result.sizes_wh, schema)
-        remove_shards(out.with_suffix(".parts"))
+        remove_shards(parts)
         scored = score(out, held_out, schema)
         figures[name] = {"images": len(held_out), **score_figures(scored, "default")}
         print(f"val, {name.replace('_', ' ')}")

@@ -39,6 +39,10 @@ class DataError(UserError):
         self.faults = list(faults)
         super().__init__(describe(self.faults))
 
+    def __reduce__(self) -> tuple[type, tuple[list[Fault]]]:
+        """Travel from a loader's worker with every fault, not as the text alone."""
+        return type(self), (self.faults,)
+
 
 def describe(faults: Sequence[Fault]) -> str:
     """Describe the faults: counts by kind, then the first of them in full."""

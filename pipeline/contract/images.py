@@ -1,30 +1,200 @@
-"""Decode a picture to RGB uint8, as a viewer shows it: EXIF turned, grey and CMYK converted, transparent on white."""
+"""Decode a picture to RGB uint8, as a viewer shows it: EXIF turned, grey and CMYK converted, transparent on white.
 
+What a file may cost is known from its header and refused there; what is larger than anyone looks at is decoded smaller.
+"""
+
+import multiprocessing
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
-from pipeline.contract.faults import DataError, Fault
+from pipeline.contract.faults import DataError, Fault, UserError
+
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "BMP", "TIFF", "GIF")
+"""What is read, of animations the first picture. Pillow knows more, and starts other programs for some (EPS)."""
+
+# Pillow's own limit warns without the file's name; PictureOptions refuse with it, before a pixel is decoded.
+Image.MAX_IMAGE_PIXELS = None
+
+LARGE = 16_000_000
+"""Pixels above which pictures are decoded one at a time, by all workers together: memory must not grow with them."""
+_one_large = multiprocessing.Lock()  # forked workers share it; where they are spawned, each has its own
+
+STRIP = 4_000_000
+"""Pixels that are converted at once."""
+
+ORIENTATION = 0x0112  # the EXIF tag
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+FROM_THE_RIGHT, FROM_THE_BOTTOM = (2, 3, 7, 8), (3, 4, 6, 7)
+"""Orientations whose shown picture begins at the right, or at the bottom, of the stored one."""
 
 
-def read_image(path: Path) -> np.ndarray:
-    """Return the picture as uint8 (H, W, 3) RGB; raise DataError naming the file when it cannot be read whole."""
+@dataclass(frozen=True)
+class PictureOptions:
+    """What a picture may cost, and how large it is decoded."""
+
+    max_megabytes: float = 100.0
+    """A larger picture file is refused."""
+    max_megapixels: float = 200.0
+    """A picture of more million pixels is refused by its header; where the decoder holds it several times, it counts so often
+    (WebP four times; AVIF, progressive JPEG and turned TIFF twice)."""
+    detail: int = 1024
+    """A picture whose longer side has twice as many pixels or more is decoded at a half, a quarter ... of its size, as long
+    as so many are left; points are in pixels of the whole picture all the same. 0: never."""
+
+    def __post_init__(self) -> None:
+        for name in ("max_megabytes", "max_megapixels"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise UserError(f"{name} is {getattr(self, name)}; expected a number above 0")
+        if self.detail != 0 and self.detail < 64:
+            raise UserError(f"detail is {self.detail}; expected 64 pixels or more, or 0")
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """`pixels` uint8 (h, w, 3) RGB; each stands for `reduced` x `reduced` of the picture's, which has `size_wh`.
+
+    The frame is continuous: x in the picture is x / reduced in `pixels`, exactly. What does not fill a pixel at the right and
+    bottom, up to reduced - 1 columns and rows, is left out.
+    """
+
+    pixels: np.ndarray
+    size_wh: tuple[int, int]
+    reduced: int = 1
+
+
+def read_image(path: Path, options: PictureOptions | None = None) -> Picture:
+    """Decode a picture; raises DataError naming the file when it cannot be read whole, or is larger than the options allow."""
+    options = options or PictureOptions()
+    with _opened(path, options) as image:
+        orientation, factor = _orientation(image), reduction(image.size, options.detail)
+        size_wh = _turned(image.size, orientation)
+        return Picture(_shown(image, factor, orientation), size_wh, factor)
+
+
+def image_size(path: Path, options: PictureOptions | None = None) -> tuple[int, int]:
+    """Return width and height as EXIF turns the picture; raises DataError as `read_image` does."""
+    with _opened(path, options or PictureOptions()) as image:
+        return _turned(image.size, _orientation(image))
+
+
+def reduction(size_wh: tuple[int, int], detail: int) -> int:
+    """Return the power of 2 by which a picture of this size is reduced."""
+    factor = 1
+    while detail and max(size_wh) >= 2 * factor * detail and min(size_wh) >= 2 * factor:
+        factor *= 2
+    return factor
+
+
+@contextmanager
+def _opened(path: Path, options: PictureOptions) -> Iterator[Image.Image]:
+    """Open a picture whose header is within the limits; whatever its decoder raises inside becomes a DataError."""
+    drop = "or drop the row"
     try:
-        with Image.open(path) as image:
-            turned = ImageOps.exif_transpose(image)
-            if turned.mode.startswith("I"):
-                # 16 bits a pixel, which PIL would cut off at 255 instead of scaling.
-                turned = Image.fromarray((np.asarray(turned) / 257).clip(0, 255).astype(np.uint8))
-            if turned.has_transparency_data:
-                # What a transparent pixel hides is often black; shops and viewers show it on white.
-                layer = turned.convert("RGBA")
-                turned = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
-            return np.array(turned.convert("RGB"))
+        megabytes = path.stat().st_size / 1e6
+        if megabytes > options.max_megabytes:
+            remedy = f"expected at most {options.max_megabytes:g} MB; raise max_megabytes, {drop}"
+            raise _fault(path, f"too large a file ({megabytes:.1f} MB)", remedy)
+        with Image.open(path, formats=[name for name in FORMATS if name in _known()]) as image:
+            _check_header(path, image, options.max_megapixels)
+            with _one_large if image.width * image.height > LARGE else nullcontext():
+                yield image
+    except (DataError, MemoryError):
+        raise
     except FileNotFoundError:
-        problem, remedy = "missing image", "put the file there, or drop the row"
+        raise _fault(path, "missing image", f"put the file there, {drop}") from None
     except UnidentifiedImageError:
-        problem, remedy = "not an image", "replace the file by a JPEG or PNG, or drop the row"
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        problem, remedy = f"unreadable image ({error})", "fetch the file again, or drop the row"
-    raise DataError([Fault(str(path), problem=problem, remedy=remedy)])
+        raise _fault(path, "not an image", f"expected {', '.join(FORMATS)}; replace the file, {drop}") from None
+    except Exception as error:  # decoders raise whatever broken bytes lead them to
+        raise _fault(path, f"unreadable image ({error})", f"fetch the file again, {drop}") from None
+
+
+def _check_header(path: Path, image: Image.Image, limit: float) -> None:
+    millions = image.width * image.height / 1e6
+    if millions * _copies(image) > limit:
+        expected = f"{limit / _copies(image):g} million pixels of {image.format}"
+        problem = f"too large an image ({image.width} x {image.height}, {millions:.1f} million pixels)"
+        raise _fault(path, problem, f"expected at most {expected}; raise max_megapixels, shrink it, or drop the row")
+    if image.mode == "F" or (image.mode == "I" and image.format != "PNG"):  # "I" of a PNG: 16 bits, in older Pillows
+        remedy = "expected 8 or 16 bits, whose white is known; convert it, or drop the row"
+        raise _fault(path, "pixels of 32 bits", remedy)
+
+
+def _copies(image: Image.Image) -> int:
+    """Return how often the decoder holds the picture in memory, in units of 4 bytes a pixel."""
+    turned_tiff = image.format == "TIFF" and image.getexif().get(ORIENTATION, 1) in TURNS
+    twice = image.format == "AVIF" or "progressive" in image.info or turned_tiff
+    return 4 if image.format == "WEBP" else 2 if twice else 1
+
+
+def _fault(path: Path, problem: str, remedy: str) -> DataError:
+    return DataError([Fault(str(path), problem=problem, remedy=remedy)])
+
+
+def _known() -> dict[str, object]:
+    """Return the formats of this Pillow; some builds lack AVIF or WebP."""
+    Image.init()
+    return Image.OPEN
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return how the stored picture is to be turned; a TIFF is turned by its decoder already."""
+    return 1 if image.format == "TIFF" else image.getexif().get(ORIENTATION, 1)
+
+
+def _turned(size_wh: tuple[int, int], orientation: int) -> tuple[int, int]:
+    return size_wh[::-1] if orientation in (5, 6, 7, 8) else size_wh
+
+
+def _shown(image: Image.Image, factor: int, orientation: int) -> np.ndarray:
+    """Decode at 1 / factor of the size, in strips, as a viewer shows it: uint8 (h, w, 3) RGB."""
+    width, height = image.width // factor, image.height // factor
+    factor //= _drafted(image, factor, orientation)
+    # What does not fill a pixel is left out where the shown picture ends, so that its beginning stays exact.
+    left = image.width - width * factor if orientation in FROM_THE_RIGHT else 0
+    top = image.height - height * factor if orientation in FROM_THE_BOTTOM else 0
+    whole = Image.new("RGB", (width, height))
+    rows = max(1, STRIP // (width * factor**2))
+    for row in range(0, height, rows):
+        box = (left, top + row * factor, left + width * factor, top + min(height, row + rows) * factor)
+        strip = _as_rgb(image.crop(box))
+        whole.paste(strip if factor == 1 else strip.reduce(factor), (0, row))
+    return np.array(whole.transpose(TURNS[orientation]) if orientation in TURNS else whole)
+
+
+def _drafted(image: Image.Image, factor: int, orientation: int) -> int:
+    """Let a JPEG be decoded smaller, which costs less time and memory; return by which factor, a power of 2 up to 8."""
+    if image.format not in ("JPEG", "MPO"):
+        return 1
+    scale = min(factor, 8)
+    # The decoder begins at the stored upper left, in whole pixels.
+    while (orientation in FROM_THE_RIGHT and image.width % scale) or (
+        orientation in FROM_THE_BOTTOM and image.height % scale
+    ):
+        scale //= 2
+    width = image.width
+    drafted = image.draft(None, (width // scale, image.height // scale)) if scale > 1 else None
+    return round(width / drafted[1][2]) if drafted else 1
+
+
+def _as_rgb(strip: Image.Image) -> Image.Image:
+    if strip.mode.startswith("I"):
+        # 16 bits a pixel, which PIL would cut off at 255 instead of scaling.
+        strip = Image.fromarray((np.asarray(strip) / 257).clip(0, 255).astype(np.uint8))
+    if strip.has_transparency_data:
+        # What a transparent pixel hides is often black; shops and viewers show it on white.
+        layer = strip.convert("RGBA")
+        strip = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+    return strip.convert("RGB")

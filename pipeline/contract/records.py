@@ -108,7 +108,9 @@ class ImageBatch:
 
     images uint8 (B, 3, H, W) RGB, padded at the right and bottom to the largest; sizes_wh int64 (B, 2) the real sizes;
     category int64 (B,); index int64 (B,) position in the loader's list of rows; uniform float32 (B, 32) in [0, 1), the
-    random numbers of this draw's augmentation (so that a draw depends on seed and step alone).
+    random numbers of this draw's augmentation (so that a draw depends on seed and step alone); reduced int64 (B,): each
+    pixel of a large photo stands for reduced x reduced of the picture's. Only `warp.crop` looks at that; sizes, boxes and
+    points are in pixels of the whole picture.
     """
 
     images: Tensor
@@ -116,6 +118,7 @@ class ImageBatch:
     category: Tensor
     index: Tensor
     uniform: Tensor
+    reduced: Tensor
 
     def __len__(self) -> int:
         return len(self.images)

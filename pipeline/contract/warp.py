@@ -24,21 +24,25 @@ def crop(
     sizes_wh: Tensor | None = None,
     source: Tensor | None = None,
     fill: float = 127.0,
+    reduced: Tensor | None = None,
 ) -> Tensor:
     """Cut crops float32 (N, 3, h, w) of 0..255 out of images (B, 3, H, W), by affines crop_from_image (N, 2, 3).
 
     The only warp of the project: bilinear, and where the crop is smaller than what it shows, the average of n x n samples
     a pixel, n the minification rounded up (above MAX_SUPERSAMPLES of an image that was averaged over whole pixels first).
-    `sizes_wh` (B, 2) are the real sizes of padded images, `source` (N,) the image of each crop (default: one crop an image).
-    What lies outside the picture is `fill`.
+    `sizes_wh` (B, 2) are the real sizes of padded images, `source` (N,) the image of each crop (default: one crop an image),
+    `reduced` (B,) how many pixels of the picture, each way, a pixel of `images` stands for (default: 1); affines and sizes are
+    of the whole picture. What lies outside the picture is `fill`.
     """
     source = torch.arange(len(images), device=images.device) if source is None else source
     height, width = images.shape[-2:]
     if sizes_wh is None:
         sizes_wh = torch.tensor([[width, height]], device=images.device).expand(len(images), 2)
+    reduced = torch.ones_like(sizes_wh[:, 0]) if reduced is None else reduced
+    sizes_wh = sizes_wh // reduced[:, None]
     # Grouping by n keeps a crop independent of what else is in its batch.
     det = (affine[:, 0, 0] * affine[:, 1, 1] - affine[:, 0, 1] * affine[:, 1, 0]).abs()
-    samples = torch.ceil(det.rsqrt() - 1e-3).clamp(min=1).long()
+    samples = torch.ceil(det.rsqrt() / reduced[source] - 1e-3).clamp(min=1).long()
     out = torch.empty(len(affine), images.shape[1], size_wh[1], size_wh[0], device=images.device)
     if not len(affine):
         return out
@@ -51,7 +55,8 @@ def crop(
         for rows in (samples == n).nonzero()[:, 0].split(at_once):
             chosen = source[rows]
             known = images[chosen].float().sub_(fill)
-            out[rows] = _sample(known, sizes_wh[chosen], invert(affine[rows].float()), size_wh, n)
+            image_from_crop = invert(affine[rows].float()) / reduced[chosen, None, None]
+            out[rows] = _sample(known, sizes_wh[chosen], image_from_crop, size_wh, n)
     return out.add_(fill)
 
 

@@ -7,64 +7,107 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import pandas as pd
 
-from pipeline.contract.faults import DataError, Fault, UserError
-from pipeline.contract.files import write_text
+from pipeline.contract.faults import DataError, Fault
 from pipeline.contract.formats.registry import find_layout
+from pipeline.contract.images import PictureOptions
 from pipeline.contract.records import Annotation, ImageRow
 from pipeline.contract.schema import Schema
+from pipeline.data.dealt import FOLDS, Dealt, read_dealt, write_dealt
 from pipeline.data.folds import assign_folds
 from pipeline.data.survey import progress, survey
 from pipeline.learning import ranks
 
-FOLDS = "folds.csv"
 Row = TypeVar("Row", bound=ImageRow)
 
 
-@dataclass(frozen=True)
-class TrainingSet:
-    """Annotated rows with the fold (N,) of each; `fingerprint` stands for images and answers."""
+@dataclass(frozen=True, kw_only=True)
+class RowSet:
+    """Rows, with sizes_wh (N, 2) and the SHA-256 of their pictures."""
 
-    rows: list[Annotation]
+    rows: Sequence[ImageRow]
+    sizes_wh: np.ndarray
+    digests: list[str]
+
+    @property
+    def fingerprint(self) -> str:
+        """Short hash of ids, categories, answers and the pictures' bytes."""
+        everything = hashlib.sha256()
+        for row, sha256 in zip(self.rows, self.digests, strict=True):
+            everything.update(f"{row.image_id},{row.category},{sha256}".encode())
+            if isinstance(row, Annotation):
+                everything.update(row.xy.tobytes() + row.visibility.tobytes())
+        return everything.hexdigest()[:12]
+
+    def take(self, chosen: Sequence[int] | np.ndarray) -> "RowSet":
+        rows, digests = [self.rows[i] for i in chosen], [self.digests[i] for i in chosen]
+        return RowSet(rows=rows, sizes_wh=self.sizes_wh[list(chosen)], digests=digests)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSet(RowSet):
+    """Annotated rows with the fold (N,) of each."""
+
+    rows: Sequence[Annotation]
     folds: np.ndarray
-    fingerprint: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictionSet(RowSet):
+    """The rows of a test folder; `unread` says of those that are skipped why."""
+
+    unread: dict[int, str]
 
 
 def load_training_set(
-    roots: Sequence[Path], schema: Schema, folds: int, run: Path, limit: int = 0, layout: str = "fashionai"
+    roots: Sequence[Path],
+    schema: Schema,
+    folds: int,
+    run: Path,
+    limit: int = 0,
+    layout: str = "fashionai",
+    pictures: PictureOptions | None = None,
 ) -> TrainingSet:
     """Read the train roots and deal folds. The first call decodes every picture and raises DataError with all faults.
 
-    `run`/folds.csv keeps the folds, so that later calls, and other steps of the run, need no second look.
+    `run`/folds.csv keeps what it found, so that later calls, and other steps of the run, need no second look.
     """
     faults: list[Fault] = []
     rows = sample_rows(find_layout(layout).read_annotations(roots, schema, faults), limit)
     file = run / FOLDS
-    ids = [row.image_id for row in rows]
     if file.exists() and not faults:
-        known = pd.read_csv(file, dtype={"image_id": str})
-        if list(known["image_id"]) != ids or known["fold"].max() + 1 != folds:
-            raise UserError(f"{file} deals other images or another number of folds; choose another run folder (RUN=)")
-        dealt = known["fold"].to_numpy()
+        dealt = read_dealt(file, rows, folds)
     else:
-        found = survey(rows, progress("looking at images"))
+        found = survey(rows, progress("looking at images"), pictures)
         if faults + found.faults:
             raise DataError(faults + found.faults)
-        dealt = assign_folds(rows, folds, found.hashes)
+        dealt = Dealt(assign_folds(rows, folds, found.hashes), found.sizes_wh, found.digests)
         if ranks.is_zero():
-            write_text(file, pd.DataFrame({"image_id": ids, "fold": dealt}).to_csv(index=False, lineterminator="\n"))
-    return TrainingSet(rows, dealt, fingerprint(rows))
+            write_dealt(file, rows, dealt)
+    return TrainingSet(rows=rows, folds=dealt.folds, sizes_wh=dealt.sizes_wh, digests=dealt.digests)
 
 
-def load_test_rows(folder: Path, schema: Schema, limit: int = 0, layout: str = "fashionai") -> list[ImageRow]:
-    """Read the rows of a test folder and look at every picture; raises DataError with all faults."""
+def load_test_rows(
+    folder: Path,
+    schema: Schema,
+    limit: int = 0,
+    layout: str = "fashionai",
+    pictures: PictureOptions | None = None,
+    skip: bool = False,
+) -> PredictionSet:
+    """Read the rows of a test folder and look at every picture; raises DataError with all faults.
+
+    With `skip`, a picture that cannot be read is none, as long as another one can.
+    """
     faults: list[Fault] = []
     rows = sample_rows(find_layout(layout).read_test(folder, schema, faults), limit)
-    faults += survey(rows, progress("looking at images")).faults
+    found = survey(rows, progress("looking at images"), pictures)
+    unread = found.faults_by_row if skip and len(found.faults_by_row) < len(rows) else {}
+    faults += [] if unread else found.faults
     if faults:
         raise DataError(faults)
-    return rows
+    reasons = {i: str(one[0]) for i, one in unread.items()}
+    return PredictionSet(rows=rows, sizes_wh=found.sizes_wh, digests=found.digests, unread=reasons)
 
 
 def sample_rows(rows: list[Row], limit: int) -> list[Row]:
@@ -73,13 +116,3 @@ def sample_rows(rows: list[Row], limit: int) -> list[Row]:
         return rows
     order = sorted(range(len(rows)), key=lambda i: hashlib.sha256(rows[i].path.name.encode()).digest())
     return [rows[i] for i in sorted(order[:limit])]
-
-
-def fingerprint(rows: Sequence[ImageRow]) -> str:
-    """Short hash of ids, categories and answers."""
-    digest = hashlib.sha256()
-    for row in rows:
-        digest.update(f"{row.image_id},{row.category}".encode())
-        if isinstance(row, Annotation):
-            digest.update(row.xy.tobytes() + row.visibility.tobytes())
-    return digest.hexdigest()[:12]

@@ -1,9 +1,11 @@
-"""One look at every picture before anything is trained: sizes, perceptual hashes, and what is wrong with it."""
+"""One look at every picture before anything is trained: sizes, hashes of look and bytes, and what is wrong with it."""
 
+import hashlib
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import imagehash
 import numpy as np
@@ -11,11 +13,10 @@ from PIL import Image
 from rich.progress import track
 
 from pipeline.contract.faults import DataError, Fault
-from pipeline.contract.images import read_image
+from pipeline.contract.images import PictureOptions, image_size, read_image
 from pipeline.contract.records import Annotation, ImageRow
 
 HASH_BITS = 64
-
 
 FAR_OUTSIDE = 0.1
 """A point may lie outside its picture by this fraction of the longer side (cut garments); beyond, it is a fault."""
@@ -23,35 +24,67 @@ FAR_OUTSIDE = 0.1
 
 @dataclass(frozen=True)
 class Survey:
-    """What one pass over the pictures found: `sizes_wh` (N, 2), `hashes` (N, 64) bool, and the faults."""
+    """What one pass over the pictures found.
+
+    `sizes_wh` (N, 2), perceptual `hashes` (N, 64) bool, `digests` SHA-256 of the bytes; `faults` by row. What could not be
+    read has size 0, and no digest ("").
+    """
 
     sizes_wh: np.ndarray
     hashes: np.ndarray
-    faults: list[Fault]
+    digests: list[str]
+    faults_by_row: dict[int, list[Fault]]
+
+    @property
+    def faults(self) -> list[Fault]:
+        return [fault for faults in self.faults_by_row.values() for fault in faults]
 
 
-def survey(rows: Sequence[ImageRow], track: Callable[[Iterable, int], Iterable] = lambda items, total: items) -> Survey:
+def survey(
+    rows: Sequence[ImageRow],
+    track: Callable[[Iterable, int], Iterable] = lambda items, total: items,
+    options: PictureOptions | None = None,
+) -> Survey:
     """Decode every picture once; `track(items, total)` may show the progress of iterating."""
     sizes, hashes = np.zeros((len(rows), 2), dtype=int), np.zeros((len(rows), HASH_BITS), dtype=bool)
-    faults: list[Fault] = []
+    digests, faults = [""] * len(rows), {}
 
     def look(index: int) -> list[Fault]:
         row = rows[index]
         try:
-            image = read_image(row.path)
+            picture = read_image(row.path, options)
         except DataError as error:
-            return error.faults
-        sizes[index] = image.shape[1], image.shape[0]
-        hashes[index] = imagehash.phash(Image.fromarray(image)).hash.ravel()
-        return _far_points(row, sizes[index]) if isinstance(row, Annotation) else []
+            return [_of_row(fault, row) for fault in error.faults]
+        sizes[index], digests[index] = picture.size_wh, digest(row.path)
+        hashes[index] = imagehash.phash(Image.fromarray(picture.pixels)).hash.ravel()
+        return far_points(row, sizes[index]) if isinstance(row, Annotation) else []
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for found in track(pool.map(look, range(len(rows))), len(rows)):
-            faults.extend(found)
-    return Survey(sizes, hashes, faults)
+    pool = ThreadPoolExecutor(os.cpu_count())
+    try:
+        for index, found in enumerate(track(pool.map(look, range(len(rows))), len(rows))):
+            if found:
+                faults[index] = found
+    finally:
+        # After an interrupt, what has not begun shall not begin.
+        pool.shutdown(cancel_futures=True)
+    return Survey(sizes, hashes, digests, faults)
 
 
-def _far_points(row: Annotation, size_wh: np.ndarray) -> list[Fault]:
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a picture's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _of_row(fault: Fault, row: ImageRow) -> Fault:
+    """Say which row of a CSV asks for the picture, where one does."""
+    if not row.csv:
+        return fault
+    return replace(fault, problem=f"{fault.problem} ({fault.file})", file=row.csv, row=row.csv_row, value=row.image_id)
+
+
+def far_points(row: Annotation, size_wh: np.ndarray) -> list[Fault]:
+    """Return a fault when a point lies far outside its picture, which is a slip of the pen and would spoil every mean."""
     slack = FAR_OUTSIDE * size_wh.max()
     far = row.present & ((row.xy < -slack) | (row.xy > size_wh + slack)).any(-1)
     if not far.any():
@@ -62,17 +95,9 @@ def _far_points(row: Annotation, size_wh: np.ndarray) -> list[Fault]:
     return [Fault(row.csv or row.image_id, problem, remedy, row.csv_row, value=f"{x:.0f}_{y:.0f} of {row.image_id}")]
 
 
-ORIENTATION = 0x0112  # the EXIF tag; values from 5 on turn by 90 degrees
-
-
 def image_sizes(rows: Sequence[ImageRow]) -> np.ndarray:
-    """Return the sizes_wh (N, 2) of the rows' pictures as EXIF turns them, from their headers alone."""
-    sizes = []
-    for row in rows:
-        with Image.open(row.path) as image:
-            turned = image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
-            sizes.append(image.size[::-1] if turned else image.size)
-    return np.array(sizes)
+    """Return the sizes_wh (N, 2) of the rows' pictures as EXIF turns them, mostly from their headers alone."""
+    return np.array([image_size(row.path) for row in rows])
 
 
 def progress(description: str) -> Callable[[Iterable, int], Iterable]:

@@ -14,7 +14,7 @@ import numpy as np
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import BasePredictionWriter
 
-from pipeline.contract.faults import UserError
+from pipeline.contract.faults import DataError, UserError
 from pipeline.contract.files import write_text
 from pipeline.contract.records import ORIGINS, Detection, ImageRow, Key, Keypoints
 from pipeline.contract.schema import Schema
@@ -46,7 +46,16 @@ class ShardWriter(BasePredictionWriter):
             values = {name: tensor.tolist() for name, tensor in prediction[group].items()}
             for position, image in enumerate(values.pop("image", [])):
                 lines[image][group].append({name: value[position] for name, value in values.items()})
-        with (self.folder / f"rank{trainer.global_rank}.jsonl").open("a", encoding="utf-8") as file:
+        self._append(lines, trainer.global_rank)
+
+    def skip(self, index: int, error: DataError, rank: int = 0) -> None:
+        """Write down that the picture of a row cannot be read, and why; the row is done with that."""
+        row = self.rows[index]
+        line = {"image_id": row.image_id, "instance": row.instance, "size_wh": [0, 0], "regions": [], "found": []}
+        self._append([line | {"unread": str(error)}], rank)
+
+    def _append(self, lines: Sequence[dict[str, Any]], rank: int) -> None:
+        with (self.folder / f"rank{rank}.jsonl").open("a", encoding="utf-8") as file:
             file.writelines(json.dumps(line) + "\n" for line in lines)
 
 

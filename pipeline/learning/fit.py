@@ -15,11 +15,10 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar
 from pytorch_lightning.loggers import CSVLogger
-from torch.utils.data import DataLoader
 
 from pipeline.contract.faults import UserError
 from pipeline.learning import ranks
-from pipeline.learning.loading import ImageDataset, StepBatchSampler, train_loader
+from pipeline.learning.loading import Batches, ImageDataset, StepBatchSampler, loader
 from pipeline.learning.options import Placement, TrainOptions
 from pipeline.learning.synchronised import BatchNormSync
 
@@ -31,7 +30,7 @@ class TrainData(Protocol):
 
     def train_dataset(self) -> ImageDataset: ...
 
-    def monitor_loader(self) -> DataLoader | None: ...
+    def monitor_loader(self) -> Batches | None: ...
 
 
 def fit(module: pl.LightningModule, data: TrainData, options: TrainOptions, run: Path, name: str) -> None:
@@ -117,6 +116,7 @@ def silenced() -> Iterator[None]:
             ".*your dataloader is not resumable.*",
             ".*Checkpoint directory .* exists and is not empty.*",
             ".*isinstance.treespec, LeafSpec.*",
+            ".*Couldn.t infer the batch indices.*",
         ):
             warnings.filterwarnings("ignore", message=message)
         yield
@@ -160,7 +160,7 @@ class _Data(pl.LightningDataModule):
         super().__init__()
         self.dataset, self.watched, self.options, self.total_steps = dataset, watched, options, total_steps
 
-    def train_dataloader(self) -> DataLoader:
+    def train_dataloader(self) -> Batches:
         sampler = StepBatchSampler(
             len(self.dataset),
             self.options.batch_size,
@@ -170,9 +170,9 @@ class _Data(pl.LightningDataModule):
             rank=self.trainer.global_rank,
             world_size=self.trainer.world_size,
         )
-        return train_loader(self.dataset, sampler, self.options.workers)
+        return loader(self.dataset, sampler, self.options.workers)
 
-    def val_dataloader(self) -> DataLoader | list:
+    def val_dataloader(self) -> Batches | list:
         return self.watched if self.watched is not None else []
 
 

@@ -1,18 +1,24 @@
-"""Load full images in batches, resumable to the step: what a training step sees depends on the seed and the step alone."""
+"""Load full images in batches, resumable to the step: what a training step sees depends on the seed and the step alone.
+
+A picture that cannot be read travels from the loader's worker as what it is, a DataError; torch would hand on its text.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler, SequentialSampler
 
-from pipeline.contract.faults import UserError
-from pipeline.contract.images import read_image
+from pipeline.contract.faults import DataError, UserError
+from pipeline.contract.images import Picture, PictureOptions, read_image
 from pipeline.contract.records import ImageBatch, ImageRow
 
 UNIFORMS = 32
 
-Item = tuple[np.ndarray, int, int, np.ndarray]
+Item = tuple[Picture, int, int, np.ndarray]
+Unread = tuple[int, DataError]
+"""The row of a picture that cannot be read, and why."""
 ColourChange = Callable[[np.ndarray, int], np.ndarray]
 
 
@@ -20,35 +26,79 @@ class ImageDataset(Dataset[Item]):
     """Decoded pictures of the rows. `photometric(image, seed)` changes colours only, never geometry."""
 
     def __init__(
-        self, rows: Sequence[ImageRow], category: Sequence[int], photometric: ColourChange | None = None
+        self,
+        rows: Sequence[ImageRow],
+        category: Sequence[int],
+        photometric: ColourChange | None = None,
+        options: PictureOptions | None = None,
     ) -> None:
-        self.rows, self.category, self.photometric = rows, category, photometric
+        self.rows, self.category, self.photometric, self.options = rows, category, photometric, options
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, key: int | tuple[int, int]) -> Item:
         index, seed = key if isinstance(key, tuple) else (key, 0)
-        image = read_image(self.rows[index].path)
+        picture = read_image(self.rows[index].path, self.options)
         if self.photometric is not None:
-            image = self.photometric(image, seed)
-        return image, self.category[index], index, np.random.default_rng(seed).random(UNIFORMS)
+            picture = replace(picture, pixels=self.photometric(picture.pixels, seed))
+        return picture, self.category[index], index, np.random.default_rng(seed).random(UNIFORMS)
+
+    def __getitems__(self, keys: Sequence[int | tuple[int, int]]) -> list[Item | Unread]:
+        """What torch's loaders call: the items of a batch, and what could not be read."""
+        items: list[Item | Unread] = []
+        for key in keys:
+            try:
+                items.append(self[key])
+            except DataError as error:
+                items.append((key[0] if isinstance(key, tuple) else key, error))
+        return items
 
 
 def collate(items: Sequence[Item]) -> ImageBatch:
     """Pad pictures at the right and bottom to the largest of the batch."""
-    images, category, index, uniform = zip(*items, strict=True)
+    pictures, category, index, uniform = zip(*items, strict=True)
+    images = [picture.pixels for picture in pictures]
     height, width = max(i.shape[0] for i in images), max(i.shape[1] for i in images)
     padded = torch.zeros(len(images), 3, height, width, dtype=torch.uint8)
     for target, image in zip(padded, images, strict=True):
         target[:, : image.shape[0], : image.shape[1]] = torch.from_numpy(image).permute(2, 0, 1)
     return ImageBatch(
         images=padded,
-        sizes_wh=torch.tensor([(i.shape[1], i.shape[0]) for i in images]),
+        sizes_wh=torch.tensor([picture.size_wh for picture in pictures]),
         category=torch.tensor(category),
         index=torch.tensor(index),
         uniform=torch.from_numpy(np.stack(uniform)).float(),
+        reduced=torch.tensor([picture.reduced for picture in pictures]),
     )
+
+
+def _collate_read(items: Sequence[Item | Unread]) -> tuple[ImageBatch | None, list[Unread]]:
+    unread = [item for item in items if isinstance(item[1], DataError)]
+    read = [item for item in items if not isinstance(item[1], DataError)]
+    return (collate(read) if read else None), unread
+
+
+class Batches:
+    """The batches of a loader. What cannot be read is raised, or given to `skip` (row, why), and its batch lacks it.
+
+    No DataLoader itself, so that Lightning takes it as it is.
+    """
+
+    def __init__(self, loader: DataLoader, skip: Callable[[int, DataError], None] | None = None) -> None:
+        self.loader, self.skip = loader, skip
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[ImageBatch]:
+        for batch, unread in self.loader:
+            if unread and self.skip is None:
+                raise DataError([fault for _, error in unread for fault in error.faults])
+            for index, error in unread:
+                self.skip(index, error)
+            if batch is not None:
+                yield batch
 
 
 class StepBatchSampler(Sampler[list[tuple[int, int]]]):
@@ -96,19 +146,49 @@ class StepBatchSampler(Sampler[list[tuple[int, int]]]):
         return int(self._order[place]), seed
 
 
-def train_loader(dataset: ImageDataset, sampler: StepBatchSampler, workers: int) -> "DataLoader[Item]":
-    """Loader for training: endless passes in the sampler's order."""
-    return DataLoader(
-        dataset, batch_sampler=sampler, collate_fn=collate, num_workers=workers, pin_memory=torch.cuda.is_available()
+class PixelBatchSampler(Sampler[list[int]]):
+    """Yield the rows once, in their order, in batches of at most `batch_size` pictures and `max_pixels` after padding.
+
+    sizes_wh (N, 2) are those of the decoded pictures; one that is larger than the limit is alone. Of several ranks each
+    takes its share of the batches.
+    """
+
+    def __init__(
+        self, sizes_wh: np.ndarray, batch_size: int, max_pixels: float, rank: int = 0, world_size: int = 1
+    ) -> None:
+        self.batches: list[list[int]] = [[]]
+        width = height = 0
+        for index, (w, h) in enumerate(sizes_wh.tolist()):
+            width, height, count = max(width, w), max(height, h), len(self.batches[-1]) + 1
+            if count > 1 and (count > batch_size or count * width * height > max_pixels):
+                self.batches.append([])
+                width, height = w, h
+            self.batches[-1].append(index)
+        self.batches = self.batches[rank::world_size]
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return iter(self.batches)
+
+
+def loader(
+    dataset: Dataset, sampler: Sampler, workers: int, skip: Callable[[int, DataError], None] | None = None
+) -> Batches:
+    """Load the batches that `sampler` names, in `workers` processes."""
+    return Batches(
+        DataLoader(
+            dataset,
+            batch_sampler=sampler,
+            collate_fn=_collate_read,
+            num_workers=workers,
+            pin_memory=torch.cuda.is_available(),
+        ),
+        skip,
     )
 
 
-def plain_loader(dataset: ImageDataset, batch_size: int, workers: int) -> "DataLoader[Item]":
-    """Loader in the order of the rows, each once: for validation and prediction."""
-    return DataLoader(
-        dataset,
-        batch_size=batch_size,
-        collate_fn=collate,
-        num_workers=workers,
-        pin_memory=torch.cuda.is_available(),
-    )
+def plain_loader(dataset: ImageDataset, batch_size: int, workers: int) -> Batches:
+    """Loader in the order of the rows, each once, so many a batch: for validation."""
+    return loader(dataset, BatchSampler(SequentialSampler(dataset), batch_size, drop_last=False), workers)

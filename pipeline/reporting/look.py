@@ -8,7 +8,6 @@ from PIL import Image
 from torch import Tensor
 
 from pipeline.contract import geometry
-from pipeline.contract.images import read_image
 from pipeline.contract.records import Annotation, Detection
 from pipeline.contract.schema import Schema
 from pipeline.reporting.pictures import (
@@ -19,6 +18,7 @@ from pipeline.reporting.pictures import (
     contact_sheet,
     draw_box,
     draw_points,
+    drawable,
     overlay_heatmaps,
 )
 
@@ -48,12 +48,12 @@ def boxes_sheet(
     chosen = dict.fromkeys([*order[:each], *order[middle : middle + each], *order[-each:]])
     tiles = []
     for i in chosen:
-        picture = Image.fromarray(read_image(rows[i].path))
+        picture, scale = drawable(rows[i].path)
         square = geometry.square_box(geometry.pad_box(torch.tensor(boxes[i].box), padding))
-        draw_box(picture, square.tolist(), CROP, 1)
-        draw_box(picture, truth[i].tolist(), TRUE_BOX, 2)
-        draw_box(picture, boxes[i].box.tolist(), BOX, 3)
-        draw_points(picture, rows[i].xy, rows[i].present, schema, radius=3)
+        draw_box(picture, (square * scale).tolist(), CROP, 1)
+        draw_box(picture, (truth[i] * scale).tolist(), TRUE_BOX, 2)
+        draw_box(picture, boxes[i].box * scale, BOX, 3)
+        draw_points(picture, rows[i].xy * scale, rows[i].present, schema, radius=3)
         found = "whole image" if boxes[i].fallback else f"score {boxes[i].score:.2f}"
         tiles.append((picture, [f"IoU {iou[i]:.2f}, {found}", f"{rows[i].category}, fold {boxes[i].fold}"]))
     return contact_sheet(tiles, columns=6)

@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from pipeline.contract import geometry
-from pipeline.contract.images import read_image
+from pipeline.contract.images import PictureOptions, read_image
 from pipeline.contract.metrics import NormalizedError
 from pipeline.contract.records import ABSENT, VISIBLE, Annotation, ImageRow, Keypoints
 from pipeline.contract.schema import Schema
@@ -25,6 +25,15 @@ def side_colours(schema: Schema) -> list[tuple[int, int, int]]:
     for left, right in schema.sides:
         colours[left], colours[right] = LEFT, RIGHT
     return colours
+
+
+def drawable(path: Path) -> tuple[Image.Image, float]:
+    """Return a picture to draw on, and what to multiply its coordinates with: large photos come smaller.
+
+    It was read before, so what it may cost is settled.
+    """
+    picture = read_image(path, PictureOptions(max_megabytes=1e6, max_megapixels=1e6))
+    return Image.fromarray(picture.pixels), 1 / picture.reduced
 
 
 def draw_points(
@@ -84,15 +93,18 @@ def contact_sheet(tiles: Sequence[Tile], columns: int, tile: int = 240) -> Image
 def prediction_sheet(
     rows: Sequence[ImageRow],
     answers: Sequence[Annotation],
-    predictions: Sequence[Keypoints],
+    predictions: Sequence[Keypoints | None],
     scored: NormalizedError,
     schema: Schema,
     padding: float,
     each: int = 6,
 ) -> Image.Image:
-    """Draw the best, median and worst predictions: true points hollow, predicted filled, the box and the squared crop."""
+    """Draw the best, median and worst predictions: true points hollow, predicted filled, the box and the squared crop.
+
+    Rows without a prediction (None) are not drawn.
+    """
     per_image = scored.per_image()
-    order = [int(i) for i in np.argsort(per_image) if np.isfinite(per_image[i])]
+    order = [int(i) for i in np.argsort(per_image) if np.isfinite(per_image[i]) and predictions[i] is not None]
     middle = max(0, len(order) // 2 - each // 2)
     blocks = (("best", order[:each]), ("median", order[middle : middle + each]), ("worst", order[-each:]))
     tiles = []
@@ -105,17 +117,18 @@ def prediction_sheet(
 
 
 def _prediction(row: ImageRow, answer: Annotation, predicted: Keypoints, schema: Schema, padding: float) -> Image.Image:
-    picture = Image.fromarray(read_image(row.path))
+    picture, scale = drawable(row.path)
     square = geometry.square_box(geometry.pad_box(torch.from_numpy(predicted.box), padding))
-    draw_box(picture, square.tolist(), CROP, 1)
-    draw_box(picture, predicted.box.tolist(), BOX)
+    draw_box(picture, (square * scale).tolist(), CROP, 1)
+    draw_box(picture, predicted.box * scale, BOX)
+    true_xy, xy = answer.xy * scale, predicted.xy * scale
     counted = answer.visibility != ABSENT
     draw = ImageDraw.Draw(picture)
-    for start, end in zip(answer.xy[counted], predicted.xy[counted], strict=True):
+    for start, end in zip(true_xy[counted], xy[counted], strict=True):
         draw.line([*start, *end], fill=(255, 255, 255), width=2)
     radius = max(picture.size) / 110
-    draw_points(picture, answer.xy, answer.visibility == VISIBLE, schema, filled=False, radius=radius)
-    draw_points(picture, predicted.xy, counted, schema, radius=radius * 0.7)
+    draw_points(picture, true_xy, answer.visibility == VISIBLE, schema, filled=False, radius=radius)
+    draw_points(picture, xy, counted, schema, radius=radius * 0.7)
     return picture
 
 

@@ -61,7 +61,13 @@ def score_figures(result: NormalizedError, variant: str) -> dict[str, Any]:
     }
 
 
-def answers_of(rows: Sequence[ImageRow], file: Path, schema: Schema, layout: str = "fashionai") -> list[Annotation]:
+def answers_of(
+    rows: Sequence[ImageRow],
+    file: Path,
+    schema: Schema,
+    layout: str = "fashionai",
+    sizes_wh: np.ndarray | None = None,
+) -> list[Annotation]:
     """Return the answer of each row, with the row's picture, in their order; raise ValueError when rows have none."""
     by_id = {answer.image_id: answer for answer in find_layout(layout).read_answers(file, schema)}
     missing = [row.image_id for row in rows if row.image_id not in by_id]

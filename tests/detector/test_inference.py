@@ -39,6 +39,7 @@ def batch(sizes: list[tuple[int, int]], category: list[int]) -> ImageBatch:
         torch.tensor(category),
         torch.arange(n),
         torch.rand(n, 32, dtype=torch.float64),
+        torch.ones(n, dtype=torch.long),
     )
 
 
@@ -115,7 +116,7 @@ def test_training_targets_follow_the_picture(drawn: Path, schema: Schema) -> Non
     for picture, (x0, y0, x1, y1) in zip(marked, boxes.round().int().tolist(), strict=True):
         picture[:, y0:y1, x0:x1] = 255
     inputs, targets = training_inputs(
-        ImageBatch(marked, whole.sizes_wh, whole.category, whole.index, whole.uniform),
+        ImageBatch(marked, whole.sizes_wh, whole.category, whole.index, whole.uniform, whole.reduced),
         data.extents[whole.index],
         config,
     )

@@ -12,6 +12,8 @@ from pipeline.assemble import predict_fold
 from pipeline.contract.formats.fashionai import read_annotations
 from pipeline.contract.records import ImageRow
 from pipeline.contract.schema import Schema
+from pipeline.data.select import RowSet
+from pipeline.data.survey import survey
 from pipeline.inference.predict import Device
 from tests.configs import detector_config
 
@@ -35,33 +37,42 @@ def rows(drawn: Path, schema: Schema) -> list[ImageRow]:
     return list(read_annotations([drawn / "train"], schema))
 
 
+def row_set(rows: list[ImageRow]) -> RowSet:
+    found = survey(rows)
+    return RowSet(rows=rows, sizes_wh=found.sizes_wh, digests=found.digests)
+
+
 def test_swapped_checkpoints_are_refused(drawn: Path, tmp_path: Path, schema: Schema) -> None:
     every = rows(drawn, schema)
     fold0, fold1 = every[:10], every[10:]
     trained_without_0 = NetworkDetector(Whole(), detector_config(), "fold0", [row.image_id for row in fold1])
-    chosen = predict_fold(fold0, trained_without_0, 0, schema, CPU, tmp_path / "0").boxes
+    chosen = predict_fold(row_set(fold0), trained_without_0, 0, schema, CPU, tmp_path / "0").boxes
     assert [c.image_id for c in chosen] == [row.image_id for row in fold0]
     assert {(c.fold, c.checkpoint, c.source) for c in chosen} == {(0, "fold0", "detector")}
     with pytest.raises(
         ValueError, match=f"checkpoint fold0 saw 10 of the 10 images of fold 1 in training, first {fold1[0].image_id}"
     ):
-        predict_fold(fold1, trained_without_0, 1, schema, CPU, tmp_path / "1")
+        predict_fold(row_set(fold1), trained_without_0, 1, schema, CPU, tmp_path / "1")
 
 
 def test_one_seen_image_is_enough_to_refuse(drawn: Path, tmp_path: Path, schema: Schema) -> None:
     every = rows(drawn, schema)
     detector = NetworkDetector(Whole(), detector_config(), "fold0", [every[3].image_id])
     with pytest.raises(ValueError, match="saw 1 of the 10"):
-        predict_fold(every[:10], detector, 0, schema, CPU, tmp_path / "0")
+        predict_fold(row_set(every[:10]), detector, 0, schema, CPU, tmp_path / "0")
 
 
 def test_a_finished_fold_is_kept_and_another_checkpoint_is_not(drawn: Path, tmp_path: Path, schema: Schema) -> None:
     every, network = rows(drawn, schema)[:6], Whole()
-    first = predict_fold(every, NetworkDetector(network, detector_config(), "a", []), 0, schema, CPU, tmp_path / "s")
-    again = predict_fold(every, NetworkDetector(network, detector_config(), "a", []), 0, schema, CPU, tmp_path / "s")
+    first = predict_fold(
+        row_set(every), NetworkDetector(network, detector_config(), "a", []), 0, schema, CPU, tmp_path / "s"
+    )
+    again = predict_fold(
+        row_set(every), NetworkDetector(network, detector_config(), "a", []), 0, schema, CPU, tmp_path / "s"
+    )
     assert network.asked == 6
     assert [d.box.tolist() for d in first.boxes] == [d.box.tolist() for d in again.boxes]
-    predict_fold(every, NetworkDetector(network, detector_config(), "b", []), 0, schema, CPU, tmp_path / "s")
+    predict_fold(row_set(every), NetworkDetector(network, detector_config(), "b", []), 0, schema, CPU, tmp_path / "s")
     assert network.asked == 12
 
 
@@ -84,7 +95,12 @@ def test_training_boxes_are_found_in_the_precision_of_the_trainer(
 ) -> None:
     network, device = Layered(), replace(CPU, precision=precision)
     result = predict_fold(
-        rows(drawn, schema)[:2], NetworkDetector(network, detector_config(), "a", []), 0, schema, device, tmp_path / "s"
+        row_set(rows(drawn, schema)[:2]),
+        NetworkDetector(network, detector_config(), "a", []),
+        0,
+        schema,
+        device,
+        tmp_path / "s",
     )
     assert network.ran_in == {dtype}
     # The geometry stays in float32: the whole input is the whole picture.

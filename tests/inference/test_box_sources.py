@@ -34,6 +34,7 @@ def batch(category: list[int], size: tuple[int, int] = (120, 70)) -> ImageBatch:
         torch.tensor(category),
         torch.arange(n),
         torch.zeros(n, 32, dtype=torch.float64),
+        torch.ones(n, dtype=torch.long),
     )
 
 

@@ -62,7 +62,7 @@ def test_a_dot_at_each_point_stays_under_it_through_every_augmentation(schema: S
     images = torch.from_numpy(picture.round().astype(np.uint8)).permute(2, 0, 1)[None].expand(40, 3, 300, 300)
     zeros = torch.zeros(40, dtype=torch.int64)
     uniform = torch.rand(40, 32, dtype=torch.float64)
-    sample = data.training_crops(ImageBatch(images, torch.full((40, 2), 300), zeros, zeros, uniform))
+    sample = data.training_crops(ImageBatch(images, torch.full((40, 2), 300), zeros, zeros, uniform, zeros + 1))
     flipped = uniform[:, 8] < config.augment.flip
     assert 5 < flipped.sum() < 35
     j = torch.arange(128) + 0.5

@@ -7,7 +7,7 @@ import torch
 
 from pipeline.contract.formats.fashionai import read_annotations
 from pipeline.contract.schema import Schema
-from pipeline.learning.loading import ImageDataset, StepBatchSampler, collate, plain_loader, train_loader
+from pipeline.learning.loading import ImageDataset, StepBatchSampler, collate, loader, plain_loader
 from pipeline.learning.photometric import Photometric
 
 
@@ -45,12 +45,10 @@ def test_each_process_needs_an_image() -> None:
 def test_the_same_draw_is_the_same_in_any_process(drawn: Path, schema: Schema) -> None:
     rows = read_annotations([drawn / "train"], schema)
     dataset = ImageDataset(rows, [0] * len(rows), Photometric(0.3, blur=0.5, noise=0.5))
-    loaded = [
-        next(iter(train_loader(dataset, StepBatchSampler(len(rows), 6, 3, seed=5), workers))) for workers in (0, 1)
-    ]
+    loaded = [next(iter(loader(dataset, StepBatchSampler(len(rows), 6, 3, seed=5), workers))) for workers in (0, 1)]
     assert torch.equal(loaded[0].images, loaded[1].images)
     assert torch.equal(loaded[0].uniform, loaded[1].uniform)
-    other = next(iter(train_loader(dataset, StepBatchSampler(len(rows), 6, 3, seed=6), 0)))
+    other = next(iter(loader(dataset, StepBatchSampler(len(rows), 6, 3, seed=6), 0)))
     assert not torch.equal(other.uniform, loaded[0].uniform)
 
 
@@ -66,7 +64,8 @@ def test_collate_pads_at_the_right_and_bottom(drawn: Path, schema: Schema) -> No
     items = [dataset[i] for i in range(20)]
     batch = collate(items)
     assert batch.index.tolist() == batch.category.tolist() == list(range(20))
-    for i, (image, *_) in enumerate(items):
+    for i, (picture, *_) in enumerate(items):
+        image = picture.pixels
         w, h = batch.sizes_wh[i].tolist()
         assert image.shape == (h, w, 3)
         assert torch.equal(batch.images[i, :, :h, :w], torch.from_numpy(image).permute(2, 0, 1))

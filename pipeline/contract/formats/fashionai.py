@@ -57,14 +57,14 @@ def read_answers(file: Path, schema: Schema, root: Path | None = None) -> list[A
 
 
 def read_test(folder: Path, schema: Schema, faults: list[Fault] | None = None) -> list[ImageRow]:
-    """Read FOLDER/test.csv, whose images lie beside it. Faults as in `read_annotations`."""
+    """Read FOLDER/test.csv, whose images lie beside it; they are not looked for. Faults as in `read_annotations`."""
     raised, faults = faults is None, [] if faults is None else faults
     file = Path(folder) / "test.csv"
     rows: list[ImageRow] = []
     frame = read_csv(file, faults)
     if frame is not None and has_columns(frame, [ID, CATEGORY], file, faults, exact=False):
         for row, (image_id, category) in enumerate(zip(frame[ID], frame[CATEGORY], strict=True), start=2):
-            found = _check_row(file, row, image_id, category, Path(folder), schema, seek_image=True)
+            found = _check_row(file, row, image_id, category, Path(folder), schema, seek_image=False)
             faults.extend(found)
             if not found:
                 rows.append(ImageRow(image_id, category, Path(folder) / image_id, csv=str(file), csv_row=row))

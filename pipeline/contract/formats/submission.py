@@ -15,15 +15,25 @@ from pipeline.contract.schema import Schema
 
 
 def write_submission(
-    path: Path, rows: Sequence[ImageRow], xy: np.ndarray, sizes_wh: np.ndarray, schema: Schema
+    path: Path,
+    rows: Sequence[ImageRow],
+    xy: np.ndarray,
+    sizes_wh: np.ndarray,
+    schema: Schema,
+    given: np.ndarray | None = None,
 ) -> None:
-    """Write points xy (N, K, 2) in image pixels, rounded and clipped to sizes_wh (N, 2), in the order of the rows."""
+    """Write points xy (N, K, 2) in image pixels, rounded and clipped to sizes_wh (N, 2), in the order of the rows.
+
+    A row that is not `given` (N,) has no prediction: all its cells say so.
+    """
+    given = np.ones(len(rows), dtype=bool) if given is None else given
+    xy = np.where(given[:, None, None], xy, 0)
     if xy.shape != (len(rows), len(schema.keypoints), 2) or not np.isfinite(xy).all():
         raise ValueError(f"{path}: {len(rows)} rows need finite points {(len(rows), len(schema.keypoints), 2)}")
     points = np.clip(np.rint(xy), 0, sizes_wh[:, None, :]).astype(int)
     lines = []
-    for row, row_points in zip(rows, points, strict=True):
-        members = schema.members[row.category]
+    for row, row_points, predicted in zip(rows, points, given, strict=True):
+        members = schema.members[row.category] if predicted else ()
         cells = [f"{x}_{y}_1" if k in members else ABSENT_CELL for k, (x, y) in enumerate(row_points)]
         lines.append([row.image_id, row.category, *cells])
     write_text(

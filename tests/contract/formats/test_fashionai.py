@@ -8,10 +8,11 @@ import pytest
 from PIL import Image
 
 from pipeline.contract.faults import DataError
-from pipeline.contract.formats.fashionai import read_annotations, read_test
+from pipeline.contract.formats.fashionai import read_annotations
 from pipeline.contract.formats.submission import read_submission, write_submission
 from pipeline.contract.records import ImageRow
 from pipeline.contract.schema import Schema
+from pipeline.data.select import load_test_rows
 
 SKIRT = {"waistband_left": "10_10_1", "waistband_right": "50_12_0", "hemline_left": "5_60_1"}
 
@@ -192,8 +193,8 @@ def test_a_folder_without_annotations(tmp_path: Path, schema: Schema) -> None:
 def test_test_csv_without_images(tmp_path: Path, schema: Schema) -> None:
     (tmp_path / "test.csv").write_text("image_id,image_category\nImages/skirt/a.jpg,skirt\nImages/skirt/b.jpg,skirt\n")
     with pytest.raises(DataError, match=r"2 faults: 2 x missing image") as caught:
-        read_test(tmp_path, schema)
-    assert "test.csv, row 3, column image_id" in str(caught.value)
+        load_test_rows(tmp_path, schema)
+    assert "test.csv, row 3: missing image" in str(caught.value)
 
 
 def test_submission_is_rounded_clipped_and_complete(tmp_path: Path, schema: Schema) -> None:
