@@ -43,7 +43,7 @@ def survey(rows: Sequence[ImageRow], track: Callable[[Iterable, int], Iterable] 
             return error.faults
         sizes[index] = image.shape[1], image.shape[0]
         hashes[index] = imagehash.phash(Image.fromarray(image)).hash.ravel()
-        return _far_points(row, sizes[index]) if isinstance(row, Annotation) else []
+        return far_points(row, sizes[index]) if isinstance(row, Annotation) else []
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for found in track(pool.map(look, range(len(rows))), len(rows)):
@@ -51,7 +51,8 @@ def survey(rows: Sequence[ImageRow], track: Callable[[Iterable, int], Iterable] 
     return Survey(sizes, hashes, faults)
 
 
-def _far_points(row: Annotation, size_wh: np.ndarray) -> list[Fault]:
+def far_points(row: Annotation, size_wh: np.ndarray) -> list[Fault]:
+    """Return a fault when a point lies far outside its picture, which is a slip of the pen and would spoil every mean."""
     slack = FAR_OUTSIDE * size_wh.max()
     far = row.present & ((row.xy < -slack) | (row.xy > size_wh + slack)).any(-1)
     if not far.any():
