@@ -78,5 +78,5 @@ def test_evaluate_says_why_it_fails(test: Path, tmp_path: Path, capsys: pytest.C
     assert error == f"NE {value} % is above --at_most 0.01 %\n"
     assert run("evaluate", "--submission", file, "--answers", answers, "--at-most", 100) == 0
     assert capsys.readouterr().err == ""
-    assert run("evaluate", "--submission", file, "--answers", answers, "--at-most", "nan") == 1
+    assert run("evaluate", "--submission", file, "--answers", answers, "--at-most", ".nan") == 1
     assert "--at_most is nan; expected percent" in capsys.readouterr().err
