@@ -28,6 +28,10 @@ def sample(out: Path, train: int = 400, test: int = 100, seed: int = 0, size: in
         seed: the same seed draws the same pictures
         size: longer side of a picture in pixels
     """
+    most = {"train": (train, 1_000_000), "test": (test, 1_000_000), "seed": (seed, 2**32 - 1), "size": (size, 4096)}
+    for name, (value, largest) in most.items():
+        if not 0 <= value <= largest:
+            raise UserError(f"--{name} is {value}; expected 0 to {largest}")
     draw_dataset(out, train, test, seed, size)
 
 
