@@ -2,12 +2,14 @@
 
 import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from pipeline.contract.faults import UserError
+from pipeline.contract.faults import DataError, Fault, UserError
+from pipeline.contract.formats.csv_files import WHOLE, has_columns, read_csv
 from pipeline.contract.records import ImageRow
 from pipeline.data.survey import HASH_BITS
 
@@ -35,6 +37,25 @@ def assign_folds(rows: Sequence[ImageRow], folds: int, hashes: np.ndarray) -> np
     if empty:
         raise UserError(f"fold {empty[0]} of {folds} has no image; use fewer folds or more images ({len(rows)})")
     return assigned
+
+
+def read_folds(file: Path, ids: Sequence[str], folds: int) -> np.ndarray:
+    """Read the fold (N,) of each of the `ids` from folds.csv; raises DataError when the file is damaged or deals others."""
+    faults: list[Fault] = []
+    frame = read_csv(file, faults)
+    remedy = "restore the file, or choose another run folder (RUN=)"
+    if frame is not None and has_columns(frame, ["image_id", "fold"], file, faults):
+        for row, cell in enumerate(frame["fold"], start=2):
+            if not WHOLE.fullmatch(cell) or not 0 <= int(cell) < folds:
+                problem = f"no fold of 0 to {folds - 1}"
+                faults.append(Fault(str(file), problem, remedy, row, "fold", cell))
+        if list(frame["image_id"]) != list(ids):
+            faults.append(Fault(str(file), "deals other images", "choose another run folder (RUN=)"))
+        elif not faults and len(set(frame["fold"])) != folds:
+            faults.append(Fault(str(file), f"deals another number of folds than {folds}", remedy))
+    if faults:
+        raise DataError(faults)
+    return frame["fold"].astype(int).to_numpy()
 
 
 def near_duplicates(hashes: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from pipeline.contract.files import write_text
 from pipeline.contract.formats.registry import find_layout
 from pipeline.contract.records import Annotation, ImageRow
 from pipeline.contract.schema import Schema
-from pipeline.data.folds import assign_folds
+from pipeline.data.folds import assign_folds, read_folds
 from pipeline.data.survey import progress, survey
 from pipeline.learning import ranks
 
@@ -43,10 +43,7 @@ def load_training_set(
     file = run / FOLDS
     ids = [row.image_id for row in rows]
     if file.exists() and not faults:
-        known = pd.read_csv(file, dtype={"image_id": str})
-        if list(known["image_id"]) != ids or known["fold"].max() + 1 != folds:
-            raise UserError(f"{file} deals other images or another number of folds; choose another run folder (RUN=)")
-        dealt = known["fold"].to_numpy()
+        dealt = read_folds(file, ids, folds)
     else:
         found = survey(rows, progress("looking at images"))
         if faults + found.faults:

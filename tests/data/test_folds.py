@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.contract.faults import DataError
 from pipeline.contract.formats.fashionai import read_annotations
 from pipeline.contract.records import Annotation, ImageRow
-from pipeline.data.folds import NEAR_BITS, assign_folds, near_duplicates
+from pipeline.data.folds import NEAR_BITS, assign_folds, near_duplicates, read_folds
 from pipeline.data.survey import survey
 
 
@@ -95,3 +96,23 @@ def test_near_duplicates_are_those_of_comparing_every_pair() -> None:
         connected = (connected.astype(int) @ connected.astype(int)) > 0
     assert 60 < len(set(groups.tolist())) < 120
     np.testing.assert_array_equal(groups[:, None] == groups[None], connected)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "empty CSV"),
+        ("image_id,part\na,0\nb,1\n", "wrong header"),
+        ("image_id,fold\na,x\nb,1\n", "row 2, column fold: no fold of 0 to 1: 'x'; restore the file"),
+        ("image_id,fold\na,-1\nb,1\n", "row 2, column fold: no fold of 0 to 1: '-1'"),
+        ("image_id,fold\nb,0\na,1\n", "deals other images; choose another run folder"),
+        ("image_id,fold\na,0\nb,0\n", "deals another number of folds than 2"),
+    ],
+)
+def test_a_damaged_folds_file_is_named(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "folds.csv"
+    file.write_text(text)
+    with pytest.raises(DataError, match=rf"folds\.csv.*{message}"):
+        read_folds(file, ["a", "b"], 2)
+    file.write_text("image_id,fold\na,1\nb,0\n")
+    assert read_folds(file, ["a", "b"], 2).tolist() == [1, 0]
