@@ -73,7 +73,7 @@ def _summary(known: dict[str, Reader], counts: Counter[str], findings: dict[str,
     lines += [f"| {name} | {counts[name]} | {sum(f.startswith(f'{name}, ') for f in findings)} |" for name in known]
     lines += [f"| all, in {minutes:.1f} minutes | {sum(counts.values())} | {len(findings)} |", ""]
     lines += [f"- {place}: `{found}`" for place, found in findings.items()]
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
     lines += [f"Largest memory of the process: {memory:.2f} GB.", ""]
     versions = ", ".join(f"{name} {version}" for name, version in made["versions"].items())
     return [*lines, f"{made['date']}, commit {made['commit']}, {made['machine']}; Python {made['python']}, {versions}"]
