@@ -34,9 +34,10 @@ def main(minutes: float, out: Path | None) -> int:
             for name, reader in known.items():
                 if time.monotonic() - start > 60 * minutes:
                     break
-                if (found := _round(reader, folder, number, name, counts)) and found not in findings.values():
+                found, case = _round(reader, folder, number, name, counts)
+                if found and found not in findings.values():
                     findings[f"{name}, seed {number}"] = found
-                    print(f"{name}, seed {number}: {found}", flush=True)
+                    print(f"{name}, seed {number}: {found} {case}", flush=True)
             number += 1
     lines = _summary(known, counts, findings, (time.monotonic() - start) / 60)
     print("\n".join(lines))
@@ -45,8 +46,8 @@ def main(minutes: float, out: Path | None) -> int:
     return 1 if findings else 0
 
 
-def _round(reader: Reader, folder: Path, number: int, name: str, counts: Counter[str]) -> str:
-    """Try ROUND cases of this seed; return the last line of what escaped, with its place, or nothing."""
+def _round(reader: Reader, folder: Path, number: int, name: str, counts: Counter[str]) -> tuple[str, str]:
+    """Try ROUND cases of this seed; return what escaped, with its place, and the smallest case, or nothing."""
 
     @seed(number)
     @settings(LOOSE)
@@ -60,9 +61,9 @@ def _round(reader: Reader, folder: Path, number: int, name: str, counts: Counter
     except (Exception, FlakyFailure) as error:
         frames = [f for f in traceback.extract_tb(error.__traceback__) if "hypothesis" not in f.filename]
         place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
-        notes = " ".join(getattr(error, "__notes__", []))
-        return f"{type(error).__name__} at {place}: {str(error)[:300]!r} {notes[:400]}"
-    return ""
+        case = " ".join(getattr(error, "__notes__", []))[:2000]
+        return f"{type(error).__name__} at {place}: {str(error)[:120]!r}", case
+    return "", ""
 
 
 def _summary(known: dict[str, Reader], counts: Counter[str], findings: dict[str, str], minutes: float) -> list[str]:

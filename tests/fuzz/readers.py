@@ -18,6 +18,7 @@ from PIL import Image
 from detector.inference import load_detector
 from pipeline.assemble import Settings
 from pipeline.commands import arguments
+from pipeline.contract.faults import UserError
 from pipeline.contract.formats.boxes import read_boxes, write_boxes
 from pipeline.contract.formats.csv_files import wrong_id
 from pipeline.contract.formats.fashionai import read_annotations, read_answers, read_test
@@ -114,11 +115,16 @@ def accept(settings: Settings, data: Sequence[Path] = (), run: Path = Path(), li
 
 
 def _preset(file: Path) -> None:
-    """The parser ends what it refuses with status 2 and a message of its own."""
+    """The parser ends what it refuses with status 2 and its own message; a setting out of range is named, not its file."""
     told = io.StringIO()
     try:
         with contextlib.redirect_stderr(told):
             assert arguments.call({"accept": f"{__name__}:accept"}, ["accept", "--config", str(file)])
+    except UserError as error:
+        if file.name not in str(error) and not any(
+            f"{group}." in str(error) for group in ("detector", "keypoints", "train")
+        ):
+            raise AssertionError(f"names neither file nor setting: {error}") from error
     except SystemExit as ended:
         if ended.code != 2 or "error: " not in told.getvalue():
             raise AssertionError(f"ended with {ended.code}, saying {told.getvalue()!r}") from None
