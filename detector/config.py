@@ -85,6 +85,7 @@ class DetectorConfig:
     """Below this score of the best box the whole image is used instead."""
 
     def __post_init__(self) -> None:
+        self.train.check("detector.train")
         check_ranges(self, "detector", {"margin": (0, 1), "fallback_score": (0, 1)})
 
 

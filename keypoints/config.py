@@ -137,6 +137,7 @@ class KeypointsConfig:
 
     def __post_init__(self) -> None:
         """Names exist, and head, codec, loss and backbone fit each other."""
+        self.train.check("keypoints.train")
         check_ranges(self, "keypoints", {"without_fold": (-1, 1000)})
         named = {"network.head": (self.network.head, HEADS), "codec.name": (self.codec.name, CODECS)}
         named["loss.name"] = self.loss.name, LOSSES

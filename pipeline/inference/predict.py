@@ -14,9 +14,10 @@ from pipeline.contract.records import Detection, ImageRow, Keypoints
 from pipeline.contract.schema import Schema
 from pipeline.inference.shards import ShardWriter, boxes_of, found_in, keypoints_of, merge_shards, open_shards
 from pipeline.learning import ranks
+from pipeline.learning.configs import check_ranges
 from pipeline.learning.fit import placed, silenced
 from pipeline.learning.loading import ImageDataset, plain_loader
-from pipeline.learning.options import Placement
+from pipeline.learning.options import COUNT, Placement
 from pipeline.orchestrator import OneStage, TwoStage
 
 log = logging.getLogger("pipeline")
@@ -28,6 +29,10 @@ class Device(Placement):
 
     batch_size: int = 16
     """Images a step and device."""
+
+    def check(self, where: str = "") -> None:
+        super().check(where)
+        check_ranges(self, where, {"batch_size": COUNT})
 
     @classmethod
     def of(cls, placement: Placement) -> "Device":

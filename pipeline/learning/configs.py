@@ -77,7 +77,8 @@ def check_ranges(config: Any, where: str, ranges: dict[str, tuple[float, float]]
     """Raise UserError for the first setting of `config` that is not from its least to its largest value; NaN never is."""
     for name, (least, largest) in ranges.items():
         if not least <= getattr(config, name) <= largest:
-            raise UserError(f"{where}.{name} is {getattr(config, name)}; expected {least:g} to {largest:g}")
+            place = f"{where}.{name}" if where else name
+            raise UserError(f"{place} is {getattr(config, name)}; expected {least:g} to {largest:g}")
 
 
 def check_sides(where: str, size: int) -> None:

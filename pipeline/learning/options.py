@@ -37,7 +37,11 @@ class Placement:
     """Lightning's strategy: auto, ddp ..."""
 
     def __post_init__(self) -> None:
-        check_ranges(self, "train" if isinstance(self, TrainOptions) else "device", PLACES)
+        self.check()
+
+    def check(self, where: str = "") -> None:
+        """Raise UserError for a setting out of its range, as that of the group `where`."""
+        check_ranges(self, where, PLACES)
 
 
 @dataclass
@@ -66,8 +70,11 @@ class TrainOptions(Placement):
     """Steps between checkpoints to resume from."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        check_ranges(self, "train", RANGES)
+        """The stage's config checks it, since a message names the stage."""
+
+    def check(self, where: str = "") -> None:
+        super().check(where)
+        check_ranges(self, where, RANGES)
 
     def ema_decay(self, total_steps: int) -> float:
         """Return the decay a step that halves an old weight's share within `ema` of the run."""

@@ -14,7 +14,7 @@ from pipeline.contract.records import Detection, ImageRow
 from tests.fuzz.readers import SCHEMA, prepare, readers
 from tests.fuzz.rule import obeys
 
-CASES = {"preset": 20, "safetensors": 15, "torch weights": 15}
+CASES = {"preset": 20, "safetensors": 15, "torch weights": 15, "TIFF": 20, "annotations": 40}
 FIXED = settings(
     derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck), max_examples=60
 )

@@ -78,7 +78,7 @@ def test_presets_say_their_format_and_hold_settings_that_exist(file: Path) -> No
             {"network": {"channels": 0}},
             "keypoints.network.channels is 0; expected 1 to 1024",
         ),
-        (keypoints.KeypointsConfig, {"train": {"seed": -1}}, "train.seed is -1; expected 0 to"),
+        (keypoints.KeypointsConfig, {"train": {"seed": -1}}, "^keypoints.train.seed is -1; expected 0 to"),
         (keypoints.KeypointsConfig, {"alarm": {"rows": -1}}, "keypoints.alarm.rows is -1; expected 0 to"),
         (keypoints.KeypointsConfig, {"without_fold": -2}, "keypoints.without_fold is -2; expected -1 to"),
     ],
