@@ -7,6 +7,7 @@ import time
 import traceback
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis.errors import FlakyFailure
@@ -25,7 +26,7 @@ def main(minutes: float, out: Path | None) -> int:
     """Print cases and findings; 1 when there were any."""
     counts: Counter[str] = Counter()
     findings: dict[str, str] = {}
-    start = time.monotonic()
+    start, made = time.monotonic(), provenance()
     with tempfile.TemporaryDirectory() as place:
         prepare(folder := Path(place))
         known = readers(folder)
@@ -39,7 +40,7 @@ def main(minutes: float, out: Path | None) -> int:
                     findings[f"{name}, seed {number}"] = found
                     print(f"{name}, seed {number}: {found} {case}", flush=True)
             number += 1
-    lines = _summary(known, counts, findings, (time.monotonic() - start) / 60)
+    lines = _summary(made, known, counts, findings, (time.monotonic() - start) / 60)
     print("\n".join(lines))
     if out is not None:
         write_text(out, "\n".join(lines) + "\n")
@@ -66,8 +67,9 @@ def _round(reader: Reader, folder: Path, number: int, name: str, counts: Counter
     return "", ""
 
 
-def _summary(known: dict[str, Reader], counts: Counter[str], findings: dict[str, str], minutes: float) -> list[str]:
-    made = provenance()
+def _summary(
+    made: dict[str, Any], known: dict[str, Reader], counts: Counter[str], findings: dict[str, str], minutes: float
+) -> list[str]:
     lines = ["<!-- written by `make fuzz`; do not edit -->", "", "# Fuzzing", ""]
     lines += ["Damaged files and what reads them: a line that names the file, or a right result; nothing else.", ""]
     lines += ["| reader | cases | findings |", "|---|---|---|"]
