@@ -1,10 +1,11 @@
 """Settings of the garment detector, nested by what they set."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from pipeline.contract.faults import UserError
-from pipeline.learning.configs import check_ranges, nest
+from pipeline.learning.backbones import check_strides
+from pipeline.learning.configs import check_ranges, check_sides, nest
 from pipeline.learning.options import TrainOptions
 
 TYPES = ("retinanet", "faster_rcnn")
@@ -34,10 +35,14 @@ class NetworkConfig:
     def __post_init__(self) -> None:
         if self.type not in TYPES:
             raise UserError(f"detector.network.type is {self.type!r}; expected one of {', '.join(TYPES)}")
-        if self.size < 64 or self.size % 32:
-            raise UserError(f"detector.network.size is {self.size}; expected a multiple of 32 from 64 on")
+        check_sides("detector.network.size", self.size)
+        check_ranges(self, "detector.network", {"fpn_channels": (8, 1024), "head_convs": (0, 4)})
+        if self.fpn_channels % 8:
+            raise UserError(f"detector.network.fpn_channels is {self.fpn_channels}; expected a multiple of 8")
         if self.finest_stride not in (8, 16, 32):
             raise UserError(f"detector.network.finest_stride is {self.finest_stride}; expected 8, 16 or 32")
+        strides = [stride for stride in (8, 16, 32) if stride >= self.finest_stride]
+        check_strides(self.backbone, strides, self.frozen_stride)
 
 
 @dataclass
@@ -54,12 +59,20 @@ class AugmentConfig:
     """Largest change of brightness and contrast, as a fraction."""
 
     def __post_init__(self) -> None:
-        check_ranges(self, "detector.augment", {"flip": 1, "scale": 0.9, "shift": 1, "brightness": 1})
+        check_ranges(
+            self, "detector.augment", {"scale": (0, 0.9)} | dict.fromkeys(("flip", "shift", "brightness"), (0, 1))
+        )
 
 
 @dataclass
 class DetectorConfig:
     """The garment detector: network, target boxes, and how it is trained."""
+
+    DECISIVE: ClassVar[tuple[str, ...]] = (
+        *("network.type", "network.backbone", "network.size", "network.fpn_channels", "network.head_convs"),
+        *("network.finest_stride", "margin", "fallback_score"),
+    )
+    """What predictions depend on: weights that do not say it are not used with a default."""
 
     network: NetworkConfig = field(default_factory=NetworkConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
@@ -72,7 +85,8 @@ class DetectorConfig:
     """Below this score of the best box the whole image is used instead."""
 
     def __post_init__(self) -> None:
-        check_ranges(self, "detector", {"margin": 1, "fallback_score": 1})
+        self.train.check("detector.train")
+        check_ranges(self, "detector", {"margin": (0, 1), "fallback_score": (0, 1)})
 
 
 def upgrade_config(flat: dict[str, Any]) -> dict[str, Any]:

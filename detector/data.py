@@ -38,9 +38,22 @@ class DetectorData:
 
 
 def true_extents(rows: Sequence[Annotation]) -> Tensor:
-    """Return the extents (N, 4) in image pixels of each row's annotated points."""
+    """Return the extents (N, 4) in image pixels of each row's annotated points; every row has some."""
     xy = torch.tensor(np.stack([row.xy for row in rows]))
     return geometry.box_from_points(xy, torch.tensor(np.stack([row.present for row in rows])))
+
+
+def true_boxes(rows: Sequence[Annotation], sizes_wh: Tensor, margin: float) -> Tensor:
+    """Return the target boxes (N, 4) of answers, in pictures of sizes_wh (N, 2).
+
+    An answer without points says nothing of a box: the whole picture stands in, and no point of it is scored.
+    """
+    boxes = torch.cat([torch.zeros(len(rows), 2), sizes_wh], -1).double()
+    known = torch.tensor([bool(row.present.any()) for row in rows])
+    if known.any():
+        extents = true_extents([row for row in rows if row.present.any()])
+        boxes[known] = target_boxes(extents, sizes_wh[known], margin)
+    return boxes
 
 
 def target_boxes(extents: Tensor, sizes_wh: Tensor, margin: float) -> Tensor:

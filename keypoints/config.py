@@ -1,14 +1,14 @@
 """Settings of the keypoint network, nested by what they set."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from keypoints.codecs.build import CODECS
 from keypoints.losses import LOSSES
 from keypoints.networks.heads import HEADS
 from pipeline.contract.faults import UserError
 from pipeline.learning.backbones import check_strides
-from pipeline.learning.configs import check_ranges, nest
+from pipeline.learning.configs import check_ranges, check_sides, nest
 from pipeline.learning.options import TrainOptions
 
 
@@ -26,6 +26,9 @@ class NetworkConfig:
     """Layers of the backbone up to its map of this stride (2, 4, 8 ...) keep their first weights; 0 trains all."""
     channels: int = 64
     """Channels of the head."""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "keypoints.network", {"channels": (1, 1024)})
 
 
 @dataclass
@@ -54,9 +57,7 @@ class LossConfig:
     """Loss weight of occluded points; visible ones weigh 1."""
 
     def __post_init__(self) -> None:
-        check_ranges(self, "keypoints.loss", {"occluded_weight": 1})
-        if self.hard_keypoints < 0:
-            raise UserError(f"keypoints.loss.hard_keypoints is {self.hard_keypoints}; expected 0 (all points) or more")
+        check_ranges(self, "keypoints.loss", {"occluded_weight": (0, 1), "hard_keypoints": (0, 10_000)})
 
 
 @dataclass
@@ -69,9 +70,8 @@ class CropConfig:
     """A crop shows its box grown on each side by this fraction of the box's width and height."""
 
     def __post_init__(self) -> None:
-        check_ranges(self, "keypoints.crop", {"padding": 2})
-        if self.size < 64 or self.size % 32:
-            raise UserError(f"keypoints.crop.size is {self.size}; expected a multiple of 32 from 64 on")
+        check_ranges(self, "keypoints.crop", {"padding": (0, 2)})
+        check_sides("keypoints.crop.size", self.size)
 
 
 @dataclass
@@ -96,8 +96,8 @@ class AugmentConfig:
     """Probability of Gaussian noise."""
 
     def __post_init__(self) -> None:
-        most = {"rotation_deg": 180, "jitter": 0.5, "scale": 0.5, "shift": 0.5}
-        check_ranges(self, "keypoints.augment", most | dict.fromkeys(("flip", "brightness", "blur", "noise"), 1))
+        ranges = {"rotation_deg": (0, 180), **dict.fromkeys(("jitter", "scale", "shift"), (0, 0.5))}
+        check_ranges(self, "keypoints.augment", ranges | dict.fromkeys(("flip", "brightness", "blur", "noise"), (0, 1)))
 
 
 @dataclass
@@ -112,12 +112,18 @@ class AlarmConfig:
     """Rows that the alarm looks at, in crops as when predicting; 0 turns it off."""
 
     def __post_init__(self) -> None:
-        check_ranges(self, "keypoints.alarm", {"warmup": 1})
+        check_ranges(self, "keypoints.alarm", {"warmup": (0, 1), "steps": (0, 1e9), "rows": (0, 1e6)})
 
 
 @dataclass
 class KeypointsConfig:
     """The keypoint network: its parts, what it is shown, and how it is trained."""
+
+    DECISIVE: ClassVar[tuple[str, ...]] = (
+        *("network.head", "network.backbone", "network.channels", "codec.name", "codec.sigma"),
+        *("crop.size", "crop.padding"),
+    )
+    """What predictions depend on: weights that do not say it are not used with a default."""
 
     network: NetworkConfig = field(default_factory=NetworkConfig)
     codec: CodecConfig = field(default_factory=CodecConfig)
@@ -131,6 +137,8 @@ class KeypointsConfig:
 
     def __post_init__(self) -> None:
         """Names exist, and head, codec, loss and backbone fit each other."""
+        self.train.check("keypoints.train")
+        check_ranges(self, "keypoints", {"without_fold": (-1, 1000)})
         named = {"network.head": (self.network.head, HEADS), "codec.name": (self.codec.name, CODECS)}
         named["loss.name"] = self.loss.name, LOSSES
         for what, (name, known) in named.items():

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from detector.config import DetectorConfig
-from detector.data import DetectorData, target_boxes, training_inputs, true_extents
+from detector.data import DetectorData, target_boxes, training_inputs, true_boxes, true_extents
 from detector.evaluate import detector_report
 from detector.inference import STAGE as DETECTOR
 from detector.inference import NetworkDetector, load_detector
@@ -146,7 +146,7 @@ def box_source(
     if name == "truth":
         if truth is None:
             raise UserError("boxes from the truth need --answers")
-        boxes = target_boxes(true_extents(truth), torch.tensor(sizes_wh), detector.margin)
+        boxes = true_boxes(truth, torch.tensor(sizes_wh), detector.margin)
     return build_source(name, SourceParts(detector, detector.fallback_score, boxes=boxes))
 
 

@@ -242,3 +242,18 @@ def test_report_writes_the_tables(trained: Path, drawn: Path, tmp_path: Path) ->
     assert "| tiny | val |" in text
     assert "`python -m pipeline" in text
     assert run("report", "--results", tmp_path / "none", "--out", tmp_path / "r.md") == 1
+
+
+def test_an_answer_without_points_does_not_break_the_score(trained: Path, drawn: Path, tmp_path: Path, capsys) -> None:
+    shutil.copytree(drawn / "test", tmp_path / "test")
+    answers = tmp_path / "test" / "answer.csv"
+    lines = answers.read_text().splitlines()
+    lines[1] = ",".join([*lines[1].split(",")[:2], *["-1_-1_-1"] * 24])
+    answers.write_text("\n".join(lines) + "\n")
+    for boxes in ("detector", "truth"):
+        out = tmp_path / f"{boxes}.csv"
+        options = [*submit_options(trained, tmp_path / "test"), "--answers", answers, "--boxes", boxes, "--out", out]
+        assert run("submit", *options) == 0
+        figures = json.loads(out.with_suffix(".json").read_text())["figures"]
+        assert (figures["images"], figures["images_skipped"]) == (10, 1)
+    capsys.readouterr()

@@ -82,11 +82,11 @@ def test_stages_that_know_the_truth_give_every_number_back(tmp_path: Path, schem
     read = read_submission(file, schema)
     assert list(read) == [row.image_id for row in rows]
     for row in rows:
-        xy, given = read[row.image_id]
+        xy, given = read[row.image_id].xy, read[row.image_id].given
         members = list(schema.members[row.category])
         assert np.flatnonzero(given).tolist() == members
         np.testing.assert_array_equal(xy[members], row.xy[members])
-    xy, given = np.stack([read[row.image_id][0] for row in rows]), np.stack([read[row.image_id][1] for row in rows])
+    xy, given = (np.stack([getattr(read[row.image_id], part) for row in rows]) for part in ("xy", "given"))
     result = normalized_error(rows, xy, given, schema)
     assert (result.value, result.missing, result.skipped) == (0.0, 0, 0)
 

@@ -5,18 +5,17 @@ import importlib
 import inspect
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
-import yaml
 from docstring_parser import parse
 from jsonargparse import ArgumentParser, set_parsing_settings
 
-from pipeline.learning.configs import check_format
+from pipeline.contract.formats.yaml_files import read_yaml
+from pipeline.learning.configs import check_format, check_groups
 
 
 def build_parser(verbs: dict[str, str], arguments: Sequence[str]) -> ArgumentParser:
@@ -39,7 +38,7 @@ def build_parser(verbs: dict[str, str], arguments: Sequence[str]) -> ArgumentPar
 
 def call(verbs: dict[str, str], arguments: Sequence[str]) -> Any:
     """Parse the arguments and call the function of their verb."""
-    _check_presets(arguments)
+    _check_presets(verbs, arguments)
     parser = build_parser(verbs, arguments)
     # Lightning sets its own level when it is imported, and then advertises.
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
@@ -75,15 +74,19 @@ def _add_options(parser: ArgumentParser, function: Callable[..., Any]) -> None:
         parser.add_argument(f"--{name}", **options)
 
 
-def _check_presets(arguments: Sequence[str]) -> None:
-    """Refuse a preset of another format by name: format 1, which had no number, would only fail to parse."""
+def _check_presets(verbs: dict[str, str], arguments: Sequence[str]) -> None:
+    """Refuse by name a preset that the parser would stumble over: of format 1, damaged, or with something empty in it."""
     words = [part for argument in arguments for part in argument.split("=", 1)]
-    for option, value in pairwise(words):
-        if option == "--config" and Path(value).is_file():
-            with suppress(yaml.YAMLError, UnicodeDecodeError):  # the parser says what is wrong with it
-                content = yaml.safe_load(Path(value).read_text(encoding="utf-8"))
-                if isinstance(content, dict) and {"detector", "keypoints"} & set(content):
-                    check_format(content.get("format", 1), value)
+    files = [Path(value) for option, value in pairwise(words) if option == "--config"]
+    for file in files:
+        if not file.is_file() or words[0] not in verbs:
+            continue  # the parser says what is wrong
+        content = read_yaml(file)
+        if {"detector", "keypoints"} & set(content):
+            check_format(content.get("format", 1), str(file))
+        for hint in _hints(_load(verbs[words[0]])).values():
+            if is_dataclass(hint):
+                check_groups(hint, content, str(file))
 
 
 def _underscored(argument: str) -> str:

@@ -9,6 +9,7 @@ from pipeline.assemble import Settings
 from pipeline.contract.faults import UserError, describe
 from pipeline.contract.formats.boxes import read_boxes
 from pipeline.contract.formats.registry import find_layout
+from pipeline.contract.images import PictureOptions
 from pipeline.contract.schema import load_schema
 from pipeline.data.check import check_dataset
 from pipeline.data.select import sample_rows
@@ -28,10 +29,15 @@ def sample(out: Path, train: int = 400, test: int = 100, seed: int = 0, size: in
         seed: the same seed draws the same pictures
         size: longer side of a picture in pixels
     """
+    most = {"train": (train, 1_000_000), "test": (test, 1_000_000), "seed": (seed, 2**32 - 1), "size": (size, 4096)}
+    for name, (value, largest) in most.items():
+        if not 0 <= value <= largest:
+            raise UserError(f"--{name} is {value}; expected 0 to {largest}")
     draw_dataset(out, train, test, seed, size)
 
 
 def check(
+    pictures: PictureOptions,
     data: Sequence[Path] = (),
     test: Path | None = None,
     answers: Path | None = None,
@@ -41,6 +47,7 @@ def check(
     """Describe a dataset and report all its faults at once; exit with 1 when there are any.
 
     Args:
+        pictures: what a picture may cost
         data: train roots: folders with Annotations/*.csv and Images/
         test: folder with test.csv and Images/
         answers: answer CSV of the test folder
@@ -49,7 +56,7 @@ def check(
     """
     if not data and test is None and answers is None:
         raise UserError("nothing to check; name --data, --test or --answers")
-    lines, faults = check_dataset(data, test, answers, load_schema(schema), layout)
+    lines, faults = check_dataset(data, test, answers, load_schema(schema), layout, pictures)
     print("\n".join(lines))
     if faults:
         print(describe(faults))

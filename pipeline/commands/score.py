@@ -1,7 +1,10 @@
 """Verbs that score."""
 
+import math
+import sys
 from pathlib import Path
 
+from pipeline.contract.faults import UserError
 from pipeline.contract.formats.registry import find_layout
 from pipeline.contract.schema import load_schema
 from pipeline.reporting.records import write_json
@@ -28,9 +31,14 @@ def evaluate(
         schema: packaged schema, or a YAML file of your own
         layout: how the data lie on disk, a name of pipeline.contract.formats.registry
     """
+    if at_most is not None and not 0 <= at_most < math.inf:
+        raise UserError(f"--at_most is {at_most}; expected percent, 0 or more")
     loaded = load_schema(schema)
     scored = score(submission, find_layout(layout).read_answers(answers, loaded), loaded, variant)
     print("\n".join(score_lines(scored, variant)))
     if json is not None:
         write_json(json, score_figures(scored, variant))
-    return at_most is None or 100 * scored.value <= at_most
+    if at_most is not None and 100 * scored.value > at_most:
+        print(f"NE {100 * scored.value:.3f} % is above --at_most {at_most:g} %", file=sys.stderr)
+        return False
+    return True

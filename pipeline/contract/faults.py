@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 SHOWN = 20
+LONGEST_VALUE = 200
+"""Characters of a value that a message shows."""
 
 
 @dataclass(frozen=True)
@@ -21,8 +23,13 @@ class Fault:
     def __str__(self) -> str:
         place = self.file + (f", row {self.row}" if self.row is not None else "")
         place += f", column {self.column}" if self.column else ""
-        value = f": {self.value!r}" if self.value is not None else ""
+        value = f": {_shortened(self.value)}" if self.value is not None else ""
         return f"{place}: {self.problem}{value}; {self.remedy}"
+
+
+def _shortened(value: str) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= LONGEST_VALUE else f"{shown[:LONGEST_VALUE]}... ({len(value)} characters)"
 
 
 class UserError(ValueError):

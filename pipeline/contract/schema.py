@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from pipeline.contract.faults import UserError
+from pipeline.contract.formats.yaml_files import read_yaml
 
 REQUIRED, OPTIONAL = ("name", "keypoints", "categories"), ("reference", "pairs")
+RESERVED = ("", "image_id", "image_category")
+"""Names that a keypoint or category cannot have: nothing, and the CSV's own columns."""
 SIDES = {"left": "right", "right": "left"}
 
 
@@ -106,6 +108,7 @@ class Schema:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "Schema":
+        """Make a schema of what `to_dict` or a YAML file gives; raises UserError for anything else."""
         _check_keys(data)
         name = data["name"]
         keypoints = _names(data["keypoints"], f"schema {name}: `keypoints`")
@@ -138,19 +141,20 @@ class Schema:
 def load_schema(name_or_path: str | Path = "fashionai") -> Schema:
     """Read a schema that comes with the package (by name) or one of your own (path of a YAML file)."""
     packaged = resources.files("pipeline.contract") / "schemas" / f"{name_or_path}.yaml"
-    source = packaged if packaged.is_file() else Path(name_or_path)
-    if not source.is_file():
+    source = packaged if _is_file(packaged) else Path(name_or_path)
+    if not _is_file(source):
         raise UserError(f"no schema {str(name_or_path)!r}: neither packaged (such as fashionai) nor a YAML file")
     try:
-        data = yaml.safe_load(source.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise UserError(f"{name_or_path}: not readable as YAML: {error}") from None
-    if not isinstance(data, dict):
-        raise UserError(f"{name_or_path}: expected a mapping with {', '.join(REQUIRED)}; see docs/schemas.md")
+        return Schema.from_dict(read_yaml(source))
+    except UserError as error:
+        raise error if str(source) in str(error) else UserError(f"{name_or_path}: {error}") from None
+
+
+def _is_file(source: Any) -> bool:
     try:
-        return Schema.from_dict(data)
-    except ValueError as error:
-        raise UserError(f"{name_or_path}: {error}") from None
+        return source.is_file()
+    except OSError:  # longer than a name may be, or in a folder that may not be read
+        return False
 
 
 def _derived_sides(schema: Schema) -> tuple[tuple[int, int], ...]:
@@ -214,12 +218,15 @@ def _stem(name: str) -> str:
     return "_".join(part for part in name.split("_") if part not in SIDES)
 
 
-def _check_keys(data: dict[str, Any]) -> None:
+def _check_keys(data: Any) -> None:
+    if not isinstance(data, dict):
+        raise UserError(f"schema is {data!r}; expected a mapping with {', '.join(REQUIRED)}; see docs/schemas.md")
     missing, unknown = sorted(set(REQUIRED) - set(data)), sorted(map(str, set(data) - {*REQUIRED, *OPTIONAL}))
     if missing:
         raise UserError(f"schema lacks {missing}; see docs/schemas.md")
     if unknown:
         raise UserError(f"schema {data['name']}: unknown keys {unknown}; expected {', '.join(REQUIRED + OPTIONAL)}")
+    _names([data["name"]], "schema: `name`")
 
 
 def _names(value: Any, where: str) -> tuple[str, ...]:
@@ -228,6 +235,10 @@ def _names(value: Any, where: str) -> tuple[str, ...]:
     for one in value:
         if not isinstance(one, str):
             raise UserError(f"{where} has {one!r}; expected names (put quotes around numbers, yes and no)")
+        if not one.isprintable() or one != one.strip() or one in RESERVED:
+            raise UserError(
+                f"{where} has {one!r}; expected printable names, and none of {', '.join(map(repr, RESERVED))}"
+            )
         if value.count(one) > 1:
             raise UserError(f"{where} has {one!r} more than once; every name stands once")
     return tuple(value)

@@ -4,14 +4,15 @@ Later steps need no second look at them: a picture whose size and time are as th
 by the hash of its bytes.
 """
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from pipeline.contract.faults import DataError, Fault, UserError
+from pipeline.contract.faults import DataError, Fault
 from pipeline.contract.files import write_text
 from pipeline.contract.formats.csv_files import has_columns, read_csv
 from pipeline.contract.records import ImageRow
@@ -19,6 +20,7 @@ from pipeline.data.survey import digest
 
 FOLDS = "folds.csv"
 NUMBERS = ["fold", "bytes", "mtime_ns", "width", "height"]
+NUMBER = re.compile("[0-9]{1,19}")
 COLUMNS = ["image_id", *NUMBERS, "sha256"]
 
 
@@ -41,37 +43,39 @@ def write_dealt(file: Path, rows: Sequence[ImageRow], dealt: Dealt) -> None:
 
 
 def read_dealt(file: Path, rows: Sequence[ImageRow], folds: int) -> Dealt:
-    """Return what a run began with. Raises UserError for other rows, another number of folds, and pictures that changed."""
-    table = _read(file)
+    """Return what a run began with. Raises DataError when the file is damaged or deals others, and for changed pictures."""
+    table = _read(file, folds)
+    other = "choose another run folder (RUN=)"
+    if list(table["image_id"]) != [row.image_id for row in rows]:
+        raise DataError([Fault(str(file), "deals other images", other)])
     dealt = table["fold"].astype(int).to_numpy()
-    if list(table["image_id"]) != [row.image_id for row in rows] or set(dealt) != set(range(folds)):
-        raise UserError(f"{file} deals other images or another number of folds; choose another run folder (RUN=)")
+    if set(dealt) != set(range(folds)):
+        raise DataError([Fault(str(file), f"deals another number of folds than {folds}", other)])
     stamps = zip(table["bytes"].astype(int), table["mtime_ns"].astype(int), strict=True)
     changed = [
-        row.image_id
+        Fault(row.csv or str(file), "picture that has changed since this run began", f"put it back, or {other}", row.csv_row,
+              value=row.image_id)
         for row, stamp, sha256 in zip(rows, stamps, table["sha256"], strict=True)
         if _stamp(row.path) != stamp and digest(row.path) != sha256
-    ]
+    ]  # fmt: skip
     if changed:
-        raise UserError(
-            f"{file}: {len(changed)} pictures have changed since this run began, first {changed[0]}; put them back, or "
-            "choose another run folder (RUN=)"
-        )
+        raise DataError(changed)
     return Dealt(dealt, table[["width", "height"]].astype(int).to_numpy(), list(table["sha256"]))
 
 
-def _read(file: Path) -> pd.DataFrame:
+def _read(file: Path, folds: int) -> pd.DataFrame:
+    """Read folds.csv as text, with every number checked."""
     faults: list[Fault] = []
     table = read_csv(file, faults)
+    remedy = "restore the file, or choose another run folder (RUN=)"
     if table is not None and has_columns(table, COLUMNS, file, faults):
         for column in NUMBERS:
-            wrong = ~table[column].str.fullmatch("[0-9]{1,19}")
-            if wrong.any():
-                row = int(np.flatnonzero(wrong)[0])
-                faults.append(Fault(str(file), "no number", "", row + 2, column, table[column][row]))
+            limit, expected = (folds, f"fold of 0 to {folds - 1}") if column == "fold" else (2**63, "whole number")
+            for row, cell in enumerate(table[column], start=2):
+                if not NUMBER.fullmatch(cell) or not int(cell) < limit:
+                    faults.append(Fault(str(file), f"no {expected}", remedy, row, column, cell))
     if faults:
-        remedy = "it was damaged, or an older version wrote it; choose another run folder (RUN=), or remove this one"
-        raise DataError([Fault(f.file, f.problem, remedy, f.row, f.column, f.value) for f in faults])
+        raise DataError([replace(fault, remedy=remedy) for fault in faults])
     return table
 
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from pipeline.contract.faults import DataError, Fault
+from pipeline.contract.faults import DataError, Fault, UserError
 from pipeline.contract.formats.registry import find_layout
 from pipeline.contract.images import PictureOptions
 from pipeline.contract.records import Annotation, ImageRow
@@ -112,7 +112,9 @@ def load_test_rows(
 
 def sample_rows(rows: list[Row], limit: int) -> list[Row]:
     """Keep `limit` rows (0: all), chosen by hash of the file's name, in their order."""
-    if limit <= 0 or limit >= len(rows):
+    if limit < 0:
+        raise UserError(f"--limit is {limit}; expected 0 (all images) or more")
+    if limit == 0 or limit >= len(rows):
         return rows
     order = sorted(range(len(rows)), key=lambda i: hashlib.sha256(rows[i].path.name.encode()).digest())
     return [rows[i] for i in sorted(order[:limit])]

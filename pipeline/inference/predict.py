@@ -10,7 +10,6 @@ import numpy as np
 import pytorch_lightning as pl
 from torch.utils.data import Subset
 
-from pipeline.contract.faults import UserError
 from pipeline.contract.images import PictureOptions, reduction
 from pipeline.contract.protocols import BoxSource, Locator
 from pipeline.contract.records import Detection, ImageRow, Key, Keypoints
@@ -18,12 +17,14 @@ from pipeline.contract.schema import Schema
 from pipeline.data.survey import image_sizes
 from pipeline.inference.shards import ShardWriter, boxes_of, found_in, keypoints_of, merge_shards, open_shards
 from pipeline.learning import ranks
+from pipeline.learning.configs import check_ranges
 from pipeline.learning.fit import placed, silenced
 from pipeline.learning.loading import Batches, ImageDataset, PixelBatchSampler, loader
-from pipeline.learning.options import Placement
+from pipeline.learning.options import COUNT, Placement
 from pipeline.orchestrator import OneStage, TwoStage
 
 log = logging.getLogger("pipeline")
+MEGAPIXELS = 0.1, 10_000
 
 
 @dataclass
@@ -35,12 +36,9 @@ class Device(Placement):
     batch_megapixels: float = 16.0
     """Million pixels a step and device, padding included, so that large photos come in smaller batches."""
 
-    def __post_init__(self) -> None:
-        if self.batch_size < 1 or not self.batch_megapixels > 0 or self.workers < 0:
-            raise UserError(
-                f"batch_size is {self.batch_size}, batch_megapixels {self.batch_megapixels:g}, workers {self.workers}; "
-                "expected 1 or more images, more than 0 megapixels, and 0 or more workers"
-            )
+    def check(self, where: str = "") -> None:
+        super().check(where)
+        check_ranges(self, where, {"batch_size": COUNT, "batch_megapixels": MEGAPIXELS})
 
     @classmethod
     def of(cls, placement: Placement) -> "Device":

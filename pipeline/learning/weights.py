@@ -11,7 +11,6 @@ from typing import Any
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from pipeline.contract.faults import UserError
@@ -19,15 +18,23 @@ from pipeline.contract.files import write_bytes, write_text
 from pipeline.contract.schema import Schema
 from pipeline.learning import configs
 from pipeline.learning.configs import Config, restore
+from pipeline.learning.tensor_files import are_tensors, read_tensors
 
 FORMAT = 2
 """1: a dict by torch.save, with the training ids inside; 2: safetensors, with the ids' digest in the header."""
-HEADER = (
-    *("format", "stage", "schema", "config", "config_format"),
-    *("provenance", "name", "fold", "train_ids_digest", "train_ids_count"),
-)
-BY_TORCH = (b"PK\x03\x04", b"\x80\x02\x8a\x0a")
-"""How files by torch.save begin, today's and those before torch 1.6."""
+HEADER: dict[str, Callable[[Any], bool]] = {
+    "format": lambda value: value == FORMAT,
+    "stage": lambda value: isinstance(value, str),
+    "schema": lambda value: isinstance(value, dict),
+    "config": lambda value: isinstance(value, dict) and all(isinstance(name, str) for name in value),
+    "config_format": lambda value: type(value) is int,
+    "provenance": lambda value: isinstance(value, dict),
+    "name": lambda value: isinstance(value, str),
+    "fold": lambda value: value is None or (type(value) is int and value >= 0),
+    "train_ids_digest": lambda value: isinstance(value, str),
+    "train_ids_count": lambda value: type(value) is int,
+}
+"""What stands beside the tensors, and what it must be."""
 
 
 def save_checkpoint(
@@ -69,8 +76,11 @@ def load_checkpoint(path: Path, stage: str, schema: Schema) -> dict[str, Any]:
     content = _read(path)
     if content["stage"] != stage:
         raise UserError(f"{path}: a checkpoint of the {content['stage']} stage, expected one of the {stage} stage")
-    # Through Schema: what an older file does not say, from_dict fills in.
-    if Schema.from_dict(content["schema"]) != schema:
+    try:  # through Schema: what an older file does not say, from_dict fills in
+        other = Schema.from_dict(content["schema"]) != schema
+    except UserError as error:
+        raise UserError(f"{path}: {error}; train it again, or export it again") from None
+    if other:
         raise UserError(
             f"{path}: trained for schema {content['schema']['name']} with {len(content['schema']['keypoints'])} keypoints and "
             f"categories {', '.join(content['schema']['categories'])}; expected {schema.name} (--schema), exactly the same"
@@ -91,11 +101,27 @@ def restored(
 
     `upgrade_config` brings the stage's settings of format 1 to the present one.
     """
+    where = f"{path}: weights with"
     stored = content["config"]
-    if content["config_format"] < configs.FORMAT:
-        stored = upgrade_config(stored)
-    network = stored.get("network", {}) | {"backbone_weights": "none"}
-    return restore(config, stored | {"network": network}, f"{path}: weights with")
+    if content["config_format"] not in (1, configs.FORMAT):
+        raise UserError(f"{where} settings of format {content['config_format']}; use a newer version")
+    try:
+        if content["config_format"] < configs.FORMAT:
+            stored = upgrade_config(stored)
+        lacking = [name for name in config.DECISIVE if not _holds(stored, name)]
+        if lacking:
+            raise UserError(f"no {', '.join(lacking)}; export them again, or train again")
+        if isinstance(stored.get("network"), dict):
+            stored = stored | {"network": stored["network"] | {"backbone_weights": "none"}}
+        return restore(config, stored, "settings")
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
+
+
+def _holds(values: dict[str, Any], name: str) -> bool:
+    group, _, leaf = name.rpartition(".")
+    inner = values.get(group) if group else values
+    return isinstance(inner, dict) and leaf in inner
 
 
 def fill(network: nn.Module, state_dict: dict[str, Tensor], path: Path) -> None:
@@ -107,6 +133,11 @@ def fill(network: nn.Module, state_dict: dict[str, Tensor], path: Path) -> None:
         f"{key} is {tuple(value.shape)}, expected {tuple(expected[key].shape)}"
         for key, value in state_dict.items()
         if key in expected and value.shape != expected[key].shape
+    ]
+    wrong += [
+        f"{key} is {value.dtype}, expected {expected[key].dtype}"
+        for key, value in state_dict.items()
+        if key in expected and value.is_floating_point() != expected[key].is_floating_point()
     ]
     if wrong:
         raise UserError(
@@ -171,13 +202,15 @@ def upgrade(header: dict[str, Any]) -> dict[str, Any]:
 
 def _from_1(header: dict[str, Any]) -> dict[str, Any]:
     extra = header["extra"]
+    if not isinstance(extra["train_ids"], list) or not isinstance(extra["name"], str):
+        raise TypeError("train_ids or name")
     ids = sorted(set(extra["train_ids"]))
     return {
         **{key: header[key] for key in ("stage", "schema", "config")},
         "format": 2,
         "config_format": 1,
         "provenance": {},
-        "name": str(extra["name"]),
+        "name": extra["name"],
         "fold": extra.get("fold"),
         "train_ids_digest": ids_digest(ids),
         "train_ids_count": len(ids),
@@ -193,28 +226,6 @@ def _finite_variance(key: str, value: Tensor) -> Tensor:
     return value
 
 
-def read_tensors(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    """Read what a safetensors file or one by torch.save holds, and the safetensors header ({} for torch's).
-
-    Raises ValueError for any other file. torch's may hold tensors and plain values, no code.
-    """
-    try:
-        with path.open("rb") as file:
-            by_torch = file.read(4) in BY_TORCH
-        if by_torch:
-            return torch.load(path, map_location="cpu", weights_only=True), {}
-        with safe_open(path, "pt") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; train one, or name an existing one") from None
-    except SafetensorError as error:
-        raise UserError(f"{path}: damaged, or no file of weights ({error}); copy it again, or train it again") from None
-    except Exception as error:  # fed with bytes of another kind, the unpickler raises whatever they lead it to
-        raise UserError(
-            f"{path}: not readable as weights ({type(error).__name__}; nothing in it was run); copy it again, or train it again"
-        ) from None
-
-
 def _read(path: Path) -> dict[str, Any]:
     """Return the present format's header, `state_dict`, and `train_ids` where the file holds them."""
     content, metadata = read_tensors(path)
@@ -226,12 +237,15 @@ def _read(path: Path) -> dict[str, Any]:
                 f"{path}: weights of format {content['format']}, this version reads up to {FORMAT}; use a newer version"
             )
         content = upgrade(content)
-        complete = {*HEADER, "state_dict"} <= set(content)
-    except (KeyError, TypeError, AttributeError, IndexError, json.JSONDecodeError):
-        complete = False
-    if not complete:
+        odd = sorted(name for name, fits in HEADER.items() if not fits(content[name]))
+        odd += [] if are_tensors(content["state_dict"]) else ["state_dict"]
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError, RecursionError) as error:
+        if isinstance(error, UserError):
+            raise
+        odd = ["header"]
+    if odd:
         raise UserError(
-            f"{path}: not a checkpoint of this project; name one that a training or `export` wrote "
+            f"{path}: not a checkpoint of this project (by its {', '.join(odd)}); name one that a training or `export` wrote "
             "(a training's own last.ckpt only resumes that training)"
         )
     return content

@@ -8,21 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.contract.faults import UserError
+from pipeline.contract.faults import DataError, UserError
 from pipeline.contract.formats.registry import find_layout
 from pipeline.contract.formats.submission import read_submission
 from pipeline.contract.metrics import PCK_THRESHOLDS, NormalizedError, normalized_error, pck
 from pipeline.contract.records import Annotation, ImageRow
 from pipeline.contract.schema import Schema
+from pipeline.data.compare import lacking, other_categories, other_category
+from pipeline.data.survey import far_points, image_sizes
 
 log = logging.getLogger("pipeline")
 
 
 def score(file: Path, answers: Sequence[Annotation], schema: Schema, variant: str = "default") -> NormalizedError:
-    """Score a submission file against answers, as anyone else would: from the file."""
+    """Score a submission file against answers, as anyone else would: from the file. Raises DataError for other categories."""
     predictions = read_submission(file, schema)
-    nothing = np.zeros((len(schema.keypoints), 2)), np.zeros(len(schema.keypoints), dtype=bool)
-    pairs = [predictions.get(answer.image_id, nothing) for answer in answers]
     unknown = len(predictions.keys() - {answer.image_id for answer in answers})
     if unknown == len(predictions):
         raise UserError(
@@ -30,7 +30,14 @@ def score(file: Path, answers: Sequence[Annotation], schema: Schema, variant: st
         )
     if unknown:
         log.warning("%s: %d of its images are not in the answers and do not count", file, unknown)
-    return normalized_error(answers, np.stack([p[0] for p in pairs]), np.stack([p[1] for p in pairs]), schema, variant)
+    found = [predictions.get(answer.image_id) for answer in answers]
+    pairs = list(zip(answers, found, strict=True))
+    faults = [f for answer, one in pairs if one and (f := other_category(answer, one.category, str(file), one.csv_row))]
+    if faults:
+        raise DataError(faults)
+    nothing = np.zeros((len(schema.keypoints), 2)), np.zeros(len(schema.keypoints), dtype=bool)
+    xy, given = zip(*[(one.xy, one.given) if one else nothing for one in found], strict=True)
+    return normalized_error(answers, np.stack(xy), np.stack(given), schema, variant)
 
 
 def score_lines(result: NormalizedError, variant: str) -> list[str]:
@@ -68,9 +75,25 @@ def answers_of(
     layout: str = "fashionai",
     sizes_wh: np.ndarray | None = None,
 ) -> list[Annotation]:
-    """Return the answer of each row, with the row's picture, in their order; raise ValueError when rows have none."""
-    by_id = {answer.image_id: answer for answer in find_layout(layout).read_answers(file, schema)}
-    missing = [row.image_id for row in rows if row.image_id not in by_id]
-    if missing:
-        raise UserError(f"{file}: no answer for {len(missing)} of {len(rows)} test images, first {missing[0]}")
-    return [replace(by_id[row.image_id], path=row.path) for row in rows]
+    """Return the answer of each row, with the row's picture, in their order.
+
+    sizes_wh (N, 2) of the rows' pictures are read from them where they are not given; 0 is one that cannot be read.
+
+    Raises DataError, before anything is predicted, for rows without an answer, for answers of another category and for
+    points far outside their picture; UserError when nothing in the answers can be scored.
+    """
+    answers = find_layout(layout).read_answers(file, schema)
+    by_id = {answer.image_id: answer for answer in answers}
+    found = [replace(by_id[row.image_id], path=row.path) for row in rows if row.image_id in by_id]
+    faults = lacking(rows, by_id, file) + other_categories(rows, by_id)
+    if not faults:
+        pairs = zip(found, image_sizes(rows) if sizes_wh is None else sizes_wh, strict=True)
+        faults = [fault for answer, size_wh in pairs if size_wh.any() for fault in far_points(answer, size_wh)]
+    if faults:
+        raise DataError(faults)
+    nothing = np.zeros((len(found), len(schema.keypoints), 2))
+    try:
+        normalized_error(found, nothing, nothing[..., 0] > 0, schema)
+    except UserError as error:
+        raise UserError(f"{file}: {error}; nothing of these {len(found)} images could be scored") from None
+    return found

@@ -10,6 +10,8 @@ from pipeline.reporting.records import read_json
 
 HEAD = "<!-- written by `python -m pipeline report`; do not edit -->\n\n# Results\n"
 MISSING = "-"
+DAMAGE = (LookupError, TypeError, AttributeError, ValueError)
+"""What reading the figures of a damaged file ends in."""
 Record = dict[str, Any]
 
 
@@ -37,7 +39,22 @@ def write_report(results: Path, out: Path) -> None:
     files = sorted(results.glob("*.json"))
     if not files:
         raise UserError(f"{results}: no results file; add a run with --run and --name")
-    write_text(out, tables([read_json(file) for file in files]))
+    try:
+        write_text(out, tables([read_json(file) for file in files]))
+    except DAMAGE as error:
+        raise UserError(
+            f"{_damaged(files)}: not a results file of this project ({error!r}); gather that run again"
+        ) from None
+
+
+def _damaged(files: Sequence[Path]) -> Path:
+    """Return the first file whose tables cannot be made."""
+    for file in files:
+        try:
+            tables([read_json(file)])
+        except DAMAGE:
+            return file
+    return files[0].parent
 
 
 def _end_to_end(records: Sequence[Record]) -> str:

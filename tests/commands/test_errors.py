@@ -62,7 +62,7 @@ def test_a_fault_of_the_program_keeps_its_traceback(monkeypatch: pytest.MonkeyPa
 def test_a_setting_out_of_range_is_one_line(drawn: Path, tmp_path: Path, capsys) -> None:
     options = ["--data", drawn / "train", "--run", tmp_path, "--keypoints.crop.size", 63]
     assert run("train-keypoints", *TINY, *options) == 1
-    assert capsys.readouterr().err == "error: keypoints.crop.size is 63; expected a multiple of 32 from 64 on\n"
+    assert capsys.readouterr().err == "error: keypoints.crop.size is 63; expected a multiple of 32 from 64 to 2048\n"
 
 
 def test_interrupts(monkeypatch: pytest.MonkeyPatch, capsys) -> None:

@@ -10,6 +10,8 @@ import pytest
 
 from pipeline.__main__ import VERBS, main
 from pipeline.commands import arguments
+from pipeline.contract.faults import UserError
+from pipeline.data.select import sample_rows
 from tests.commands.running import TINY
 
 FUNCTIONS = {verb: arguments._load(path) for verb, path in VERBS.items()}
@@ -37,7 +39,7 @@ def test_help_explains_every_option(verb: str, capsys: pytest.CaptureFixture) ->
     described = {one.arg_name: one.description for one in arguments.parse(function.__doc__).params}
     assert list(described) == list(inspect.signature(function).parameters)
     for name, line in described.items():
-        if name not in ("settings", "device"):
+        if name not in ("settings", "device", "pictures"):
             assert f"--{name} " in text
             assert " ".join(line.split()) in text
     if "settings" in described:
@@ -46,6 +48,8 @@ def test_help_explains_every_option(verb: str, capsys: pytest.CaptureFixture) ->
         assert "--folds FOLDS Detectors for boxes out of fold." in text
     if "device" in described:
         assert "--precision PRECISION Lightning's precision" in text
+    if "pictures" in described:
+        assert "--max_megabytes MAX_MEGABYTES A larger picture file is refused." in text
 
 
 def test_presets_lists_and_dashes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,3 +89,46 @@ def test_a_preset_of_another_format_is_refused_by_name(
     assert f"{preset}: format {head.removeprefix('format: ').strip() or 1}, expected 2" in error
     assert "docs/configs.md lists what moved" in error
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"format: 2\ndetector: null\n", "detector is None; expected a group of settings"),
+        (b"format: 2\ndetector: [1]\n", "detector is [1]; expected a group of settings"),
+        (b"format: 2\nkeypoints: {train: null}\n", "keypoints: train is None; expected a group of settings"),
+        (b"format: 2\nkeypoints: {train: {lr: null}}\n", "keypoints: train: lr is None; expected a number"),
+        (b"format: 2\nkeypoints: {train: {lr: [1]}}\n", "keypoints: train: lr is [1]; expected a number"),
+        (b"format: null\n", "format is None; expected a whole number"),
+        (b"a: 2020-13-45\n", "not readable as YAML: month must be in 1..12; correct it"),
+        (b"# caf\xe9\n", "not UTF-8"),
+        (b"[1]\n", "holds list, expected a mapping of names to values"),
+    ],
+)
+def test_a_damaged_preset_is_one_line(tmp_path: Path, capsys, content: bytes, message: str) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_bytes(content)
+    assert main(["train-detector", "--config", str(file), "--data", "x", "--run", str(tmp_path / "run")]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {file}: {message}")
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["sample", "--out", "x", "--seed", "-1"], "--seed is -1; expected 0 to"),
+        (["sample", "--out", "x", "--size", "1000000"], "--size is 1000000; expected 0 to 4096"),
+        (["check", "--data", "x", "--schema", "y" * 5000], "no schema 'yyy"),
+    ],
+)
+def test_options_out_of_range_are_named(tmp_path: Path, capsys, monkeypatch, options: list[str], message: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(options) == 1
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_negative_limit_is_refused() -> None:
+    with pytest.raises(UserError, match="--limit is -3; expected 0"):
+        sample_rows([], -3)

@@ -88,3 +88,13 @@ def test_what_is_transparent_is_shown_on_white(tmp_path: Path, mode: str) -> Non
     shown = read_image(tmp_path / "a.png").pixels
     assert (shown[:, :4] == 0).all()
     assert (shown[:, 4:] == 255).all()
+
+
+def test_whatever_a_decoder_raises_names_the_picture(tmp_path: Path) -> None:
+    """Found by fuzzing: Pillow's AVIF decoder ends in a RuntimeError where its data are damaged."""
+    file = tmp_path / "a.avif"
+    Image.fromarray(quadrants()).save(file)
+    content = file.read_bytes()
+    file.write_bytes(content.replace(b"iinf", b"hinf"))
+    with pytest.raises(DataError, match=r"a\.avif: unreadable image \(.*; fetch the file again"):
+        read_image(file)

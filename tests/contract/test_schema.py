@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.contract.faults import UserError
 from pipeline.contract.schema import Schema, load_schema
 
 # Pairs of columns that swap in a mirror, as the public solutions list them.
@@ -130,3 +131,33 @@ def test_a_schema_like_deepfashion2_is_accepted() -> None:
     assert own.flip_index == tuple(range(294))
     assert own.reference == dict.fromkeys(counts)
     assert Schema.from_dict(own.to_dict()) == own
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"name: caf\xe9\n", "own.yaml: not UTF-8 .*save it as UTF-8"),
+        (b"name: 2020-13-45\n", "own.yaml: not readable as YAML: month must be in"),
+        (b"[" * 5000, "own.yaml: not readable as YAML"),
+        (b"- a\n", "own.yaml: holds list, expected a mapping"),
+        (b"", "own.yaml: holds NoneType, expected a mapping"),
+        (b"name: null\nkeypoints: [a]\ncategories: {b: [a]}\n", "own.yaml: schema: `name` has None; expected names"),
+        (
+            b"name: t\nkeypoints: [a, image_id]\ncategories: {b: [a]}\n",
+            "own.yaml: .*has 'image_id'; expected printable",
+        ),
+        (b"name: t\nkeypoints: null\ncategories: {b: [a]}\n", "own.yaml: schema t: `keypoints` is None"),
+        (b"name: t\nkeypoints: [a]\ncategories: {b: null}\n", "own.yaml: schema t: `categories`, b is None"),
+        (b"name: t\nkeypoints: [a]\ncategories: {b: [a]}\nreference: hem\n", "own.yaml: .*`reference` is 'hem'"),
+        (b"name: t\nkeypoints: [a]\ncategories: {b: [a]}\nreference: null\n", "own.yaml: .*`reference` is None"),
+    ],
+)
+def test_files_that_are_no_schema_are_named(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "own.yaml").write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        load_schema(tmp_path / "own.yaml")
+
+
+def test_a_name_longer_than_a_file_may_have_is_no_schema() -> None:
+    with pytest.raises(UserError, match="neither packaged"):
+        load_schema("x" * 5000)

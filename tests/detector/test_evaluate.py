@@ -4,7 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from detector.data import true_boxes
 from detector.evaluate import box_statistics, detector_report
 from pipeline.contract.records import Annotation, Detection
 from pipeline.contract.schema import Schema
@@ -85,3 +87,17 @@ def test_statistics(rows: list[Annotation]) -> None:
     assert (figures["width"], figures["height"]) == (70, 50)
     assert figures["width_ratio"] == pytest.approx(1.5)
     assert figures["centre_offset"] == pytest.approx((0 + 20 / 40) / 2)
+
+
+def test_an_answer_without_points_has_no_true_box(rows: list[Annotation], schema: Schema) -> None:
+    """It is left out of the report, and the whole picture stands in where a crop of the truth is asked for."""
+    skirt = schema.category_index("skirt")
+    empty = row(schema, "c", [(-1, -1, -1)] * 4)
+    boxes = [detection("a", [20, 20, 80, 80]), detection("c", [0, 0, 9, 9]), detection("b", [10, 10, 50, 50])]
+    found = [everything(skirt, [box.box.tolist()], []) for box in boxes]
+    sizes = np.array([[100, 100]] * 3)
+    report = detector_report([rows[0], empty, rows[1]], sizes, boxes, found, schema, 0.0, 0.1)
+    assert report == detector_report(rows, SIZES, [boxes[0], boxes[2]], [found[0], found[2]], schema, 0.0, 0.1)
+    assert (report["images"], report["iou"]) == (2, 1.0)
+    truth = true_boxes([rows[0], empty], torch.tensor([[100, 100], [70, 90]]), 0.0)
+    assert truth.tolist() == [[20, 20, 80, 80], [0, 0, 70, 90]]

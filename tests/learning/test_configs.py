@@ -1,6 +1,6 @@
 """Nested configs: from plain values, from the flat ones of format 1, and what is refused."""
 
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, is_dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -54,3 +54,52 @@ def test_presets_say_their_format_and_hold_settings_that_exist(file: Path) -> No
     assert preset["format"] == 2
     for (config, _), stage in zip(STAGES, ("keypoints", "detector"), strict=True):
         restore(config, preset[stage], str(file))
+
+
+@pytest.mark.parametrize(
+    ("config", "values", "message"),
+    [
+        (
+            detector.DetectorConfig,
+            {"network": {"head_convs": -1}},
+            "detector.network.head_convs is -1; expected 0 to 4",
+        ),
+        (detector.DetectorConfig, {"network": {"fpn_channels": 7}}, "fpn_channels is 7; expected 8 to 1024"),
+        (detector.DetectorConfig, {"network": {"fpn_channels": 12}}, "fpn_channels is 12; expected a multiple of 8"),
+        (detector.DetectorConfig, {"network": {"fpn_channels": 0}}, "fpn_channels is 0; expected 8 to 1024"),
+        (detector.DetectorConfig, {"network": {"fpn_channels": -8}}, "fpn_channels is -8; expected 8 to 1024"),
+        (detector.DetectorConfig, {"network": {"size": 1_000_000_000}}, "a multiple of 32 from 64 to 2048"),
+        (detector.DetectorConfig, {"network": {"backbone": "conv4"}}, "conv4 has no map of stride 32"),
+        (detector.DetectorConfig, {"augment": {"scale": 1}}, "detector.augment.scale is 1; expected 0 to 0.9"),
+        (detector.DetectorConfig, {"network": 3}, "network is 3; expected a group of settings"),
+        (detector.DetectorConfig, {"margin": "a"}, "margin is 'a'; expected a number"),
+        (
+            keypoints.KeypointsConfig,
+            {"network": {"channels": 0}},
+            "keypoints.network.channels is 0; expected 1 to 1024",
+        ),
+        (keypoints.KeypointsConfig, {"train": {"seed": -1}}, "^keypoints.train.seed is -1; expected 0 to"),
+        (keypoints.KeypointsConfig, {"alarm": {"rows": -1}}, "keypoints.alarm.rows is -1; expected 0 to"),
+        (keypoints.KeypointsConfig, {"without_fold": -2}, "keypoints.without_fold is -2; expected -1 to"),
+    ],
+)
+def test_settings_out_of_range_are_named(config: type, values: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        restore(config, values, "x")
+
+
+FLOATS = [
+    (config, group.name if inner else "", leaf.name)
+    for config, _ in STAGES
+    for group in fields(config)
+    for inner in [is_dataclass(group.type)]
+    for leaf in (fields(group.type) if inner else [group])
+    if leaf.type is float
+]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize(("config", "group", "name"), FLOATS)
+def test_no_number_may_be_nan_or_infinite(config: type, group: str, name: str, value: float) -> None:
+    with pytest.raises(UserError, match=rf"{name} is .*(nan|inf); expected"):
+        restore(config, {group: {name: value}} if group else {name: value}, "x")

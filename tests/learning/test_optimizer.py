@@ -3,6 +3,7 @@
 import pytest
 from torch import nn
 
+from pipeline.inference.predict import Device
 from pipeline.learning.optimizer import build_optimizer
 from pipeline.learning.options import TrainOptions
 
@@ -40,5 +41,11 @@ def test_ema_halves_within_its_share() -> None:
 
 @pytest.mark.parametrize("bad", [{"epochs": 0}, {"lr": 0.0}, {"warmup": 1.0}, {"workers": -1}, {"batch_size": 0}])
 def test_bad_options_name_themselves(bad: dict) -> None:
-    with pytest.raises(ValueError, match=next(iter(bad))):
-        TrainOptions(**bad)
+    with pytest.raises(ValueError, match=rf"^detector\.train\.{next(iter(bad))} is "):
+        TrainOptions(**bad).check("detector.train")
+
+
+@pytest.mark.parametrize("bad", [{"workers": -1}, {"num_nodes": 0}, {"batch_size": 0}])
+def test_where_networks_predict_is_checked(bad: dict) -> None:
+    with pytest.raises(ValueError, match=rf"^{next(iter(bad))} is "):
+        Device(**bad)

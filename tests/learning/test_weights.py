@@ -262,5 +262,67 @@ def test_the_published_weights_load(schema: Schema) -> None:
 def test_settings_of_a_newer_version_are_named(tmp_path: Path, schema: Schema) -> None:
     old = torch.load(OLD, weights_only=True)
     torch.save(old | {"config": old["config"] | {"cascade": 3}}, tmp_path / "x.pt")
-    with pytest.raises(UserError, match=r"x\.pt: weights with: settings that this version does not know \(cascade\)"):
+    with pytest.raises(
+        UserError, match=r"x\.pt: weights with: settings: settings that this version does not know \(cascade\)"
+    ):
+        load_detector(tmp_path / "x.pt", schema)
+
+
+WRONG = {
+    "config": [[1], None, "x"],
+    "schema": [None, [], "fashionai"],
+    "fold": ["0", -1, 1.5, True],
+    "provenance": [[], None],
+    "name": [3, None],
+    "train_ids_count": ["2"],
+    "config_format": ["2", None],
+    "stage": [1],
+}
+
+
+@pytest.mark.parametrize(("key", "value"), [(key, value) for key, values in WRONG.items() for value in values])
+def test_headers_of_another_kind(tmp_path: Path, schema: Schema, key: str, value: object) -> None:
+    file = save(tmp_path / "x.safetensors", schema)
+    rewrite(file, **{key: value})
+    with pytest.raises(UserError, match=rf"x\.safetensors: not a checkpoint of this project \(by its {key}\)"):
+        load_checkpoint(file, "detector", schema)
+
+
+@pytest.mark.parametrize("ids", ["ab", {"a": 1}, None])
+def test_training_ids_of_format_1_are_a_list(tmp_path: Path, schema: Schema, ids: object) -> None:
+    old = torch.load(OLD, weights_only=True)
+    torch.save(old | {"extra": old["extra"] | {"train_ids": ids}}, tmp_path / "x.pt")
+    with pytest.raises(UserError, match=r"x\.pt: not a checkpoint"):
+        load_checkpoint(tmp_path / "x.pt", "detector", schema)
+
+
+def test_a_tensor_that_claims_more_than_it_holds(tmp_path: Path, schema: Schema) -> None:
+    old = torch.load(OLD, weights_only=True)
+    torch.save(old | {"state_dict": {"w": torch.zeros(1).expand(10**12)}}, tmp_path / "x.pt")
+    with pytest.raises(UserError, match=r"x\.pt: not a checkpoint .*state_dict"):
+        load_checkpoint(tmp_path / "x.pt", "detector", schema)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"size": None}, r"size is None; expected a whole number"),
+        ({"size": "64"}, r"size is '64'; expected a whole number"),
+        ({"size": 63}, r"detector\.network\.size is 63; expected a multiple of 32"),
+        ({"margin": float("nan")}, r"detector\.margin is nan; expected 0 to 1"),
+        ({"partial_labels": 1}, r"partial_labels is 1; expected true or false"),
+    ],
+)
+def test_settings_of_weights_are_checked(tmp_path: Path, schema: Schema, change: dict, message: str) -> None:
+    old = torch.load(OLD, weights_only=True)
+    torch.save(old | {"config": old["config"] | change}, tmp_path / "x.pt")
+    with pytest.raises(UserError, match=rf"x\.pt: weights with: .*{message}"):
+        load_detector(tmp_path / "x.pt", schema)
+
+
+@pytest.mark.parametrize("name", ["size", "fpn_channels", "backbone", "margin"])
+def test_what_predictions_depend_on_has_no_default(tmp_path: Path, schema: Schema, name: str) -> None:
+    old = torch.load(OLD, weights_only=True)
+    torch.save(old | {"config": {k: v for k, v in old["config"].items() if k != name}}, tmp_path / "x.pt")
+    with pytest.raises(UserError, match=rf"x\.pt: weights with: no (network\.)?{name}; export them again"):
         load_detector(tmp_path / "x.pt", schema)

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.reporting.tables import gather, tables
+from pipeline.contract.faults import UserError
+from pipeline.reporting.tables import gather, tables, write_report
 
 PROVENANCE = {"command": "c", "commit": "abc", "date": "d", "machine": "m", "python": "3", "versions": {"torch": "2"}}
 
@@ -15,6 +16,11 @@ def write(file: Path, wall_s: float, **content: Any) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     record = {"provenance": PROVENANCE, "wall_s": wall_s, "peak_memory_gb": 1.0, **content}
     file.write_text(json.dumps(record))
+
+
+def run_folder(folder: Path) -> Path:
+    write(folder / "keypoints" / "final.json", 200)
+    return folder
 
 
 @pytest.fixture
@@ -43,3 +49,12 @@ def test_every_network_is_listed_by_its_name(text: str) -> None:
         assert f"| mine | keypoints/{name} | {time} |" in text
     assert "| mine | val | out of fold boxes | 3 | 7.250 |" in text
     assert "| mine | val | true boxes | 3 | 7.250 |" in text
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"name": "x", "steps": [], "submissions": []}', '{"name": "x"'])
+def test_a_damaged_results_file_is_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / "a.json").write_text(json.dumps(gather(run_folder(tmp_path / "run"), "mine")))
+    (tmp_path / "b.json").write_text(content)
+    with pytest.raises(UserError, match=r"b\.json: not a results file of this project"):
+        write_report(tmp_path, tmp_path / "out.md")
+    assert not (tmp_path / "out.md").exists()

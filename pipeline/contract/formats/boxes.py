@@ -11,7 +11,7 @@ import pandas as pd
 
 from pipeline.contract.faults import DataError, Fault, UserError
 from pipeline.contract.files import write_text
-from pipeline.contract.formats.csv_files import duplicates, has_columns, read_csv
+from pipeline.contract.formats.csv_files import NUMBER, WHOLE, duplicates, has_columns, read_csv, wrong_id
 from pipeline.contract.formats.fashionai import ID
 from pipeline.contract.records import Detection
 from pipeline.contract.schema import Schema
@@ -19,6 +19,9 @@ from pipeline.contract.schema import Schema
 INSTANCE = "instance"
 PLACE = ["x0", "y0", "x1", "y1", "score"]
 BOX_COLUMNS = [ID, INSTANCE, "category", *PLACE, "source", "fold", "checkpoint", "fallback"]
+
+LARGEST = 1e9
+"""Beyond any picture, and exact enough in float32 to have an area."""
 
 
 def write_boxes(path: Path, boxes: Sequence[Detection]) -> None:
@@ -56,17 +59,24 @@ def read_boxes(file: Path, schema: Schema) -> list[Detection]:
 def _parse_box(record: dict[str, str], schema: Schema) -> Detection:
     """Return the box of a row of boxes.csv; raises ValueError naming the column."""
     schema.category_index(record["category"])
-    number = {}
-    if not record[INSTANCE].isdecimal():
-        raise UserError(f"{INSTANCE} is {record[INSTANCE]!r}, expected 0, 1, 2 ...")
-    for column in (*PLACE, "fold", "fallback"):
-        try:
-            number[column] = float(record[column])
-        except ValueError:
-            number[column] = np.nan
-        if not np.isfinite(number[column]):
-            raise UserError(f"{column} is {record[column]!r}, expected a number")
-    box = np.array([number[c] for c in PLACE[:4]])
-    fold, fallback = int(number["fold"]), bool(number["fallback"])
-    names, made = (record[ID], record["category"]), (record["source"], fold, record["checkpoint"], fallback)
-    return Detection(*names, box, number["score"], *made, instance=int(record[INSTANCE]))
+    if wrong := wrong_id(record[ID]):
+        raise UserError(wrong[0])
+    numbers = [_number(record, column) for column in PLACE]
+    instance, fold = _whole(record, INSTANCE, 0, "0, 1, 2 ..."), _whole(record, "fold", -1, "-1, 0, 1 ...")
+    if record["fallback"] not in ("0", "1"):
+        raise UserError(f"fallback is {record['fallback']!r}, expected 0 or 1")
+    made = record["source"], fold, record["checkpoint"], record["fallback"] == "1"
+    box = np.array(numbers[:4])
+    return Detection(record[ID], record["category"], box, numbers[4], *made, instance=instance)
+
+
+def _number(record: dict[str, str], column: str) -> float:
+    if not NUMBER.fullmatch(record[column]) or abs(float(record[column])) > LARGEST:
+        raise UserError(f"{column} is {record[column]!r}, expected a number")
+    return float(record[column])
+
+
+def _whole(record: dict[str, str], column: str, least: int, expected: str) -> int:
+    if not WHOLE.fullmatch(record[column]) or int(record[column]) < least:
+        raise UserError(f"{column} is {record[column]!r}, expected {expected}")
+    return int(record[column])

@@ -1,34 +1,57 @@
-"""CSV files as tables of text, read with every fault reported, and files written whole or not at all."""
+"""CSV files as tables of text, read with every fault reported, and the ids and whole numbers that stand in them."""
 
+import csv
 import io
-from pathlib import Path
+import re
+import unicodedata
+from collections import Counter
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import pandas as pd
 
 from pipeline.contract.faults import Fault
 
+LONGEST_NAME = 255
+"""Bytes of a file's or folder's name; no common file system takes more."""
+LONGEST_ID = 1024
+WHOLE = re.compile(r"-?[0-9]{1,9}")
+"""A whole number; written out, since int() takes the digits of every script."""
+NUMBER = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,20})?([eE][-+]?[0-9]{1,2})?")
+
 
 def read_csv(file: Path, faults: list[Fault]) -> pd.DataFrame | None:
-    """Read a CSV as text, cell by cell; add a fault and return None when it is no table with rows."""
+    """Read a CSV as text, cell by cell; add faults and return None when it is no table with rows of one length."""
     expected = "expected one row an image under one header row, commas, UTF-8"
     try:
-        text = io.StringIO(Path(file).read_text(encoding="utf-8-sig").rstrip())
-        frame = pd.read_csv(text, dtype=str, keep_default_na=False, skip_blank_lines=False)
+        text = Path(file).read_text(encoding="utf-8-sig")
+        lines = list(csv.reader(io.StringIO(text), strict=True))
     except FileNotFoundError:
         faults.append(Fault(str(file), "no such file", "check the path"))
-    except pd.errors.EmptyDataError:
-        faults.append(Fault(str(file), "empty CSV", expected))
-    except (pd.errors.ParserError, UnicodeDecodeError, OSError) as error:
+        return None
+    except (csv.Error, UnicodeDecodeError, OSError) as error:
         faults.append(Fault(str(file), f"not a readable CSV ({str(error).strip()})", expected))
-    else:
-        if not len(frame):
-            faults.append(Fault(str(file), "empty CSV", expected))
-        elif not isinstance(frame.index, pd.RangeIndex):
-            # pandas takes the first cell of a row that is longer than the header for the name of the row.
-            faults.append(Fault(str(file), "row with more cells than the header", expected, 2))
-        else:
-            return frame
-    return None
+        return None
+    while lines and not any(cell.strip() for cell in lines[-1]):
+        lines.pop()
+    if len(lines) < 2:
+        faults.append(Fault(str(file), "empty CSV", expected))
+        return None
+    header, *rows = lines
+    found = [_wrong_length(file, row, len(cells), len(header)) for row, cells in enumerate(rows, start=2)]
+    found += [
+        Fault(str(file), "column that stands twice", "keep one of them", 1, value=name)
+        for name, count in Counter(header).items()
+        if count > 1
+    ]
+    faults.extend(wrong := [fault for fault in found if fault is not None])
+    return None if wrong else pd.DataFrame(rows, columns=header, dtype=object)
+
+
+def _wrong_length(file: Path, row: int, cells: int, expected: int) -> Fault | None:
+    if cells == expected:
+        return None
+    problem = f"row with {'more' if cells > expected else 'fewer'} cells than the header ({cells} of {expected})"
+    return Fault(str(file), problem, "expected a cell a column; a comma inside a cell needs quotes", row)
 
 
 def has_columns(frame: pd.DataFrame, names: list[str], file: Path, faults: list[Fault], exact: bool = True) -> bool:
@@ -52,3 +75,23 @@ def duplicates(file: Path, ids: list[str], instances: list[str] | None = None) -
             faults.append(Fault(str(file), problem, "keep one of the rows", row, "image_id", key[0]))
         first.setdefault(key, row)
     return faults
+
+
+def wrong_id(image_id: str) -> tuple[str, str] | None:
+    """Say what is wrong with an image id, and what to do: it is a path below the data folder, written in one way only.
+
+    A second way to write a path (./x, a//b) would pass for another picture. Links are another matter: what an id names may
+    lie elsewhere through a link in the data folder, since that is how people share one copy of their pictures.
+    """
+    remedy = "expected a path below the data folder, such as Images/dress/1.jpg"
+    path = PurePosixPath(image_id)
+    outside = path.is_absolute() or ".." in path.parts or "\\" in image_id
+    if not path.parts or outside or PureWindowsPath(image_id).drive:
+        return "image id that leaves the data folder", remedy
+    if any(unicodedata.category(character) == "Cc" for character in image_id):
+        return "image id with control characters", remedy
+    if str(path) != image_id:
+        return "image id that is not in its shortest form", f"write {path}"
+    if len(image_id) > LONGEST_ID or max(len(part.encode()) for part in path.parts) > LONGEST_NAME:
+        return f"image id of {len(image_id)} characters", remedy
+    return None

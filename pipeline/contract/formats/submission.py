@@ -1,6 +1,7 @@
 """Submission CSV: the only rounding. A cell is x_y_1, or -1_-1_-1 for keypoints that the category does not have."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,8 @@ import pandas as pd
 from pipeline.contract.faults import DataError, Fault
 from pipeline.contract.files import write_text
 from pipeline.contract.formats.csv_files import duplicates, has_columns, read_csv
-from pipeline.contract.formats.fashionai import ABSENT_CELL, CATEGORY, ID, parse_cells
-from pipeline.contract.records import ImageRow
+from pipeline.contract.formats.fashionai import ABSENT_CELL, CATEGORY, ID, check_row, parse_cells
+from pipeline.contract.records import ABSENT, ImageRow
 from pipeline.contract.schema import Schema
 
 
@@ -41,18 +42,48 @@ def write_submission(
     )
 
 
-def read_submission(file: Path, schema: Schema) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Read predictions by image id: xy (K, 2) in image pixels and given (K,) bool, False for -1_-1_-1."""
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """A row of a submission: xy (K, 2) in image pixels, given (K,) bool (False for -1_-1_-1), its category and row."""
+
+    xy: np.ndarray
+    given: np.ndarray
+    category: str
+    csv_row: int
+
+
+def read_submission(file: Path, schema: Schema) -> dict[str, Predicted]:
+    """Read predictions by image id. Raises DataError with all faults.
+
+    Any cell but -1_-1_-1 is a prediction, whatever its v and wherever it lies; only a cell that takes itself back, such as
+    0_0_-1, is refused: nobody can tell whether it is one. Cells of other categories do not count, whatever they hold.
+    """
     faults: list[Fault] = []
     frame = read_csv(file, faults)
     predictions = {}
     if frame is not None and has_columns(frame, [ID, CATEGORY, *schema.keypoints], file, faults):
         faults.extend(duplicates(file, list(frame[ID])))
         cells = frame[list(schema.keypoints)].to_numpy()
-        for row, (image_id, row_cells) in enumerate(zip(frame[ID], cells, strict=True), start=2):
-            points = parse_cells(file, row, row_cells, schema, faults)
+        for row, (image_id, category, row_cells) in enumerate(
+            zip(frame[ID], frame[CATEGORY], cells, strict=True), start=2
+        ):
+            found = check_row(file, row, image_id, category, schema)
+            points = parse_cells(file, row, row_cells, schema, found)
             given = np.array([cell != ABSENT_CELL for cell in row_cells])
-            predictions[image_id] = (points[:, :2].astype(float), given)
+            if not found:
+                found += _taken_back(file, row, row_cells, points, given, schema, category)
+            faults.extend(found)
+            predictions[image_id] = Predicted(points[:, :2].astype(float), given, category, row)
     if faults:
         raise DataError(faults)
     return predictions
+
+
+def _taken_back(
+    file: Path, row: int, cells: np.ndarray, points: np.ndarray, given: np.ndarray, schema: Schema, category: str
+) -> list[Fault]:
+    """Return a fault for each point of the category that is absent by its v and has a position all the same."""
+    odd = given & (points[:, 2] == ABSENT) & schema.mask[schema.category_index(category)].numpy()
+    remedy = f"write x_y_1 for a prediction, {ABSENT_CELL} for none"
+    problem = "cell that is absent by its v and has a position"
+    return [Fault(str(file), problem, remedy, row, schema.keypoints[k], cells[k]) for k in np.flatnonzero(odd)]

@@ -59,6 +59,14 @@ def test_a_file_from_before_instances_still_reads(tmp_path: Path, schema: Schema
         ("30.000", "1.000", "has no area"),
         ("skirt", "kilt", "unknown category 'kilt'"),
         ("detector", "guess", "source 'guess' is none of detector, truth, image"),
+        ("1.250", "\u0661", "x0 is '\u0661', expected a number"),
+        ("1.250", "1_0", "x0 is '1_0', expected a number"),
+        ("1.250", "1e40", "x0 is '1e40', expected a number"),
+        (",1,fold1", ",0.5,fold1", "fold is '0.5', expected -1, 0, 1"),
+        (",1,fold1", ",-2,fold1", "fold is '-2', expected -1, 0, 1"),
+        ("fold1,0", "fold1,2", "fallback is '2', expected 0 or 1"),
+        ("a,0,", "./a,0,", "bad box .image id that is not in its shortest form"),
+        ("a,0,", "a,\u0661,", "instance is '\u0661', expected 0, 1, 2"),
         ("a,0,", "a,-1,", r"instance is '-1', expected 0, 1, 2"),
         ("score", "sure", r"wrong header \(missing \['score'\], unexpected \['sure'\]\)"),
     ],
@@ -66,7 +74,7 @@ def test_a_file_from_before_instances_still_reads(tmp_path: Path, schema: Schema
 def test_faulty_boxes(tmp_path: Path, schema: Schema, old: str, new: str, message: str) -> None:
     file = tmp_path / "boxes.csv"
     write_boxes(file, [box("a")])
-    file.write_text(file.read_text().replace(old, new, 1))
+    file.write_text(file.read_text().replace(old, new, 1), encoding="utf-8")
     with pytest.raises(DataError, match=message):
         read_boxes(file, schema)
 

@@ -40,7 +40,7 @@ class Root:
     def write(self) -> Path:
         self.file.parent.mkdir(parents=True, exist_ok=True)
         lines = [self.header, *([row[name] for name in self.header] for row in self.rows)]
-        self.file.write_text("\n".join(",".join(line) for line in lines) + "\n")
+        self.file.write_text("\n".join(",".join(line) for line in lines) + "\n", encoding="utf-8")
         return self.folder
 
 
@@ -85,6 +85,28 @@ FAULTS: dict[str, tuple[Callable[[Root], object], str]] = {
         r"column hemline_left: malformed cell: '1\.5_30_1'",
     ),
     "number beyond any picture": (lambda r: set_cell(r, "hemline_left", f"{10**20}_1_1"), "malformed cell: '1000"),
+    "digits of another script": (lambda r: set_cell(r, "hemline_left", "\u0661_30_1"), "malformed cell: '\u0661_30_1'"),
+    "id with NUL": (
+        lambda r: r.rows[1].update(image_id="Images/skirt/b\0.jpg"),
+        r"row 3, column image_id: image id with control characters: 'Images/skirt/b\\x00\.jpg'; expected a path",
+    ),
+    "id of 5,000 characters": (
+        lambda r: r.rows[1].update(image_id="b" * 5000),
+        r"row 3, column image_id: image id of 5000 characters: 'b{199}\.\.\. \(5000 characters\); expected a path",
+    ),
+    "id with a name longer than any": (
+        lambda r: r.rows[1].update(image_id="\u00fc" * 200 + ".jpg"),
+        "image id of 204 characters",
+    ),
+    "id that begins with ./": (
+        lambda r: r.rows.append(r.rows[0] | {"image_id": "./Images/skirt/a.jpg"}),
+        r"row 4, column image_id: image id that is not in its shortest form: './Images/skirt/a.jpg'; write Images/skirt/a",
+    ),
+    "id with //": (
+        lambda r: r.rows.append(r.rows[0] | {"image_id": "Images//skirt/a.jpg"}),
+        r"row 4, column image_id: image id that is not in its shortest form",
+    ),
+    "column twice": (lambda r: r.header.append("crotch"), "row 1: column that stands twice: 'crotch'; keep one"),
     "visibility of 2": (lambda r: set_cell(r, "hemline_left", "1_30_2"), r"malformed cell: '1_30_2'"),
     "empty cell": (lambda r: set_cell(r, "hemline_left", ""), r"row 3, column hemline_left: malformed cell: ''"),
     "wrong header": (
@@ -171,6 +193,21 @@ def test_commas_after_the_last_cell_do_not_shift_the_columns(root: Root, schema:
         read_annotations([root.folder], schema)
 
 
+def test_a_row_that_is_cut_off(root: Root, schema: Schema) -> None:
+    root.write()
+    root.file.write_text(root.file.read_text().rsplit(",", 3)[0])
+    with pytest.raises(DataError, match=r"train\.csv, row 3: row with fewer cells than the header \(23 of 26\)"):
+        read_annotations([root.folder], schema)
+
+
+def test_pictures_may_lie_elsewhere_through_links(root: Root, tmp_path: Path, schema: Schema) -> None:
+    """People keep one copy of their pictures; what an id says is another matter."""
+    root.write()
+    (root.folder / "Images").rename(tmp_path / "elsewhere")
+    (root.folder / "Images").symlink_to(tmp_path / "elsewhere")
+    assert len(read_annotations([root.folder], schema)) == 2
+
+
 def test_order_is_that_of_the_roots(root: Root, tmp_path: Path, schema: Schema) -> None:
     other = Root(tmp_path / "other", schema)
     other.add("Images/skirt/c.jpg", "skirt", SKIRT)
@@ -211,7 +248,7 @@ def test_submission_is_rounded_clipped_and_complete(tmp_path: Path, schema: Sche
     ]
     assert second.split(",")[2 + left] == "2_101_1"
     read = read_submission(file, schema)
-    assert read["Images/skirt/a.jpg"][1].sum() == 4
+    assert read["Images/skirt/a.jpg"].given.sum() == 4
     with pytest.raises(ValueError, match="finite"):
         write_submission(file, rows, xy * np.nan, np.full((2, 2), 512), schema)
 
@@ -222,6 +259,34 @@ def test_submission_with_negative_and_missing_cells(tmp_path: Path, schema: Sche
     file.write_text(
         ",".join(["image_id", "image_category", *schema.keypoints]) + "\n" + ",".join(["x", "dress", *cells]) + "\n"
     )
-    xy, given = read_submission(file, schema)["x"]
-    assert xy[0].tolist() == [-3, -1]
-    assert given.tolist() == [True] + [False] * 23
+    read = read_submission(file, schema)["x"]
+    assert read.xy[0].tolist() == [-3, -1]
+    assert read.given.tolist() == [True] + [False] * 23
+
+
+def submission(folder: Path, schema: Schema, image_id: str = "x", category: str = "dress", **cells: str) -> Path:
+    file = folder / "s.csv"
+    row = dict.fromkeys(schema.keypoints, "5_5_1") | cells
+    lines = [["image_id", "image_category", *row], [image_id, category, *row.values()]]
+    file.write_text("".join(",".join(line) + "\n" for line in lines))
+    return file
+
+
+def test_a_cell_that_takes_itself_back_is_refused(tmp_path: Path, schema: Schema) -> None:
+    message = (
+        r"s\.csv, row 2, column hemline_left: cell that is absent by its v and has a position: '0_0_-1'; write x_y_1"
+    )
+    with pytest.raises(DataError, match=message):
+        read_submission(submission(tmp_path, schema, hemline_left="0_0_-1"), schema)
+    read = read_submission(submission(tmp_path, schema, crotch="0_0_-1", hemline_left="-4_7_0"), schema)["x"]
+    k = schema.keypoints.index("hemline_left")
+    assert (read.xy[k].tolist(), bool(read.given[k]), read.category, read.csv_row) == ([-4, 7], True, "dress", 2)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [({"category": "kilt"}, "row 2, column image_category: unknown category: 'kilt'"), ({"image_id": "/x"}, "leaves")],
+)
+def test_rows_of_a_submission_are_checked_like_others(tmp_path: Path, schema: Schema, row: dict, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read_submission(submission(tmp_path, schema, **row), schema)

@@ -33,7 +33,7 @@ class Folders:
 
     def _annotate(self, file: Path, schema: Schema) -> Annotation:
         xy, visibility = np.zeros((len(schema.keypoints), 2)), np.full(len(schema.keypoints), -1, dtype=np.int8)
-        for name, x in (("waistband_left", 0), ("waistband_right", read_image(file).shape[1])):
+        for name, x in (("waistband_left", 0), ("waistband_right", read_image(file).size_wh[0])):
             xy[schema.keypoints.index(name)], visibility[schema.keypoints.index(name)] = (x, 5), 1
         return Annotation(file.name, "skirt", file, xy, visibility)
 
@@ -47,11 +47,14 @@ def test_a_layout_is_added_by_one_line(tmp_path: Path, schema: Schema, monkeypat
     found = load_training_set([tmp_path], schema, 2, tmp_path / "run", layout="folders")
     assert [row.image_id for row in found.rows] == [f"{name}.png" for name in "abcdefgh"]
     assert set(found.folds.tolist()) == {0, 1}
-    assert len(load_test_rows(tmp_path, schema, layout="folders")) == 8
-    lines, faults = check_dataset([tmp_path], tmp_path, tmp_path / "answers", schema, layout="folders")
+    assert len(load_test_rows(tmp_path, schema, layout="folders").rows) == 8
+    lines, faults = check_dataset([], tmp_path, tmp_path / "answers", schema, layout="folders")
     assert not faults
     assert lines[-1].endswith("8 answers")
-    assert main(["check", "--data", str(tmp_path), "--test", str(tmp_path), "--layout", "folders"]) == 0
+    assert main(["check", "--data", str(tmp_path), "--layout", "folders"]) == 0
+    _, faults = check_dataset([tmp_path], tmp_path, None, schema, layout="folders")
+    assert len(faults) == 8
+    assert str(faults[0]).startswith("a.png, column image_id: test picture that is a training picture too")
 
 
 def test_a_layout_that_does_not_exist() -> None:
