@@ -37,7 +37,7 @@ KEYPOINTS := $(RUN)/keypoints/$(NAME)
 OPTIONS = --config $(CONFIG) --run $(RUN) $(if $(LIMIT),--limit $(LIMIT)) $(ARGS)
 
 .DELETE_ON_ERROR:
-.PHONY: help install test test-slow lint format sample check look train-detector boxes train-keypoints submit
+.PHONY: help install test test-slow mutants lint format sample check look train-detector boxes train-keypoints submit
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -55,6 +55,9 @@ test: $(INSTALLED)  ## run the fast tests (about 5 minutes on 2 cores)
 
 test-slow: $(INSTALLED)  ## run the long tests
 	$(BIN)/python -m pytest -m slow
+
+mutants: $(INSTALLED)  ## break the code in one place at a time: a test must notice (about 20 minutes)
+	$(BIN)/python -m tests.mutants --out docs/mutants.md
 
 lint: $(INSTALLED)  ## check style
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
