@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -76,3 +77,14 @@ def test_collate_pads_at_the_right_and_bottom(drawn: Path, schema: Schema) -> No
 def test_plain_loader_keeps_the_order(drawn: Path, schema: Schema) -> None:
     dataset = ImageDataset(read_annotations([drawn / "train"], schema), [0] * 20)
     assert [i for batch in plain_loader(dataset, 8, 0) for i in batch.index.tolist()] == list(range(20))
+
+
+def test_a_batch_by_hand() -> None:
+    """Two pictures of 2 x 3 and 4 x 1 pixels (height x width), of categories 3 and 1, from rows 7 and 2."""
+    low, tall = np.full((2, 3, 3), 10, np.uint8), np.full((4, 1, 3), 20, np.uint8)
+    batch = collate([(low, 3, 7, np.full(32, 0.25)), (tall, 1, 2, np.full(32, 0.5))])
+    assert batch.images[0, 0].tolist() == [[10, 10, 10], [10, 10, 10], [0, 0, 0], [0, 0, 0]]
+    assert batch.images[1, 2].tolist() == [[20, 0, 0]] * 4
+    assert batch.sizes_wh.tolist() == [[3, 2], [1, 4]]
+    assert (batch.category.tolist(), batch.index.tolist()) == ([3, 1], [7, 2])
+    assert batch.uniform[:, 0].tolist() == [0.25, 0.5]
