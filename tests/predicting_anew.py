@@ -7,10 +7,10 @@ import torch
 
 from keypoints.inference import load_locator
 from pipeline.assemble import load_detector
+from pipeline.contract.formats.fashionai import read_test
 from pipeline.contract.protocols import BoxSource, Locator
 from pipeline.contract.records import ImageBatch
 from pipeline.contract.schema import Schema, load_schema
-from pipeline.data.select import load_test_rows
 from pipeline.inference.box_sources import SourceParts, build_source
 from pipeline.learning.loading import ImageDataset, collate
 from pipeline.orchestrator import TwoStage
@@ -23,7 +23,7 @@ def predicted(test: Path, source: BoxSource, locator: Locator, schema: Schema) -
 
 
 def batch_of(test: Path, schema: Schema) -> ImageBatch:
-    rows = load_test_rows(test, schema)
+    rows = read_test(test, schema)
     dataset = ImageDataset(rows, [schema.category_index(row.category) for row in rows])
     return collate([dataset[i] for i in range(len(rows))])
 

@@ -134,3 +134,9 @@ def test_a_fallback_is_recorded_as_the_whole_image(schema: Schema) -> None:
         (box,) = boxes_of(ImageRow("a", "skirt", Path("a")), {"regions": [one]}, schema, 1, "fold1")
         assert (box.source, box.fallback) == named
         assert (box.fold, box.checkpoint, box.category) == (1, "fold1", schema.categories[4])
+
+
+def test_whole_images_are_as_wide_and_high_as_their_pictures() -> None:
+    regions = WholeImages().regions(batch([3, 0], size=(120, 70)))
+    assert regions.boxes.tolist() == [[0, 0, 120, 70]] * 2
+    assert origins(regions) == ["image"] * 2

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from keypoints.augment import mirror_keypoints, random_affines
 from keypoints.data import KeypointsData, match_boxes
@@ -13,9 +14,9 @@ from keypoints.module import KeypointsModule
 from pipeline.contract import geometry
 from pipeline.contract.faults import DataError
 from pipeline.contract.formats.fashionai import read_annotations
-from pipeline.contract.records import Annotation, Detection, ImageBatch
+from pipeline.contract.records import Annotation, Detection, ImageBatch, ImageRow
 from pipeline.contract.schema import Schema
-from pipeline.learning.loading import collate
+from pipeline.learning.loading import ImageDataset, collate
 from tests.configs import keypoints_config
 
 PLAIN = {"jitter": 0.0, "rotation_deg": 0.0, "scale": 0.0, "shift": 0.0, "flip": 0.0}
@@ -165,20 +166,22 @@ def trousers(points: dict[int, tuple[float, float, int]]) -> Annotation:
     return Annotation("a", "trousers", Path("a"), xy, visibility)
 
 
-def picture(uniform: torch.Tensor) -> ImageBatch:
-    zero = torch.zeros(1, dtype=torch.int64)
-    images = torch.zeros(1, 3, 96, 96, dtype=torch.uint8)
-    images[:, :, :, :48] = 255  # the left half is white
-    return ImageBatch(images, torch.tensor([[96, 96]]), zero, zero, uniform)
+def picture(file: Path) -> ImageBatch:
+    """A picture of 96 x 96, white on its left half, whose random numbers are all in the middle."""
+    pixels = np.zeros((96, 96, 3), np.uint8)
+    pixels[:, :48] = 255
+    Image.fromarray(pixels).save(file)
+    batch = collate([ImageDataset([ImageRow("a", "trousers", file)], [0])[0]])
+    return replace(batch, uniform=torch.full((1, 32), 0.5))
 
 
-def test_a_mirrored_crop_by_hand(schema: Schema) -> None:
+def test_a_mirrored_crop_by_hand(tmp_path: Path, schema: Schema) -> None:
     """The left end of the waistband (15), occluded, becomes the right one (16); the crotch (19) has no counterpart."""
     row = trousers({15: (20, 10, 0), 16: (70, 12, 1), 19: (30, 50, 1)})
     whole = Detection("a", "trousers", np.array([0.0, 0, 96, 96]), 1.0, "truth", 0, "t", False)
     settings = PLAIN | {"size": 96, "padding": 0.0, "occluded_weight": 0.5, "backbone_weights": "none"}
     data = KeypointsData([row], [whole], schema, keypoints_config(**settings | {"flip": 1.0}))
-    sample = data.training_crops(picture(torch.full((1, 32), 0.5)))
+    sample = data.training_crops(picture(tmp_path / "a.png"))
     assert sample.xy[0, [15, 16, 19]].tolist() == [[26, 12], [76, 10], [66, 50]]
     assert sample.target_weight[0, [15, 16, 19]].tolist() == [1.0, 0.5, 1.0]
     assert sample.target_weight.sum() == 2.5

@@ -42,7 +42,7 @@ def test_rows_without_an_answer_are_refused(drawn: Path, tmp_path: Path, schema:
     rows = read_test(drawn / "test", schema)
     lines = (drawn / "test" / "answer.csv").read_text().splitlines()
     (tmp_path / "answer.csv").write_text("\n".join([lines[0], lines[1], *lines[4:]]) + "\n")
-    with pytest.raises(UserError, match=f"no answer for 2 of 10 test images, first {rows[1].image_id}"):
+    with pytest.raises(UserError, match=rows[1].image_id):
         answers_of(rows, tmp_path / "answer.csv", schema)
 
 
