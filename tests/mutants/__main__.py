@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from pipeline.contract.files import write_text
 from pipeline.reporting.records import provenance
@@ -38,6 +39,7 @@ def main() -> int:
     if faults or not chosen:
         print("\n".join(faults) or f"no mutation has {options.only!r} in its line", file=sys.stderr)
         return 1
+    made = provenance()  # of the copy: the checkout may move on meanwhile
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         copy = copy_of_checkout(Path(folder) / "copy")
         if not pass_unmutated(copy, sorted({test for one in chosen for test in one.tests})):
@@ -45,7 +47,7 @@ def main() -> int:
         rows = [row(one, *outcome(copy, one)) for one in chosen]
     print("\n".join(table(rows)))
     if options.out:
-        write_text(options.out, document(rows))
+        write_text(options.out, document(rows, made))
     return int(any(SURVIVED in line for line in rows))
 
 
@@ -112,8 +114,7 @@ def table(rows: Sequence[str]) -> list[str]:
     return [*head, *rows, "", f"{len(rows)} mutations, {len(rows) - survived} killed, {survived} survived."]
 
 
-def document(rows: Sequence[str]) -> str:
-    made = provenance()
+def document(rows: Sequence[str], made: dict[str, Any]) -> str:
     head = "<!-- written by `make mutants`; do not edit -->\n\n# Mutations and the tests that notice them\n"
     command = " ".join(["python -m tests.mutants", *sys.argv[1:]])
     foot = f"`{command}` at {made['commit']}, {made['date']}, on {made['machine']}."
