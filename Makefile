@@ -37,7 +37,7 @@ KEYPOINTS := $(RUN)/keypoints/$(NAME)
 OPTIONS = --config $(CONFIG) --run $(RUN) $(if $(LIMIT),--limit $(LIMIT)) $(ARGS)
 
 .DELETE_ON_ERROR:
-.PHONY: help install test test-slow fuzz lint format sample check look train-detector boxes train-keypoints submit
+.PHONY: help install test test-slow fuzz mutants faults lint format sample check look train-detector boxes train-keypoints submit
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -59,6 +59,9 @@ test-slow: $(INSTALLED)  ## run the long tests
 MINUTES ?= 10
 fuzz: $(INSTALLED)  ## feed damaged files to every reader for MINUTES= (10); the summary goes to docs/fuzz.md
 	$(BIN)/python -m tests.fuzz $(MINUTES) docs/fuzz.md
+
+mutants: $(INSTALLED)  ## break the code in one place at a time: a test must notice (about 20 minutes)
+	$(BIN)/python -m tests.mutants --out docs/mutants.md
 
 lint: $(INSTALLED)  ## check style
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -238,3 +238,12 @@ def test_equals_a_plain_loop_over_the_files(fashionai_root: Path, schema: Schema
                 errors.append(math.hypot(x - px, y - py) / distance)
     result = score(folder / "submission_a_3196.csv", read_answers(folder / "test_a_answer.csv", schema), schema)
     assert result.value == pytest.approx(sum(errors) / len(errors), abs=1e-12)
+
+
+def test_points_of_other_categories_do_not_count(schema: Schema) -> None:
+    """A skirt whose row holds a crotch, which skirts do not have: it is not missed, and costs nothing."""
+    points = {"waistband_left": (0, 0, 1), "waistband_right": (100, 0, 1), "crotch": (50, 80, 1)}
+    row = answer(schema, "skirt", points)
+    xy = row.xy[None] + 10.0 * (np.arange(24) == schema.keypoints.index("crotch"))[None, :, None]
+    result = normalized_error([row], xy, np.ones((1, 24), dtype=bool), schema)
+    assert (result.value, result.points) == (0.0, 2)

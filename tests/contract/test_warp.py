@@ -74,6 +74,7 @@ def float64_crop(picture: np.ndarray, affine: np.ndarray, size: int, samples: in
         ([10, 8, 22, 20], 0.0, 1),  # enlarged
         ([2, 4, 46, 44], 25.0, 3),  # minified 2.75 times
         ([-12, 20, 40, 60], -10.0, 4),  # minified, beyond the picture
+        ([-20, -24, 76, 72], 15.0, 6),  # minified 6 times, and still sampled pixel by pixel
     ],
 )
 def test_equals_a_float64_loop(box: list[float], angle: float, samples: int) -> None:
@@ -176,3 +177,8 @@ def test_a_blob_of_a_large_photo_lands_where_its_centre_is_sent(size_wh: tuple[i
     crop = warp.crop(as_batch(blob(centre, size_wh[1], size_wh[0], 60.0)), affine, (96, 96), fill=0.0)[0]
     expected = g.apply(affine, torch.tensor(centre, dtype=torch.float32).view(1, 1, 2))[0, 0].numpy()
     np.testing.assert_allclose(centroid(crop), expected, atol=0.05)
+
+
+def test_what_lies_outside_is_grey_unless_told_otherwise() -> None:
+    affine = g.crop_from_image(torch.tensor([[-40.0, 0, -20, 20]]), (8, 8))
+    assert warp.crop(torch.zeros(1, 3, 20, 20), affine, (8, 8)).unique().tolist() == [127]

@@ -85,7 +85,8 @@ def test_localisation_and_containment_by_hand(rows: list[Annotation], schema: Sc
 def test_statistics(rows: list[Annotation]) -> None:
     figures = box_statistics([detection("a", [20, 20, 80, 80]), detection("b", [10, 10, 90, 50])], rows)
     assert (figures["width"], figures["height"]) == (70, 50)
-    assert figures["width_ratio"] == pytest.approx(1.5)
+    assert figures["width_ratio"] == pytest.approx(1.5)  # 60 / 60 and 80 / 40
+    assert figures["height_ratio"] == pytest.approx(1.0)  # 60 / 60 and 40 / 40
     assert figures["centre_offset"] == pytest.approx((0 + 20 / 40) / 2)
 
 

@@ -124,3 +124,43 @@ def test_training_targets_follow_the_picture(drawn: Path, schema: Schema) -> Non
         lit = (one[0] > 190).nonzero()
         low, high = lit.amin(0).flip(0), lit.amax(0).flip(0) + 1
         assert (torch.cat([low, high]) - target).abs().max() < 1.6
+
+
+DRAWS = {
+    # The picture's 128 x 64 pixels stand in rows 16 to 48 of the input, at half their size: the target is 10 to 30, 21 to 41.
+    "as it is": ((0.5, 0.5, 0.5, 0.9), [10, 21, 30, 41]),
+    "mirrored": ((0.5, 0.5, 0.5, 0.1), [34, 21, 54, 41]),
+    "24 to the right, 8 up": ((0.5, 0.875, 0.375, 0.9), [34, 13, 54, 33]),
+    "16 to the left, where 14 of 20 columns are left": ((0.5, 0.25, 0.5, 0.9), [0, 21, 14, 41]),
+    "24 to the left, where only 6 would be left": ((0.5, 0.125, 0.5, 0.9), [10, 21, 30, 41]),
+    "twice as large about the middle (32, 32)": ((0.0, 0.5, 0.5, 0.9), [0, 10, 28, 50]),
+}
+
+
+@pytest.mark.parametrize("draw", DRAWS)
+def test_training_targets_by_hand(draw: str) -> None:
+    """A draw is its random numbers for scale, shift (x, y) and flip; the input shows where the target says."""
+    numbers, expected = DRAWS[draw]
+    config = detector_config(size=64, margin=0.0, scale=0.5, shift=0.5, flip=0.5)
+    one = batch([(128, 64)], [0])
+    one.images[:, :, 10:50, 20:60] = 255
+    one.uniform[0, :4] = torch.tensor(numbers)
+    inputs, targets = training_inputs(one, torch.tensor([[20.0, 10, 60, 50]]), config)
+    torch.testing.assert_close(targets, torch.tensor([expected]).float(), rtol=0, atol=1e-3)
+    lit = (inputs[0, 0] > 190).nonzero()
+    assert [*lit.amin(0).flip(0).tolist(), *(lit.amax(0).flip(0) + 1).tolist()] == expected
+
+
+def test_the_padding_of_a_batch_does_not_reach_the_network() -> None:
+    class Seeing(Fixed):
+        def detections(self, inputs: Tensor) -> list[dict[str, Tensor]]:
+            self.inputs = inputs
+            return super().detections(inputs)
+
+    one = batch([(64, 32), (64, 64)], [0, 0])
+    one.images[0, :, :32], one.images[0, :, 32:] = 200, 0  # below the first picture there is only padding
+    network = Seeing([found([], [], [])] * 2)
+    NetworkDetector(network, detector_config(), "d", []).detect(one)
+    rows = network.inputs[0, 0, :, 32]
+    assert rows[20:44].unique().tolist() == [200]  # the picture stands in rows 16 to 48
+    assert torch.cat([rows[:15], rows[49:]]).unique().tolist() == [127]

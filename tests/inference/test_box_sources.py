@@ -1,12 +1,16 @@
 """Box sources: which regions each takes from what a detector found, and that a further one is a class and a line."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
-from pipeline.contract.records import ORIGINS, Detections, ImageBatch, Regions
+from pipeline.contract.records import ORIGINS, Detections, ImageBatch, ImageRow, Regions
+from pipeline.contract.schema import Schema
 from pipeline.inference import box_sources
 from pipeline.inference.box_sources import BestOfCategory, GivenBoxes, SourceParts, WholeImages, build_source
+from pipeline.inference.shards import boxes_of
 
 Found = list[tuple[list[float], int, int, float]]
 """Box, image, category and score of each."""
@@ -120,3 +124,20 @@ def test_faults_in_asking_for_a_source() -> None:
         build_source("detector", SourceParts())
     with pytest.raises(ValueError, match="needs given boxes"):
         build_source("truth", SourceParts())
+
+
+def test_a_fallback_is_recorded_as_the_whole_image(schema: Schema) -> None:
+    """As boxes.csv names it: a region's origin by its place in ORIGINS, and `image` where nothing was found."""
+    region = {"category": 4, "box": [0.0, 0, 9, 9], "box_score": 0.5, "instance": 0}
+    expected = {"detector": ("detector", False), "truth": ("truth", False), "image": ("image", False)}
+    for origin, named in (expected | {"fallback": ("image", True)}).items():
+        one = region | {"origin": ORIGINS.index(origin), "fallback": origin == "fallback"}
+        (box,) = boxes_of(ImageRow("a", "skirt", Path("a")), {"regions": [one]}, schema, 1, "fold1")
+        assert (box.source, box.fallback) == named
+        assert (box.fold, box.checkpoint, box.category) == (1, "fold1", schema.categories[4])
+
+
+def test_whole_images_are_as_wide_and_high_as_their_pictures() -> None:
+    regions = WholeImages().regions(batch([3, 0], size=(120, 70)))
+    assert regions.boxes.tolist() == [[0, 0, 120, 70]] * 2
+    assert origins(regions) == ["image"] * 2

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from keypoints.augment import mirror_keypoints, random_affines
 from keypoints.data import KeypointsData, match_boxes
@@ -13,9 +14,9 @@ from keypoints.module import KeypointsModule
 from pipeline.contract import geometry
 from pipeline.contract.faults import DataError
 from pipeline.contract.formats.fashionai import read_annotations
-from pipeline.contract.records import Annotation, Detection, ImageBatch
+from pipeline.contract.records import Annotation, Detection, ImageBatch, ImageRow
 from pipeline.contract.schema import Schema
-from pipeline.learning.loading import collate
+from pipeline.learning.loading import ImageDataset, collate
 from tests.configs import keypoints_config
 
 PLAIN = {"jitter": 0.0, "rotation_deg": 0.0, "scale": 0.0, "shift": 0.0, "flip": 0.0}
@@ -155,3 +156,43 @@ def test_a_training_can_go_unwatched(rows: list[Annotation], schema: Schema) -> 
     data = KeypointsData(rows, boxes_of(rows), schema, config)
     assert data.monitor_loader() is None
     assert KeypointsModule(config, schema, data).alarm is None
+
+
+def trousers(points: dict[int, tuple[float, float, int]]) -> Annotation:
+    """Trousers with these points x, y, visibility by number of keypoint, in a picture of 96 x 96."""
+    xy, visibility = np.full((24, 2), -1.0), np.full(24, -1, np.int8)
+    for k, (x, y, v) in points.items():
+        xy[k], visibility[k] = (x, y), v
+    return Annotation("a", "trousers", Path("a"), xy, visibility)
+
+
+def picture(file: Path) -> ImageBatch:
+    """A picture of 96 x 96, white on its left half, whose random numbers are all in the middle."""
+    pixels = np.zeros((96, 96, 3), np.uint8)
+    pixels[:, :48] = 255
+    Image.fromarray(pixels).save(file)
+    batch = collate([ImageDataset([ImageRow("a", "trousers", file)], [0])[0]])
+    return replace(batch, uniform=torch.full((1, 32), 0.5))
+
+
+def test_a_mirrored_crop_by_hand(tmp_path: Path, schema: Schema) -> None:
+    """The left end of the waistband (15), occluded, becomes the right one (16); the crotch (19) has no counterpart."""
+    row = trousers({15: (20, 10, 0), 16: (70, 12, 1), 19: (30, 50, 1)})
+    whole = Detection("a", "trousers", np.array([0.0, 0, 96, 96]), 1.0, "truth", 0, "t", False)
+    settings = PLAIN | {"size": 96, "padding": 0.0, "occluded_weight": 0.5, "backbone_weights": "none"}
+    data = KeypointsData([row], [whole], schema, keypoints_config(**settings | {"flip": 1.0}))
+    sample = data.training_crops(picture(tmp_path / "a.png"))
+    assert sample.xy[0, [15, 16, 19]].tolist() == [[26, 12], [76, 10], [66, 50]]
+    assert sample.target_weight[0, [15, 16, 19]].tolist() == [1.0, 0.5, 1.0]
+    assert sample.target_weight.sum() == 2.5
+    assert [float(sample.crops[0, 0, 40, x]) for x in (10, 86)] == [0, 255]
+
+
+def test_the_alarm_looks_at_crops_as_they_are_when_predicting(schema: Schema) -> None:
+    """A box of 64 x 32 with a quarter of padding on each side: 96 pixels of the picture in a crop of 64."""
+    row = trousers({15: (20, 10, 1), 16: (70, 12, 1)})
+    box = Detection("a", "trousers", np.array([16.0, 32, 80, 64]), 1.0, "truth", 0, "t", False)
+    config = keypoints_config(size=64, padding=0.25, head_channels=16, backbone_weights="none")
+    module = KeypointsModule(config, schema, KeypointsData([row], [box], schema, config))
+    expected = torch.tensor([[[2 / 3, 0, 0], [0, 2 / 3, 0]]])
+    torch.testing.assert_close(module.monitored, expected, rtol=0, atol=1e-5)

@@ -80,6 +80,8 @@ class Mean(torch.nn.Module):
 
 
 FLIP_INDEX = torch.tensor([1, 0, 2, 3])
+# Which of FashionAI's 24 keypoints stands at each place of a mirrored crop: left and right exchanged.
+MIRRORED = [1, 0, 2, 4, 3, 6, 5, 8, 7, 11, 12, 9, 10, 14, 13, 16, 15, 18, 17, 19, 22, 23, 20, 21]
 
 
 @pytest.mark.parametrize("parts", PARTS)
@@ -120,6 +122,7 @@ def test_the_shipped_weights_load(schema: Schema) -> None:
     file = Path(__file__).parents[2] / "weights" / "cpu" / "keypoints.safetensors"
     locator = load_locator(file, schema)
     assert (locator.size_wh, locator.padding, locator.flip_test) == ((224, 224), 0.15, True)
+    assert locator.flip_index.tolist() == MIRRORED
     stored = load_file(file)
     torch.testing.assert_close(locator.network.head.predict[1].bias, stored["head.1.bias"].float())
 

@@ -111,3 +111,15 @@ def test_devices(text: str, expected: object) -> None:
 def test_devices_that_are_none(text: str) -> None:
     with pytest.raises(ValueError, match="expected auto, a number such as 2, or a list"):
         devices(text)
+
+
+def test_an_average_of_every_third_step_has_the_same_half_life(images: Path, tmp_path: Path) -> None:
+    """30 steps and a half-life of 27: weights are taken in at every third, each time with the decay of three steps."""
+    module = train(images, tmp_path / "every", epochs=8, ema=0.9)
+    assert len(module.weights) == 30
+    taken = [weights["0.weight"].double() for weights in module.weights[::3]]
+    decay = 0.5 ** (3 / 27)
+    average = taken[0]
+    for weight in taken[1:]:
+        average = decay * average + (1 - decay) * weight
+    assert (module.network[0].weight - average).abs().max() < 1e-6

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from pipeline.contract.formats.fashionai import read_annotations
+from pipeline.contract.records import ImageRow
 from pipeline.contract.schema import Schema
 from pipeline.learning.loading import ImageDataset, StepBatchSampler, collate, loader, plain_loader
 from pipeline.learning.photometric import Photometric
@@ -75,3 +77,16 @@ def test_collate_pads_at_the_right_and_bottom(drawn: Path, schema: Schema) -> No
 def test_plain_loader_keeps_the_order(drawn: Path, schema: Schema) -> None:
     dataset = ImageDataset(read_annotations([drawn / "train"], schema), [0] * 20)
     assert [i for batch in plain_loader(dataset, 8, 0) for i in batch.index.tolist()] == list(range(20))
+
+
+def test_a_batch_by_hand(tmp_path: Path) -> None:
+    """Two pictures of 2 x 3 and 4 x 1 pixels (height x width), of categories 3 and 1, from rows 7 and 2."""
+    Image.new("RGB", (3, 2), (10, 10, 10)).save(tmp_path / "7.png")
+    Image.new("RGB", (1, 4), (20, 20, 20)).save(tmp_path / "2.png")
+    rows = [ImageRow(f"{i}.png", "skirt", tmp_path / f"{i}.png") for i in range(8)]
+    dataset = ImageDataset(rows, [0, 0, 1, 0, 0, 0, 0, 3])
+    batch = collate([dataset[7], dataset[2]])
+    assert batch.images[0, 0].tolist() == [[10, 10, 10], [10, 10, 10], [0, 0, 0], [0, 0, 0]]
+    assert batch.images[1, 2].tolist() == [[20, 0, 0]] * 4
+    assert batch.sizes_wh.tolist() == [[3, 2], [1, 4]]
+    assert (batch.category.tolist(), batch.index.tolist()) == ([3, 1], [7, 2])
