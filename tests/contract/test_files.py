@@ -79,9 +79,8 @@ import os, sys, time
 from pathlib import Path
 from pipeline.contract.files import alone
 with alone(Path(sys.argv[1])):
-    worker = os.fork()
-    if worker:
-        print(worker, flush=True)
+    if not os.fork():
+        print(os.getpid(), flush=True)
     time.sleep(60)
 """
 
@@ -90,11 +89,9 @@ def test_a_second_process_is_refused_until_the_first_is_gone(tmp_path: Path) -> 
     out = tmp_path / "new" / "s.csv"
     with subprocess.Popen([sys.executable, "-c", HOLD, str(out)], stdout=subprocess.PIPE, text=True) as other:
         worker = int(other.stdout.readline())  # type: ignore[union-attr]
-        with pytest.raises(
-            UserError, match=r"another process is writing .*s\.csv; wait for it, or choose another --out"
-        ):
-            with alone(out, "choose another --out"):
-                pass
+        message = r"another process is writing .*s\.csv; wait for it, or choose another --out"
+        with pytest.raises(UserError, match=message), alone(out, "choose another --out"):
+            pass
         with alone(out, enabled=False):
             pass
         other.kill()
