@@ -14,10 +14,11 @@ from pipeline.data.select import fingerprint, load_test_rows
 from pipeline.inference.predict import Device, predict
 from pipeline.inference.shards import open_shards, remove_shards
 from pipeline.reporting.pictures import prediction_sheet, save_png
-from pipeline.reporting.records import measured, provenance, write_json
+from pipeline.reporting.records import Results, alone_at_out, measured, provenance
 from pipeline.reporting.scores import answers_of, score, score_figures, score_lines
 
 
+@alone_at_out
 def submit(
     test: Path,
     detector: Path,
@@ -46,6 +47,9 @@ def submit(
         schema: packaged schema, or a YAML file of your own
         layout: how the data lie on disk, a name of pipeline.contract.formats.registry
     """
+    shards = out.with_suffix(".parts")
+    results = Results(out, shards, (".csv", ".png"))
+    results.claim()
     loaded = load_schema(schema)
     rows = load_test_rows(test, loaded, limit, layout)
     truth = answers_of(rows, answers, loaded, layout) if answers else None
@@ -55,7 +59,6 @@ def submit(
     job = {**files, "rows": fingerprint(rows), "boxes": boxes, "flip_test": flip_test}
     if boxes == "truth" and truth is not None:
         job["truth"] = fingerprint(truth)
-    shards = out.with_suffix(".parts")
     resumed = bool(open_shards(shards, job))
     record: dict[str, Any] = {"provenance": provenance(), "job": job, "test": test.name, "resumed": resumed}
     with measured(record):
@@ -68,16 +71,19 @@ def submit(
         raise UserError(
             f"--boxes {boxes} gives {len(predictions)} regions of {len(rows)} images; a submission takes one an image"
         )
-    write_submission(out, rows, np.stack([p.xy for p in predictions]), result.sizes_wh, loaded)
+    made, lines = [".csv"], []
+    write_submission(results.staged(".csv"), rows, np.stack([p.xy for p in predictions]), result.sizes_wh, loaded)
     record["figures"] = {"boxes": boxes, "images": len(rows), "fallback": sum(p.fallback for p in predictions)}
     if truth is not None:
-        scored = score(out, truth, loaded)
+        scored = score(results.staged(".csv"), truth, loaded)
         record["figures"] |= score_figures(scored, "default")
         if boxes == "detector":
             record["figures"]["detector"] = assemble.detector_report(
                 truth, result.sizes_wh, result.boxes, result.found, loaded, network.margin, locator.padding
             )
-        save_png(out.with_suffix(".png"), prediction_sheet(rows, truth, predictions, scored, loaded, locator.padding))
-        print("\n".join(score_lines(scored, "default")))
-    write_json(out.with_suffix(".json"), record)
+        sheet = prediction_sheet(rows, truth, predictions, scored, loaded, locator.padding)
+        save_png(results.staged(".png"), sheet)
+        made, lines = [".csv", ".png"], score_lines(scored, "default")
+    results.publish(record, made)
     remove_shards(shards)
+    print("\n".join(lines))

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+from pipeline.contract.files import refuse_foreign
 from pipeline.contract.formats.registry import find_layout
 from pipeline.contract.schema import load_schema
-from pipeline.reporting.records import write_json
+from pipeline.reporting.records import holds, write_json
 from pipeline.reporting.scores import score, score_figures, score_lines
 
 
@@ -28,6 +29,8 @@ def evaluate(
         schema: packaged schema, or a YAML file of your own
         layout: how the data lie on disk, a name of pipeline.contract.formats.registry
     """
+    if json is not None:
+        refuse_foreign(json, lambda file: holds(file, "variant", "ne"), "what evaluate wrote", "choose another --json")
     loaded = load_schema(schema)
     scored = score(submission, find_layout(layout).read_answers(answers, loaded), loaded, variant)
     print("\n".join(score_lines(scored, variant)))
