@@ -117,8 +117,7 @@ class _WholeCheckpoints(TorchCheckpointIO):
     """Writes checkpoints whole or not at all, in their own folder; Lightning would go through the temporary one."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        content = io.BytesIO()
-        torch.save(checkpoint, content)
+        torch.save(checkpoint, content := io.BytesIO())
         write_bytes(Path(path), content.getvalue())
 
 

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from pipeline.contract.faults import UserError
 from pipeline.learning.fit import devices
 from pipeline.reporting.records import claim
+from tests.contract.test_files import no_file_larger_than
 from tests.learning.tiny_training import COUNT, DECAY, SAVE_EVERY, STEPS, Tiny, train
 
 pytestmark = [
@@ -111,3 +113,25 @@ def test_devices(text: str, expected: object) -> None:
 def test_devices_that_are_none(text: str) -> None:
     with pytest.raises(ValueError, match="expected auto, a number such as 2, or a list"):
         devices(text)
+
+
+@pytest.mark.parametrize("content", [b"garbage", b"PK\x03\x04", b"", {"state_dict": {}}, {"other": 1}, "cut"], ids=repr)
+def test_a_damaged_checkpoint_to_resume_from_is_named(images: Path, tmp_path: Path, content: object) -> None:
+    run = tmp_path / "run"
+    train(images, run)
+    file = run / "last.ckpt"
+    if isinstance(content, dict):
+        torch.save(content, file)
+    else:
+        file.write_bytes(file.read_bytes()[:-3000] if content == "cut" else content)
+    with pytest.raises(UserError, match=r"last\.ckpt: .*; remove it, and the training starts from the beginning"):
+        train(images, run)
+
+
+def test_a_full_disk_keeps_the_last_whole_checkpoint(images: Path, tmp_path: Path, whole: Tiny) -> None:
+    run = tmp_path / "run"
+    with no_file_larger_than(2000), pytest.raises(OSError, match="File too large") as full:
+        train(images, run)
+    assert full.value.filename == str(run / "last.ckpt")
+    assert not list(run.glob("last.ckpt*"))
+    assert_same_weights(train(images, run), whole)
