@@ -101,10 +101,9 @@ def _check_fit(module: pl.LightningModule, state: dict[str, Any]) -> None:
 
 def read_resume(path: Path) -> dict[str, Any]:
     """Read a training's checkpoint to resume from; raise UserError when it is damaged or something else."""
+    content = io.BytesIO(path.read_bytes())
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
+        state = torch.load(content, map_location="cpu", weights_only=True)
     except Exception:  # fed with other bytes, the unpickler raises whatever they lead it to
         state = None
     needed = {"global_step", "state_dict", "optimizer_states", "lr_schedulers", "loops", "callbacks"}

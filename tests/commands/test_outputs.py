@@ -34,7 +34,9 @@ def test_a_submission_is_a_csv(trained: Path, drawn: Path, tmp_path: Path, capsy
     assert not list(tmp_path.iterdir())
 
 
-def test_a_submission_is_written_again_unless_it_was_changed(trained: Path, drawn: Path, tmp_path: Path, capsys) -> None:
+def test_a_submission_is_written_again_unless_it_was_changed(
+    trained: Path, drawn: Path, tmp_path: Path, capsys
+) -> None:
     out, answers = tmp_path / "s.csv", ("--answers", drawn / "test" / "answer.csv")
     assert submit(trained, drawn, out, *answers) == 0
     before = out.read_bytes()
@@ -118,9 +120,16 @@ def test_boxes_keep_to_the_settings_of_their_detectors(trained: Path, drawn: Pat
 
 @pytest.mark.parametrize(
     ("file", "content"),
-    [("detector/config.yaml", "- 1"), ("detector/config.yaml", "{"), ("detector/fold0.json", "[]"), ("boxes.json", "{")],
+    [
+        ("detector/config.yaml", "- 1"),
+        ("detector/config.yaml", "{"),
+        ("detector/fold0.json", "[]"),
+        ("boxes.json", "{"),
+    ],
 )
-def test_a_damaged_run_file_is_named(trained: Path, drawn: Path, tmp_path: Path, capsys, file: str, content: str) -> None:
+def test_a_damaged_run_file_is_named(
+    trained: Path, drawn: Path, tmp_path: Path, capsys, file: str, content: str
+) -> None:
     folder = Path(shutil.copytree(trained, tmp_path / "run"))
     (folder / file).write_text(content)
     verb = "boxes" if file.startswith("detector") else "train-keypoints"
