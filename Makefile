@@ -3,6 +3,7 @@
 # TEST=   folder with test.csv and Images/          ANSWERS=  its answers, to be scored (optional)
 # PRESET= sample | cpu | gpu (files in configs/)    RUN=      run folder, may lie anywhere
 # NAME=   keypoint network of the run (final)       VAL=1     leave fold 0 out and score on it (network val)
+# SCHEMA= categories and points of your own (YAML)
 # LIMIT=  rehearse on so many images                ARGS=     more options for the command, such as --keypoints.train.lr 3e-4
 PYTHON ?= python3
 BIN := .venv/bin
@@ -27,14 +28,15 @@ endif
 
 CONFIG := configs/$(PRESET).yaml
 # Run folders are named after what went in, so that two data sets never share results.
-DATA_PRINT := $(shell (cat $(CONFIG) $(if $(DATA),$(ANNOTATIONS)); echo $(SAMPLE) $(LIMIT) $(ARGS)) 2>/dev/null | cksum | cut -d' ' -f1)
+DATA_PRINT := $(shell (cat $(CONFIG) $(SCHEMA) $(if $(DATA),$(ANNOTATIONS)); echo $(SAMPLE) $(LIMIT) $(ARGS)) 2>/dev/null | cksum | cut -d' ' -f1)
 TEST_PRINT := $(shell (cat $(wildcard $(TEST)/test.csv); echo $(TEST) $(LIMIT)) | cksum | cut -d' ' -f1)
 RUN ?= runs/$(PRESET)-$(DATA_PRINT)
 NAME ?= $(if $(VAL),val,final)
 OUT ?= $(RUN)/submit-$(if $(filter-out final,$(NAME)),$(NAME)-)$(TEST_PRINT)
 DETECTOR := $(RUN)/detector/final
 KEYPOINTS := $(RUN)/keypoints/$(NAME)
-OPTIONS = --config $(CONFIG) --run $(RUN) $(if $(LIMIT),--limit $(LIMIT)) $(ARGS)
+WITH_SCHEMA := $(if $(SCHEMA),--schema $(SCHEMA))
+OPTIONS = --config $(CONFIG) --run $(RUN) $(WITH_SCHEMA) $(if $(LIMIT),--limit $(LIMIT)) $(ARGS)
 
 .DELETE_ON_ERROR:
 .PHONY: help install test test-slow fuzz mutants faults lint format sample check look train-detector boxes train-keypoints submit
@@ -78,7 +80,7 @@ $(SAMPLE)/test/answer.csv: | $(INSTALLED)
 endif
 
 check: $(ANNOTATIONS) | $(INSTALLED)  ## report all faults of DATA= and TEST=
-	$(PIPELINE) check --data $(ROOTS) $(if $(TEST),--test $(TEST)) $(if $(ANSWERS),--answers $(ANSWERS))
+	$(PIPELINE) check --data $(ROOTS) $(if $(TEST),--test $(TEST)) $(if $(ANSWERS),--answers $(ANSWERS)) $(WITH_SCHEMA)
 
 # A step is done when its record is there, which is written last.
 look: $(RUN)/boxes.json  ## draw what the loaders really yield
@@ -101,5 +103,5 @@ submit: $(OUT)/submission.json  ## predict TEST= (and score it by ANSWERS=); doe
 $(OUT)/submission.json: $(DETECTOR).json $(KEYPOINTS).json
 	@test -n "$(TEST)" || { echo "TEST= must name a folder with test.csv"; exit 2; }
 	$(PIPELINE) submit --test $(TEST) --detector $(DETECTOR).safetensors --keypoints $(KEYPOINTS).safetensors \
-		--out $(OUT)/submission.csv $(if $(ANSWERS),--answers $(ANSWERS)) $(if $(LIMIT),--limit $(LIMIT))
+		--out $(OUT)/submission.csv $(if $(ANSWERS),--answers $(ANSWERS)) $(if $(LIMIT),--limit $(LIMIT)) $(WITH_SCHEMA)
 	@echo "submission: $(OUT)/submission.csv"

@@ -31,7 +31,7 @@ VERBS = {
 """The function of each verb. Its parameters are the options, its docstring is the help."""
 
 ELSEWHERE = "choose another folder"
-REMEDIES = dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free space, or choose another folder")
+REMEDIES = dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "free space, or choose another folder")
 REMEDIES |= dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST), ELSEWHERE)
 REMEDIES |= {errno.ENOENT: "check the path", errno.EISDIR: "name a file, not a folder"}
 

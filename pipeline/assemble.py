@@ -1,6 +1,6 @@
 """Build and load what the commands and the Python API use: the one module that imports both stages."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from detector.evaluate import detector_report
 from detector.inference import STAGE as DETECTOR
 from detector.inference import NetworkDetector, load_detector
 from detector.module import DetectorModule
+from detector.networks.build import GarmentNetwork
 from detector.out_of_fold import Found, refuse_seen
 from keypoints.config import KeypointsConfig
 from keypoints.data import KeypointsData, match_boxes
@@ -31,7 +32,7 @@ from pipeline.data.survey import image_sizes
 from pipeline.inference.box_sources import SourceParts, build_source
 from pipeline.inference.predict import Device, Prediction, predict
 from pipeline.learning import configs, ranks
-from pipeline.learning.fit import RESUME, fit, forget, precision
+from pipeline.learning.fit import RESUME, fit, forget, placed, precision
 from pipeline.learning.loading import ImageDataset, StepBatchSampler, collate
 from pipeline.learning.synchronised import barrier
 from pipeline.learning.weights import save_checkpoint
@@ -46,6 +47,7 @@ __all__ = [
     "detector_report",
     "load_detector",
     "load_locator",
+    "match_boxes",
     "target_boxes",
     "true_extents",
 ]
@@ -70,6 +72,27 @@ class Settings:
 
     def __post_init__(self) -> None:
         configs.check_format(self.format, "settings")
+
+
+def check_detector(schema: Schema, config: DetectorConfig) -> None:
+    """Raise UserError for settings that a training would refuse: a network that cannot be built, devices that are not there."""
+    placed(config.train)
+    _built(lambda: GarmentNetwork(config, len(schema.categories)), "detector.network", config.network)
+
+
+def check_keypoints(schema: Schema, config: KeypointsConfig) -> None:
+    """Raise UserError for settings that a training would refuse, as `check_detector` does."""
+    placed(config.train)
+    _built(lambda: build_network(config, len(schema.keypoints)), "keypoints.network", config.network)
+
+
+def _built(build: Callable[[], object], name: str, settings: object) -> None:
+    try:
+        build()
+    except UserError:
+        raise
+    except (ValueError, RuntimeError, ZeroDivisionError, AssertionError) as error:
+        raise UserError(f"{name}: cannot be built with {settings} ({error}); correct its settings") from None
 
 
 @ranks.one_voice()

@@ -178,10 +178,10 @@ def test_a_folder_that_takes_no_file(
     (tmp_path / "file").write_text("")
     if place == "s.csv":
 
-        def full(self: Path, *_: object, **__: object) -> None:
-            raise OSError(28, "No space left on device", str(self))
+        def full(_: int) -> None:
+            raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(Path, "write_text", full)
+        monkeypatch.setattr("os.fsync", full)
     assert run("submit", *submit_options(trained, drawn / "test"), "--out", tmp_path / place) == 1
     error = capsys.readouterr().err
     assert error.startswith("error: ")

@@ -92,3 +92,10 @@ def test_both_train_roots_are_read(drawn: Path) -> None:
         check=True,
     ).stdout
     assert text.count(f"--data {drawn}/train {drawn}/more") == 3
+
+
+def test_a_schema_of_your_own_is_passed_to_every_step(drawn: Path) -> None:
+    command = ["make", "--no-print-directory", "-n", "submit", "check", f"DATA={drawn}/train", f"TEST={drawn}/test"]
+    command += [f"RUN={drawn}/run", "SCHEMA=own.yaml"]
+    text = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert text.count("--schema own.yaml") == 5

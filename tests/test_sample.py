@@ -48,6 +48,18 @@ def test_an_existing_sample_is_kept_and_anything_else_is_not_touched(drawn: Path
         draw_dataset(tmp_path / "new", train=0, test=1, seed=1)
 
 
+def test_a_foreign_folder_in_the_way_is_left_alone_and_an_unfinished_one_is_drawn_anew(tmp_path: Path) -> None:
+    unfinished = tmp_path / "x.partial"
+    unfinished.mkdir()
+    (unfinished / "thesis.txt").write_text("mine")
+    with pytest.raises(ValueError, match=r"x\.partial is in the way and no unfinished sample"):
+        draw_dataset(tmp_path / "x", train=1, test=1, seed=1, size=64)
+    assert (unfinished / "thesis.txt").read_text() == "mine"
+    (unfinished / "unfinished-sample.txt").write_text("")
+    draw_dataset(tmp_path / "x", train=1, test=1, seed=1, size=64)
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
 def test_points_of_every_kind(many: Path, schema: Schema) -> None:
     answers = read_answers(many / "test" / "answer.csv", schema)
     shares = {}

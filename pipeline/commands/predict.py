@@ -18,12 +18,13 @@ from pipeline.data.select import PredictionSet, RowSet, load_test_rows
 from pipeline.inference.predict import Device, Prediction, predict
 from pipeline.inference.shards import open_shards, remove_shards
 from pipeline.reporting.pictures import prediction_sheet, save_png
-from pipeline.reporting.records import measured, provenance, write_json
+from pipeline.reporting.records import Results, alone_at_out, measured, provenance
 from pipeline.reporting.scores import answers_of, score, score_figures, score_lines
 
 log = logging.getLogger("pipeline")
 
 
+@alone_at_out
 def submit(
     test: Path,
     detector: Path,
@@ -59,6 +60,9 @@ def submit(
         schema: packaged schema, or a YAML file of your own
         layout: how the data lie on disk, a name of pipeline.contract.formats.registry
     """
+    shards = out.with_suffix(".parts")
+    results = Results(out, shards, (".csv", ".png"))
+    results.claim()
     loaded, skip = load_schema(schema), on_error == "skip"
     # Whatever is wrong with the weights is said before any picture is read.
     locator = assemble.load_locator(keypoints, loaded, flip_test=flip_test)
@@ -72,7 +76,6 @@ def submit(
     if boxes == "truth" and known is not None:
         job["truth"] = RowSet(rows=known, sizes_wh=read.sizes_wh, digests=read.digests).fingerprint
     source = assemble.box_source(boxes, network, read.sizes_wh, known)
-    shards = out.with_suffix(".parts")
     resumed = bool(open_shards(shards, job))
     record: dict[str, Any] = {"provenance": provenance(), "job": job, "test": test.name, "resumed": resumed}
     with measured(record):
@@ -83,20 +86,22 @@ def submit(
     if result is None:
         return
     predictions = _one_a_row(tested, result, boxes)
-    _write(out, tested, predictions, loaded)
+    made, lines = [".csv"], []
+    _write(results.staged(".csv"), tested, predictions, loaded)
     record["figures"] = {"boxes": boxes, **_counts(tested, predictions, result, most_fallback)}
     if truth is not None:
-        scored = score(out, truth, loaded)
+        scored = score(results.staged(".csv"), truth, loaded)
         record["figures"] |= score_figures(scored, "default")
         if boxes == "detector":
             record["figures"]["detector"] = assemble.detector_report(
                 known, result.sizes_wh, result.boxes, result.found, loaded, network.margin, locator.padding
             )
         sheet = prediction_sheet(tested.rows, truth, predictions, scored, loaded, locator.padding)
-        save_png(out.with_suffix(".png"), sheet)
-        print("\n".join(score_lines(scored, "default")))
-    write_json(out.with_suffix(".json"), record)
+        save_png(results.staged(".png"), sheet)
+        made, lines = [".csv", ".png"], score_lines(scored, "default")
+    results.publish(record, made)
     remove_shards(shards)
+    print("\n".join(lines))
 
 
 def _one_a_row(tested: PredictionSet, result: Prediction, boxes: str) -> list[Keypoints | None]:

@@ -5,9 +5,10 @@ import sys
 from pathlib import Path
 
 from pipeline.contract.faults import UserError
+from pipeline.contract.files import refuse_foreign
 from pipeline.contract.formats.registry import find_layout
 from pipeline.contract.schema import load_schema
-from pipeline.reporting.records import write_json
+from pipeline.reporting.records import holds, write_json
 from pipeline.reporting.scores import score, score_figures, score_lines
 
 
@@ -33,6 +34,8 @@ def evaluate(
     """
     if at_most is not None and not 0 <= at_most < math.inf:
         raise UserError(f"--at_most is {at_most}; expected percent, 0 or more")
+    if json is not None:
+        refuse_foreign(json, lambda file: holds(file, "variant", "ne"), "what evaluate wrote", "choose another --json")
     loaded = load_schema(schema)
     scored = score(submission, find_layout(layout).read_answers(answers, loaded), loaded, variant)
     print("\n".join(score_lines(scored, variant)))

@@ -14,16 +14,25 @@ from pipeline import assemble
 from pipeline.assemble import Settings
 from pipeline.commands.validation import VAL_FOLD, score_on_val
 from pipeline.contract.faults import UserError
-from pipeline.contract.files import file_hash
+from pipeline.contract.files import alone, file_hash
 from pipeline.contract.formats.boxes import read_boxes, write_boxes
 from pipeline.contract.schema import Schema, load_schema
 from pipeline.data.select import RowSet, TrainingSet, load_training_set
 from pipeline.inference.predict import Device
 from pipeline.learning import ranks
-from pipeline.reporting.records import claim, measured, provenance, refuse_another_make, write_json
+from pipeline.reporting.records import (
+    claim,
+    measured,
+    provenance,
+    read_json,
+    refuse_another_make,
+    refuse_other_settings,
+    write_json,
+)
 
 log = logging.getLogger("pipeline")
 FINAL, VAL = "final", "val"
+REMEDY = "choose another run folder (RUN=)"
 
 
 def train_detector(settings: Settings, data: Sequence[Path], run: Path, limit: int = 0, only: str = "") -> None:
@@ -36,21 +45,23 @@ def train_detector(settings: Settings, data: Sequence[Path], run: Path, limit: i
         limit: rehearse on so many images (0: all)
         only: train just this one, such as fold0 or final
     """
-    schema = load_schema(settings.schema)
-    training_set = load_training_set(data, schema, settings.folds, run, limit, settings.layout, settings.pictures)
-    folder = run / "detector"
-    claim(folder, _claimed(settings, training_set, schema, asdict(settings.detector)))
     names = [*(f"fold{k}" for k in range(settings.folds)), FINAL]
     if only and only not in names:
         raise UserError(f"--only is {only!r}; expected one of {', '.join(names)}")
+    schema = load_schema(settings.schema)
+    assemble.check_detector(schema, settings.detector)
+    training_set = load_training_set(data, schema, settings.folds, run, limit, settings.layout, settings.pictures)
+    folder = run / "detector"
+    claim(folder, _claimed(settings, training_set, schema, asdict(settings.detector)))
     for name in [only] if only else names:
         out = folder / f"{name}.safetensors"
-        if _kept(out):
-            continue
         fold = None if name == FINAL else int(name.removeprefix("fold"))
         rows = [row for row, f in zip(training_set.rows, training_set.folds, strict=True) if f != fold]
-        with recorded(out, settings, data, _inputs(training_set), assemble.interrupted(out)):
-            assemble.train_detector(rows, schema, settings.detector, out, fold, settings.pictures)
+        with alone(out, REMEDY, enabled=ranks.is_zero()):
+            if _kept(out):
+                continue
+            with recorded(out, settings, data, _inputs(training_set), assemble.interrupted(out)):
+                assemble.train_detector(rows, schema, settings.detector, out, fold, settings.pictures)
 
 
 def boxes(settings: Settings, data: Sequence[Path], run: Path, limit: int = 0) -> None:
@@ -73,9 +84,11 @@ def boxes(settings: Settings, data: Sequence[Path], run: Path, limit: int = 0) -
         refuse_another_make(
             checkpoint, _inputs(training_set), "train it again: remove it, or choose another run folder"
         )
+    refuse_other_settings(run / "detector", _claimed(settings, training_set, schema, asdict(settings.detector)))
     inputs = _inputs(training_set) | {file.stem: file_hash(file) for file in checkpoints.values()}
     out = run / "boxes.csv"
-    with recorded(out, settings, data, inputs, any(shards.glob("*/*.jsonl"))) as record:
+    writing = alone(out, REMEDY, enabled=ranks.is_zero())
+    with writing, recorded(out, settings, data, inputs, any(shards.glob("*/*.jsonl"))) as record:
         for fold in range(settings.folds):
             detector = assemble.load_detector(checkpoints[fold], schema, with_ids=True)
             members = np.flatnonzero(folds == fold)
@@ -122,20 +135,23 @@ def train_keypoints(
     if val:
         settings = replace(settings, keypoints=replace(settings.keypoints, without_fold=VAL_FOLD))
     schema = load_schema(settings.schema)
+    assemble.check_keypoints(schema, settings.keypoints)
     training_set = load_training_set(data, schema, settings.folds, run, limit, settings.layout, settings.pictures)
     file, out = boxes or run / "boxes.csv", run / "keypoints" / f"{name}.safetensors"
     chosen = read_boxes(file, schema)
     remedy = "write it again with the boxes command, or name other --boxes"
     refuse_another_make(file, _inputs(training_set) | _present(file.parent / "detector", settings.folds), remedy)
     inputs = _inputs(training_set) | {"boxes": file_hash(file)}
+    assemble.match_boxes(training_set.rows, chosen)
     claim(out.with_suffix(""), _claimed(settings, training_set, schema, asdict(settings.keypoints)) | inputs)
-    if _kept(out):
-        return
-    with recorded(out, settings, data, inputs, assemble.interrupted(out) or out.exists()) as record:
-        if not out.exists():
-            assemble.train_keypoints(training_set.rows, chosen, schema, settings.keypoints, out, settings.pictures)
-        if val:
-            record["figures"] = {"val": score_on_val(training_set, chosen, schema, settings, out)}
+    with alone(out, "choose another --name", enabled=ranks.is_zero()):
+        if _kept(out):
+            return
+        with recorded(out, settings, data, inputs, assemble.interrupted(out) or out.exists()) as record:
+            if not out.exists():
+                assemble.train_keypoints(training_set.rows, chosen, schema, settings.keypoints, out, settings.pictures)
+            if val:
+                record["figures"] = {"val": score_on_val(training_set, chosen, schema, settings, out)}
 
 
 @contextmanager
@@ -165,6 +181,7 @@ def _kept(out: Path) -> bool:
     record = out.with_suffix(".json")
     if not (out.exists() and record.exists()):
         return False
+    read_json(record)  # a damaged one is none
     log.info("%s is there already", out)
     out.touch()
     record.touch()

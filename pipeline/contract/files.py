@@ -1,31 +1,41 @@
-"""Files that others read: written whole or not at all, and known by a digest of their content."""
+"""Files that others read: written whole or not at all, by one process at a time, and known by a digest of their content."""
 
 import hashlib
 import os
-from collections.abc import Callable
+import re
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from pipeline.contract.faults import UserError
+
+PARTIAL = re.compile(r"(.+)\.\d+-[0-9a-f]{8}\.partial")
+"""What a file is called while it is written: its name, the process, a random number. A killed process leaves it."""
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a whole file or none: under a temporary name first, then renamed."""
-    _write(path, lambda partial: partial.write_text(text, encoding="utf-8", newline="\n"))
+    write_bytes(path, text.encode("utf-8"))
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a whole file or none, as `write_text` does."""
-    _write(path, lambda partial: partial.write_bytes(content))
-
-
-def _write(path: Path, write: Callable[[Path], int]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
+    """Write a whole file or none, as `write_text` does; an OSError names `path`."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.partial")
     try:
-        write(partial)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("xb") as file:  # x: neither an existing file nor what a link points to is written
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())  # else a power cut may keep the name and lose the content
         os.replace(partial, path)
-    except OSError:
-        partial.unlink(missing_ok=True)
+    except BaseException as error:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise
 
 
@@ -35,3 +45,41 @@ def file_hash(path: Path) -> str:
         return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
     except FileNotFoundError:
         raise UserError(f"{path}: no such checkpoint; train one, or name an existing file") from None
+
+
+def refuse_foreign(path: Path, is_ours: Callable[[Path], bool], what: str, remedy: str) -> None:
+    """Raise UserError when `path` is there and is not a file that may be overwritten: `is_ours` tells, `what` says it."""
+    if (path.exists() or path.is_symlink()) and not (path.is_file() and is_ours(path)):
+        raise UserError(f"{path} exists and is not {what}; {remedy}, or remove it")
+
+
+@contextmanager
+def alone(path: Path, remedy: str = "choose another one", enabled: bool = True) -> Iterator[None]:
+    """Write `path`, a file or folder, as the only process that does; raise UserError while another one is at it.
+
+    What a killed process left half-written beside it is removed. With `enabled` off (other ranks) nothing is done.
+    """
+    if not enabled:
+        yield
+        return
+    place = Path(os.path.abspath(path))
+    file = place.with_name(f".{place.name}.lock")
+    lock = FileLock(file, timeout=0)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise UserError(f"another process is writing {path}; wait for it, or {remedy}") from None
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    try:
+        for left in place.parent.glob("*.partial"):
+            name = PARTIAL.fullmatch(left.name)
+            if name and Path(name[1]).stem == place.stem:
+                left.unlink(missing_ok=True)
+        yield
+    finally:
+        # Removed while it is held: who opened it before then sees that it is gone, and does not count it as a lock.
+        with suppress(OSError):
+            file.unlink()
+        lock.release()

@@ -1,11 +1,13 @@
 """Predictions on their way to a submission: one shard a process, appended batch by batch, merged and checked at the end.
 
 Ids travel with the predictions, so that neither the order of batches nor the number of processes matters, and a run that
-was interrupted finds what it already has.
+was interrupted finds what it already has. Each line begins with its checksum: one that is cut or damaged does not count,
+and its row is predicted again.
 """
 
 import json
-import shutil
+import re
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,13 +17,17 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import BasePredictionWriter
 
 from pipeline.contract.faults import DataError, UserError
-from pipeline.contract.files import write_text
+from pipeline.contract.files import PARTIAL, write_bytes, write_text
 from pipeline.contract.records import ORIGINS, Detection, ImageRow, Key, Keypoints
 from pipeline.contract.schema import Schema
 from pipeline.learning import ranks
 
 JOB = "job.json"
-FORMAT = 2  # of the lines; shards of another are not continued
+FORMAT = 3  # of the lines; shards of another are not continued
+RESULT = "result"
+"""The stem of the results, which are written here before they are published."""
+OURS = re.compile(rf"{re.escape(JOB)}|rank\d+\.jsonl|{RESULT}\.\w+|{PARTIAL.pattern}")
+"""The names of all files that a folder of shards may hold; one with another name makes it somebody else's."""
 
 
 class ShardWriter(BasePredictionWriter):
@@ -55,32 +61,74 @@ class ShardWriter(BasePredictionWriter):
         self._append([line | {"unread": str(error)}], rank)
 
     def _append(self, lines: Sequence[dict[str, Any]], rank: int) -> None:
-        with (self.folder / f"rank{rank}.jsonl").open("a", encoding="utf-8") as file:
-            file.writelines(json.dumps(line) + "\n" for line in lines)
+        shard = self.folder / f"rank{rank}.jsonl"
+        try:
+            with shard.open("ab") as file:
+                file.write(b"".join(map(_line, lines)))
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(shard)) from error
 
 
 def open_shards(folder: Path, job: dict[str, Any]) -> set[Key]:
     """Return the keys of the rows that shards of the same job hold already; shards of another job are removed.
 
-    Only rank 0 may look and remove; the others learn from it, and get nothing here.
+    Raises UserError when the folder is not ours: nothing in it is touched. Only rank 0 may look and remove; the others
+    learn from it, and get nothing here.
     """
     if not ranks.is_zero():
         return set()
-    file = folder / JOB
-    described = json.dumps({"format": FORMAT} | job)
-    if not (file.exists() and file.read_text(encoding="utf-8") == described):
-        shutil.rmtree(folder, ignore_errors=True)
-        write_text(file, described)
+    described = {"format": FORMAT} | json.loads(json.dumps(job))
+    if _job_of(folder) != described:
+        if folder.exists():
+            remove_shards(folder)
+        write_text(folder / JOB, json.dumps(described))
         return set()
     for shard in folder.glob("rank*.jsonl"):
-        whole = [line for line in shard.read_text(encoding="utf-8").splitlines(keepends=True) if _is_whole(line)]
-        write_text(shard, "".join(whole))
+        lines = shard.read_bytes().splitlines(keepends=True)
+        whole = [line for line in lines if _record(line) is not None]
+        if whole != lines:
+            write_bytes(shard, b"".join(whole))
     return {_key(record) for record in _records(folder)}
 
 
 def remove_shards(folder: Path) -> None:
-    """Remove what only going on needs, once the submission is written."""
-    shutil.rmtree(folder)
+    """Remove the folder once the results are there: the files that we wrote, the one that says so last."""
+    for file in sorted(_contents(folder), key=lambda file: file.name == JOB):
+        file.unlink()
+    folder.rmdir()
+
+
+def _job_of(folder: Path) -> dict[str, Any] | None:
+    """Return what a folder of ours was predicted for; None for one that is not there, or holds nothing yet."""
+    if not (folder.exists() or folder.is_symlink()):
+        return None
+    names = {file.name for file in _contents(folder)}
+    if all(PARTIAL.fullmatch(name) for name in names):
+        return None
+    try:
+        job = json.loads((folder / JOB).read_bytes())
+    except (FileNotFoundError, ValueError):
+        job = None
+    if not isinstance(job, dict):
+        raise UserError(
+            f"{folder / JOB}: missing or damaged, so that it cannot be told what the predictions beside it are of; "
+            f"remove {folder}, and they are made again"
+        )
+    return job
+
+
+def _contents(folder: Path) -> list[Path]:
+    """Return the files of a folder of shards; raise UserError when it, or anything in it, is not of our making."""
+    if folder.is_symlink() or not folder.is_dir():
+        raise UserError(f"{folder} exists and is no folder of predictions; choose another place, or move it away")
+    files = sorted(folder.iterdir())
+    foreign = [file for file in files if not OURS.fullmatch(file.name) or file.is_symlink() or not file.is_file()]
+    if foreign:
+        raise UserError(
+            f"{folder} holds {foreign[0].name}, which is none of the predictions that are kept there; nothing was "
+            "removed: choose another place, or move it away"
+        )
+    return files
 
 
 def merge_shards(folder: Path, rows: Sequence[ImageRow]) -> list[dict[str, Any]]:
@@ -137,14 +185,28 @@ def found_in(record: dict[str, Any]) -> dict[str, list]:
 
 def _records(folder: Path) -> Iterator[dict[str, Any]]:
     for shard in sorted(folder.glob("rank*.jsonl")):
-        with shard.open(encoding="utf-8") as lines:
-            yield from (json.loads(line) for line in lines)
+        with shard.open("rb") as lines:
+            yield from filter(None, map(_record, lines))
 
 
 def _key(record: dict[str, Any]) -> Key:
     return record["image_id"], record["instance"]
 
 
-def _is_whole(line: str) -> bool:
-    """An interrupt can cut the last line of a shard."""
-    return line.endswith("}\n")
+def _line(record: dict[str, Any]) -> bytes:
+    try:
+        text = json.dumps(record, allow_nan=False).encode()
+    except ValueError:
+        raise UserError(
+            f"{record['image_id']}: the networks give a box or point that is not finite; their weights are damaged, or the "
+            "precision is too small for them: try --precision 32-true"
+        ) from None
+    return b"%08x %s\n" % (zlib.crc32(text), text)
+
+
+def _record(line: bytes) -> dict[str, Any] | None:
+    """Return what a whole line holds; None when it is not as it was written."""
+    checksum, _, text = line.removesuffix(b"\n").partition(b" ")
+    if not line.endswith(b"\n") or checksum != b"%08x" % zlib.crc32(text):
+        return None
+    return json.loads(text)

@@ -4,7 +4,9 @@ A training is counted in steps, not epochs: what a step sees follows from seed a
 resumed run goes on exactly where it was interrupted and ends where an uninterrupted one does.
 """
 
+import io
 import math
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,14 +17,18 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar
 from pytorch_lightning.loggers import CSVLogger
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from pipeline.contract.faults import UserError
+from pipeline.contract.files import PARTIAL, write_bytes
 from pipeline.learning import ranks
 from pipeline.learning.loading import Batches, ImageDataset, StepBatchSampler, loader
 from pipeline.learning.options import Placement, TrainOptions
 from pipeline.learning.synchronised import BatchNormSync
 
 RESUME = "last.ckpt"
+RETRAIN = "remove it, and the training starts from the beginning"
 
 
 class TrainData(Protocol):
@@ -74,11 +80,43 @@ def fit(module: pl.LightningModule, data: TrainData, options: TrainOptions, run:
 
 def _load_finished(module: pl.LightningModule, resume: Path, total_steps: int) -> bool:
     """Load the (averaged) weights of a training that was interrupted after its last step; Lightning would not run at all."""
-    state = torch.load(resume, map_location="cpu", weights_only=True)
-    if state["global_step"] < total_steps:
-        return False
-    module.load_state_dict(state["state_dict"])
+    state = read_resume(resume)
+    try:
+        if state["global_step"] < total_steps:
+            _check_fit(module, state["state_dict"])
+            return False
+        module.load_state_dict(state["state_dict"])
+    except (KeyError, TypeError, AttributeError, RuntimeError):
+        raise UserError(f"{resume}: of another training than this; {RETRAIN}") from None
     return True
+
+
+def _check_fit(module: pl.LightningModule, state: dict[str, Any]) -> None:
+    """Raise KeyError or RuntimeError when the weights to go on from are not the module's."""
+    for name, value in module.state_dict().items():
+        if state[name].shape != value.shape:
+            raise RuntimeError(name)
+
+
+def read_resume(path: Path) -> dict[str, Any]:
+    """Read a training's checkpoint to resume from; raise UserError when it is damaged or something else."""
+    content = io.BytesIO(path.read_bytes())
+    try:
+        state = torch.load(content, map_location="cpu", weights_only=True)
+    except Exception:  # fed with other bytes, the unpickler raises whatever they lead it to
+        state = None
+    needed = {"global_step", "state_dict", "optimizer_states", "lr_schedulers", "loops", "callbacks"}
+    if not (isinstance(state, dict) and needed <= state.keys()):
+        raise UserError(f"{path}: damaged, or no checkpoint to go on from; {RETRAIN}")
+    return state
+
+
+class _WholeCheckpoints(TorchCheckpointIO):
+    """Writes checkpoints whole or not at all, in their own folder; Lightning would go through the temporary one."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        torch.save(checkpoint, content := io.BytesIO())
+        write_bytes(Path(path), content.getvalue())
 
 
 def build_trainer(options: TrainOptions, run: Path, name: str) -> pl.Trainer:
@@ -100,7 +138,7 @@ def build_trainer(options: TrainOptions, run: Path, name: str) -> pl.Trainer:
         logger=CSVLogger(run, name="logs"),  # a new version each time, so that resuming keeps the earlier curve
         log_every_n_steps=10,
         use_distributed_sampler=False,
-        plugins=[BatchNormSync()],
+        plugins=[BatchNormSync(), _WholeCheckpoints()],
         enable_model_summary=False,
     )
 
@@ -123,14 +161,20 @@ def silenced() -> Iterator[None]:
 
 
 def placed(placement: Placement) -> dict[str, Any]:
-    """Return the arguments of Lightning's Trainer that say where it runs."""
-    return {
+    """Return the arguments of Lightning's Trainer that say where it runs; raise UserError for those that it refuses."""
+    arguments = {
         "accelerator": placement.accelerator,
-        "devices": devices(placement.devices),
+        "devices": devices(placement.devices, placement.accelerator),
         "num_nodes": placement.num_nodes,
         "strategy": placement.strategy,
         "precision": precision(placement),
     }
+    try:
+        pl.Trainer(**arguments, logger=False, enable_checkpointing=False)
+    except (MisconfigurationException, ValueError, TypeError, RuntimeError, ImportError) as error:
+        changed = [f"{name} {value!r}" for name, value in arguments.items() if value not in ("auto", 1)]
+        raise UserError(f"cannot run with {', '.join(changed)}: {' '.join(str(error).split())}") from None
+    return arguments
 
 
 def precision(options: Placement) -> str:
@@ -142,14 +186,19 @@ def precision(options: Placement) -> str:
     return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
 
 
-def devices(value: str) -> str | int | list[int]:
-    """Turn "auto", "2" or "0,1" into what Lightning takes."""
+def devices(value: str, accelerator: str = "auto") -> str | int | list[int]:
+    """Turn "auto", "2" or "0,1" into what Lightning takes; raise UserError for more devices than there are."""
     if value == "auto":
         return value
     try:
         numbers = [int(part) for part in value.removesuffix(",").split(",")]
     except ValueError:
         raise UserError(f"devices is {value!r}; expected auto, a number such as 2, or a list such as 0,1") from None
+    on_gpu = accelerator in ("gpu", "cuda", "auto") and torch.cuda.is_available()
+    most = torch.cuda.device_count() if on_gpu else max(2, os.cpu_count() or 1)
+    count = len(numbers) if "," in value else numbers[0]
+    if count > most:
+        raise UserError(f"devices is {value!r}; this machine has {most} at most to use")
     return numbers if "," in value else numbers[0]
 
 
@@ -215,3 +264,6 @@ class _Bar(TQDMProgressBar):
 def forget(run: Path) -> None:
     """Remove what only resuming needs, once the trained weights are written."""
     (run / RESUME).unlink(missing_ok=True)
+    for left in run.glob(f"{RESUME}.*"):
+        if PARTIAL.fullmatch(left.name):  # of a killed process
+            left.unlink()

@@ -1,6 +1,6 @@
 """Drawing for people to look at: keypoints, boxes, heatmaps, contact sheets. Knows no stage."""
 
-import os
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from pipeline.contract import geometry
+from pipeline.contract.files import write_bytes
 from pipeline.contract.images import PictureOptions, read_image
 from pipeline.contract.metrics import NormalizedError
 from pipeline.contract.records import ABSENT, VISIBLE, Annotation, ImageRow, Keypoints
@@ -134,7 +135,6 @@ def _prediction(row: ImageRow, answer: Annotation, predicted: Keypoints, schema:
 
 def save_png(path: Path, picture: Image.Image) -> None:
     """Write a PNG, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    picture.save(partial, format="PNG")
-    os.replace(partial, path)
+    content = io.BytesIO()
+    picture.save(content, format="PNG")
+    write_bytes(path, content.getvalue())

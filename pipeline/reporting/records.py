@@ -2,16 +2,18 @@
 
 import json
 import logging
+import os
 import platform
 import shlex
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, wraps
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,10 +23,12 @@ import torch
 import yaml
 
 from pipeline.contract.faults import UserError
-from pipeline.contract.files import file_hash, write_text
+from pipeline.contract.files import alone, file_hash, refuse_foreign, write_text
+from pipeline.inference.shards import RESULT
 from pipeline.learning import ranks
 
 log = logging.getLogger("pipeline")
+CONFIG = "config.yaml"
 MEMORY_EVERY_S = 2
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "timm", "albumentations", "numpy")
 
@@ -42,23 +46,32 @@ def provenance() -> dict[str, Any]:
 
 
 def claim(folder: Path, config: dict[str, Any]) -> None:
-    """Make `folder` the run of this config; raise ValueError when it already holds a run of another one."""
-    file = folder / "config.yaml"
-    text = yaml.safe_dump(json.loads(json.dumps(config)), sort_keys=False)
-    if file.exists():
-        differing = _differences(yaml.safe_load(file.read_text(encoding="utf-8")) or {}, yaml.safe_load(text))
-        if differing:
-            raise UserError(
-                f"{folder} holds a run with other settings ({'; '.join(differing[:5])}); "
-                "choose another run folder (RUN=), or remove this one"
-            )
+    """Make `folder` the run of this config; raise UserError when it already holds a run of another one."""
+    refuse_other_settings(folder, config)
+    file = folder / CONFIG
+    if ranks.is_zero() and not file.exists():
+        write_text(file, _as_yaml(config))
+
+
+def refuse_other_settings(folder: Path, config: dict[str, Any]) -> None:
+    """Raise UserError when `folder` holds a run of another config; it is not claimed yet."""
+    file = folder / CONFIG
+    if not file.exists():
         return
-    if ranks.is_zero():
-        write_text(file, text)
+    remedy = "choose another run folder (RUN=), or remove this one"
+    try:
+        known = yaml.safe_load(file.read_bytes())
+    except (yaml.YAMLError, ValueError, RecursionError):
+        known = None
+    if not isinstance(known, dict):
+        raise UserError(f"{file}: damaged, it should hold the settings of this run; {remedy}")
+    differing = _differences(known, yaml.safe_load(_as_yaml(config)))
+    if differing:
+        raise UserError(f"{folder} holds a run with other settings ({'; '.join(differing[:5])}); {remedy}")
 
 
 def refuse_another_make(file: Path, inputs: dict[str, Any], remedy: str) -> None:
-    """Raise ValueError when the record beside `file` describes another file, or one made from other inputs than these.
+    """Raise UserError when the record beside `file` describes another file, or one made from other inputs than these.
 
     A file without a record, such as one that was published, is taken as it is.
     """
@@ -67,10 +80,89 @@ def refuse_another_make(file: Path, inputs: dict[str, Any], remedy: str) -> None
     if "outputs" not in known:
         log.warning("%s: no record beside it says what it was made from; taken as it is", file)
         return
-    differing = _differences(known["outputs"].get(file.name), file_hash(file), "its own hash")
-    differing += _differences({name: known["inputs"].get(name) for name in inputs}, inputs)
+    made, of = known["outputs"], known.get("inputs")
+    if not (isinstance(made, dict) and isinstance(of, dict)):
+        raise UserError(f"{record}: damaged, it should name by hash what {file.name} was made from; {remedy}")
+    differing = _differences(made.get(file.name), file_hash(file), "its own hash")
+    differing += _differences({name: of.get(name) for name in inputs}, inputs)
     if differing:
         raise UserError(f"{file} is not what this step needs: by {record.name}, {'; '.join(differing[:5])}; {remedy}")
+
+
+@dataclass(frozen=True)
+class Results:
+    """The files of a step that become visible together: `out`, others of its stem, and its record, which names them by hash.
+
+    They are written into `folder` first, under the names that `staged` gives. A file that is there already is overwritten
+    only when it is the step's own, and as it was written.
+    """
+
+    out: Path
+    folder: Path
+    suffixes: Sequence[str]
+
+    def staged(self, suffix: str) -> Path:
+        """Return where to write the file with this suffix before it is published."""
+        return self.folder / f"{RESULT}{suffix}"
+
+    def claim(self) -> None:
+        """Raise UserError when a file in the way is somebody else's; end a publication that was interrupted."""
+        if self.out.suffix != self.suffixes[0]:
+            name = f"{self.out.stem}{self.suffixes[0]}"
+            raise UserError(f"--out is {self.out}; expected a name in {self.suffixes[0]}, such as {name}")
+        if not ranks.is_zero():
+            return
+        published, waiting = self._named(self.out.with_suffix(".json")), self._named(self.staged(".json"))
+        what, remedy = "what this command wrote, or was changed since", "choose another --out"
+        for place in map(self.out.with_suffix, self.suffixes):
+            known = {named.get(place.name) for named in (published, waiting) if named}
+            refuse_foreign(place, lambda file, known=known: file_hash(file) in known, what, remedy)
+        refuse_foreign(self.out.with_suffix(".json"), lambda _: published is not None, what, remedy)
+        if waiting is not None:
+            self._finish(published or {}, waiting)
+
+    def publish(self, record: dict[str, Any], suffixes: Sequence[str]) -> None:
+        """Move what was staged with these suffixes to its place, then the record; what was there before goes."""
+        record["outputs"] = {self.out.with_suffix(s).name: file_hash(self.staged(s)) for s in suffixes}
+        write_json(self.staged(".json"), record)
+        self.claim()
+
+    def _finish(self, published: dict[str, str], waiting: dict[str, str]) -> None:
+        for name, digest in waiting.items():
+            place, staged = self.out.with_name(name), self.staged(Path(name).suffix)
+            if staged.exists() and file_hash(staged) == digest:
+                os.replace(staged, place)
+            elif not (place.exists() and file_hash(place) == digest):  # changed since: it has to be made again
+                self.staged(".json").unlink()
+                return
+        for name in published.keys() - waiting.keys():
+            self.out.with_name(name).unlink(missing_ok=True)
+        os.replace(self.staged(".json"), self.out.with_suffix(".json"))
+
+    def _named(self, record: Path) -> dict[str, str] | None:
+        """Return the hashes by name that a record of this step holds; None where there is no such record."""
+        outputs = read_json(record)["outputs"] if holds(record, "provenance", "outputs") else None
+        names = {self.out.with_suffix(suffix).name for suffix in self.suffixes}
+        return outputs if isinstance(outputs, dict) and outputs.keys() <= names else None
+
+
+def alone_at_out(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a command write what its option `out` names as the only process that does."""
+
+    @wraps(command)
+    def run(**options: Any) -> Any:
+        with alone(options["out"], "choose another --out", enabled=ranks.is_zero()):
+            return command(**options)
+
+    return run
+
+
+def holds(file: Path, *keys: str) -> bool:
+    """Tell whether a file is a JSON object with these keys, as those are that this project writes."""
+    try:
+        return set(keys) <= read_json(file).keys()
+    except (UserError, FileNotFoundError, IsADirectoryError):
+        return False
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
@@ -79,7 +171,14 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8"))
+    """Read a results file; raise UserError when it is damaged."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: damaged, or no record of this project; remove it, and run again what should write it")
+    return content
 
 
 @contextmanager
@@ -116,6 +215,10 @@ def _memory() -> int:
             held = process.memory_full_info()
             total += getattr(held, "pss", held.rss)
     return total
+
+
+def _as_yaml(config: dict[str, Any]) -> str:
+    return yaml.safe_dump(json.loads(json.dumps(config)), sort_keys=False)
 
 
 def _differences(old: Any, new: Any, name: str = "") -> list[str]:

@@ -1,9 +1,13 @@
 """Write drawn pictures in the FashionAI layout: OUT/train and OUT/test, whole or not at all."""
 
 import hashlib
+import io
 import json
+import multiprocessing
 import os
 import shutil
+import signal
+import threading
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -14,7 +18,7 @@ from PIL import Image
 from rich.progress import track
 
 from pipeline.contract.faults import UserError
-from pipeline.contract.files import write_text
+from pipeline.contract.files import alone, write_text
 from pipeline.contract.formats.fashionai import ABSENT_CELL, CATEGORY, ID
 from pipeline.contract.records import ABSENT, OCCLUDED, VISIBLE
 from pipeline.contract.schema import load_schema
@@ -23,6 +27,7 @@ from pipeline.sample.scene import draw_scene
 
 GARMENTS = "all_garments.json"
 SETTINGS = "sample.json"
+MARKER = "unfinished-sample.txt"
 
 
 def draw_dataset(out: Path, train: int, test: int, seed: int, size: int = 384) -> None:
@@ -41,16 +46,46 @@ def draw_dataset(out: Path, train: int, test: int, seed: int, size: int = 384) -
             print(f"{out} is drawn already")
             return
         raise UserError(f"{out} is not empty and no sample of {settings}; choose another --out, or remove it")
-    partial_out = out.with_name(out.name + ".partial")
-    shutil.rmtree(partial_out, ignore_errors=True)
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
-        _draw_split(partial_out / "train", "train", train, seed, size, pool)
-        _draw_split(partial_out / "test", "test", test, seed, size, pool)
-    write_text(partial_out / SETTINGS, json.dumps(settings))
-    if out.exists():
-        out.rmdir()
-    os.replace(partial_out, out)
+    with alone(out, "choose another --out"):
+        _draw(out, settings)
     print(f"drew {train} training and {test} test images into {out}")
+
+
+def _draw(out: Path, settings: dict[str, int]) -> None:
+    """Draw into a folder beside OUT, which becomes OUT at the end; an interrupt leaves nothing."""
+    unfinished = out.absolute().with_name(out.absolute().name + ".partial")
+    if unfinished.exists() and not any((unfinished / name).is_file() for name in (MARKER, SETTINGS)):
+        raise UserError(f"{unfinished} is in the way and no unfinished sample; choose another --out, or move it away")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    write_text(unfinished / MARKER, "a sample that is being drawn; may be removed\n")
+    pool = ProcessPoolExecutor(os.cpu_count(), initializer=_start_worker)
+    try:
+        for split in ("train", "test"):
+            _draw_split(unfinished / split, split, settings[split], settings["seed"], settings["size"], pool)
+        write_text(unfinished / SETTINGS, json.dumps(settings))
+        (unfinished / MARKER).unlink()
+        if out.exists():
+            out.rmdir()
+        os.replace(unfinished, out)
+    except BaseException:
+        pool.shutdown(cancel_futures=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
+    pool.shutdown()
+
+
+def _start_worker() -> None:
+    """Leave Ctrl-C to the parent, which ends its workers; end also when it was killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    def watch() -> None:
+        parent = multiprocessing.parent_process()
+        if parent is not None:
+            parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _draw_split(folder: Path, split: str, count: int, seed: int, size: int, pool: ProcessPoolExecutor) -> None:
@@ -83,7 +118,12 @@ def _draw_one(folder: Path, split: str, seed: int, size: int, number: int) -> tu
     image_id = f"Images/{category}/{hashlib.md5(f'{seed} {split} {number}'.encode()).hexdigest()}.jpg"
     path = folder / image_id
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(scene.picture).save(path, quality=int(rng.integers(72, 96)))
+    content = io.BytesIO()
+    Image.fromarray(scene.picture).save(content, format="JPEG", quality=int(rng.integers(72, 96)))
+    try:
+        path.write_bytes(content.getvalue())
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
     cells = [_cell(scene.labelled, visibility, name) for name in schema.keypoints]
     garments = [_truth(worn, scene.picture.shape[:2], worn is scene.labelled) for worn in scene.garments]
     return ",".join([image_id, category, *cells]), garments

@@ -1,5 +1,6 @@
 """Shards: written by process, cut by interrupts, continued, and merged into the order of the rows."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,10 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.contract.faults import UserError
 from pipeline.contract.records import ImageBatch, ImageRow, Keypoints, Regions
 from pipeline.contract.schema import Schema
 from pipeline.inference.box_sources import GivenBoxes, WholeImages
-from pipeline.inference.shards import ShardWriter, keypoints_of, merge_shards, open_shards
+from pipeline.inference.shards import ShardWriter, keypoints_of, merge_shards, open_shards, remove_shards
+from tests.contract.test_files import no_file_larger_than
 from tests.oracle import Case, Dots, make_rows, run_predict
 
 ROWS = [ImageRow(f"Images/skirt/{name}.jpg", "skirt", Path(name)) for name in "edcba"]
@@ -76,6 +79,77 @@ def test_a_cut_line_is_predicted_again(tmp_path: Path, schema: Schema, kept: int
     assert open_shards(folder, {"a": 1}) == {ROWS[0].key, ROWS[1].key}
     predict_batch(folder, 0, [2, 3, 4])
     assert [p.xy[0, 0] for p in merged(folder, schema)] == [0.25, 1.25, 2.25, 3.25, 4.25]
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [b"{}\n", b"\xff\xfe\x00\n", b"\n", b"00000000 {}\n", b'{"image_id": "a", "instance": 0, "regions": 3}\n', b"\r"],
+)
+def test_damaged_lines_are_predicted_again(tmp_path: Path, schema: Schema, damaged: bytes) -> None:
+    folder = tmp_path / "parts"
+    open_shards(folder, {"a": 1})
+    predict_batch(folder, 0, [0, 1, 2])
+    shard = folder / "rank0.jsonl"
+    first, second, third = shard.read_bytes().splitlines(keepends=True)
+    shard.write_bytes(first + damaged + second.replace(b"1.25", b"7.25", 1) + third)
+    assert open_shards(folder, {"a": 1}) == {ROWS[0].key, ROWS[2].key}
+    predict_batch(folder, 0, [1, 3, 4])
+    assert [p.xy[0, 0] for p in merged(folder, schema)] == [0.25, 1.25, 2.25, 3.25, 4.25]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"thesis.txt": b"mine"},
+        {"job.json": b'{"a": 1}', "thesis.txt": b"mine"},
+        {"rank0.jsonl": b"mine"},
+        {"job.json": b"[1]"},
+        {"job.json": b"\xff{", "rank0.jsonl": b"mine"},
+    ],
+)
+def test_a_folder_that_is_not_ours_is_left_alone(tmp_path: Path, files: dict[str, bytes]) -> None:
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=re.escape(str(tmp_path))):
+        open_shards(tmp_path, {"a": 2})
+    assert contents(tmp_path) == files
+
+
+def test_a_file_or_a_link_in_the_place_of_the_folder_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "a.parts").write_text("mine")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "b.parts").symlink_to(tmp_path / "mine")
+    for name in ("a.parts", "b.parts"):
+        with pytest.raises(UserError, match=f"{name} exists and is no folder of predictions"):
+            open_shards(tmp_path / name, {})
+    assert (tmp_path / "a.parts").read_text() == "mine"
+
+
+def test_only_our_files_are_removed(tmp_path: Path) -> None:
+    folder = tmp_path / "parts"
+    open_shards(folder, {})
+    predict_batch(folder, 0, [0])
+    (folder / "result.csv.1-0123abcd.partial").write_text("what a killed process left")
+    (folder / "mine").mkdir()
+    before = len(list(folder.iterdir()))
+    with pytest.raises(UserError, match="parts holds mine"):
+        remove_shards(folder)
+    assert len(list(folder.iterdir())) == before
+    (folder / "mine").rmdir()
+    remove_shards(folder)
+    assert not folder.exists()
+
+
+def test_a_full_disk_is_told_by_the_shard(tmp_path: Path) -> None:
+    open_shards(tmp_path / "parts", {})
+    with no_file_larger_than(2000), pytest.raises(OSError, match="File too large") as full:
+        predict_batch(tmp_path / "parts", 0, [0, 1, 2])
+    assert full.value.filename == str(tmp_path / "parts" / "rank0.jsonl")
+    assert len(open_shards(tmp_path / "parts", {})) < 3
 
 
 def test_shards_of_another_job_do_not_count(tmp_path: Path) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from pipeline.contract.faults import UserError
 from pipeline.learning.fit import devices
 from pipeline.reporting.records import claim
+from tests.contract.test_files import no_file_larger_than
 from tests.learning.tiny_training import COUNT, DECAY, SAVE_EVERY, STEPS, Tiny, train
 
 pytestmark = [
@@ -123,3 +125,25 @@ def test_an_average_of_every_third_step_has_the_same_half_life(images: Path, tmp
     for weight in taken[1:]:
         average = decay * average + (1 - decay) * weight
     assert (module.network[0].weight - average).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("content", [b"garbage", b"PK\x03\x04", b"", {"state_dict": {}}, {"other": 1}, "cut"], ids=repr)
+def test_a_damaged_checkpoint_to_resume_from_is_named(images: Path, tmp_path: Path, content: object) -> None:
+    run = tmp_path / "run"
+    train(images, run)
+    file = run / "last.ckpt"
+    if isinstance(content, dict):
+        torch.save(content, file)
+    else:
+        file.write_bytes(file.read_bytes()[:-3000] if content == "cut" else content)
+    with pytest.raises(UserError, match=r"last\.ckpt: .*; remove it, and the training starts from the beginning"):
+        train(images, run)
+
+
+def test_a_full_disk_keeps_the_last_whole_checkpoint(images: Path, tmp_path: Path, whole: Tiny) -> None:
+    run = tmp_path / "run"
+    with no_file_larger_than(2000), pytest.raises(OSError, match="File too large") as full:
+        train(images, run)
+    assert full.value.filename == str(run / "last.ckpt")
+    assert not list(run.glob("last.ckpt*"))
+    assert_same_weights(train(images, run), whole)
