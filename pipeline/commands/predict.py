@@ -101,7 +101,8 @@ def submit(
         made, lines = [".csv", ".png"], score_lines(scored, "default")
     results.publish(record, made)
     remove_shards(shards)
-    print("\n".join(lines))
+    if lines:
+        print("\n".join(lines))
 
 
 def _one_a_row(tested: PredictionSet, result: Prediction, boxes: str) -> list[Keypoints | None]:

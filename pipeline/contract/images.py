@@ -17,8 +17,16 @@ from pipeline.contract.faults import DataError, Fault, UserError
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "BMP", "TIFF", "GIF")
 """What is read, of animations the first picture. Pillow knows more, and starts other programs for some (EPS)."""
 
+DRAFTED = ("JPEG", "MPO")
+"""Formats that are decoded at a half, a quarter or an eighth of the size for little memory and time."""
+HEAVY = {"WEBP": 16, "AVIF": 9}
+"""Bytes a pixel, where the decoder holds a picture several times."""
+
 # Pillow's own limit warns without the file's name; PictureOptions refuse with it, before a pixel is decoded.
 Image.MAX_IMAGE_PIXELS = None
+
+# Blocks above what malloc keeps for itself (32 MB), so that a large picture's memory goes back when it is closed.
+Image.core.set_block_size(2**26)
 
 LARGE = 16_000_000
 """Pixels above which pictures are decoded one at a time, by all workers together: memory must not grow with them."""
@@ -47,9 +55,9 @@ class PictureOptions:
 
     max_megabytes: float = 100.0
     """A larger picture file is refused."""
-    max_megapixels: float = 200.0
-    """A picture of more million pixels is refused by its header; where the decoder holds it several times, it counts so often
-    (WebP four times; AVIF, progressive JPEG and turned TIFF twice)."""
+    max_megapixels: float = 100.0
+    """A picture that takes more memory than so many million RGB pixels, of 4 bytes, is refused by its header. A grey pixel
+    counts a quarter, one of a JPEG that is decoded smaller up to 1/64; a WebP holds each pixel four times, AVIF twice."""
     detail: int = 1024
     """A picture whose longer side has twice as many pixels or more is decoded at a half, a quarter ... of its size, as long
     as so many are left; points are in pixels of the whole picture all the same. 0: never."""
@@ -108,9 +116,12 @@ def _opened(path: Path, options: PictureOptions) -> Iterator[Image.Image]:
             remedy = f"expected at most {options.max_megabytes:g} MB; raise max_megabytes, {drop}"
             raise _fault(path, f"too large a file ({megabytes:.1f} MB)", remedy)
         with Image.open(path, formats=[name for name in FORMATS if name in _known()]) as image:
-            _check_header(path, image, options.max_megapixels)
+            _check_header(path, image, options)
             with _one_large if image.width * image.height > LARGE else nullcontext():
-                yield image
+                try:
+                    yield image
+                finally:
+                    image.close()  # its pixels go before another one's come
     except (DataError, MemoryError):
         raise
     except FileNotFoundError:
@@ -121,22 +132,26 @@ def _opened(path: Path, options: PictureOptions) -> Iterator[Image.Image]:
         raise _fault(path, f"unreadable image ({error})", f"fetch the file again, {drop}") from None
 
 
-def _check_header(path: Path, image: Image.Image, limit: float) -> None:
-    millions = image.width * image.height / 1e6
-    if millions * _copies(image) > limit:
-        expected = f"{limit / _copies(image):g} million pixels of {image.format}"
+def _check_header(path: Path, image: Image.Image, options: PictureOptions) -> None:
+    millions, limit = image.width * image.height / 1e6, options.max_megapixels * 4 / _bytes_per_pixel(image, options)
+    if millions > limit:
         problem = f"too large an image ({image.width} x {image.height}, {millions:.1f} million pixels)"
-        raise _fault(path, problem, f"expected at most {expected}; raise max_megapixels, shrink it, or drop the row")
+        expected = f"expected at most {limit:.0f} million of such a {image.format}"
+        raise _fault(path, problem, f"{expected}; raise max_megapixels, shrink it, or drop the row")
     if image.mode == "F" or (image.mode == "I" and image.format != "PNG"):  # "I" of a PNG: 16 bits, in older Pillows
         remedy = "expected 8 or 16 bits, whose white is known; convert it, or drop the row"
         raise _fault(path, "pixels of 32 bits", remedy)
 
 
-def _copies(image: Image.Image) -> int:
-    """Return how often the decoder holds the picture in memory, in units of 4 bytes a pixel."""
-    turned_tiff = image.format == "TIFF" and image.getexif().get(ORIENTATION, 1) in TURNS
-    twice = image.format == "AVIF" or "progressive" in image.info or turned_tiff
-    return 4 if image.format == "WEBP" else 2 if twice else 1
+def _bytes_per_pixel(image: Image.Image, options: PictureOptions) -> float:
+    """Return what decoding takes in memory, as measured with Pillow's decoders."""
+    if image.format in DRAFTED:
+        scale = _draft_scale(image, reduction(image.size, options.detail), _orientation(image))
+        # A progressive one is held as a whole before its first row can be decoded.
+        return 4 / scale**2 + (6 if "progressive" in image.info else 0)
+    if image.format == "TIFF" and image.getexif().get(ORIENTATION, 1) in TURNS:
+        return 8
+    return HEAVY.get(image.format, 1 if image.mode in ("L", "P", "1") else 2 if image.mode.startswith("I;") else 4)
 
 
 def _fault(path: Path, problem: str, remedy: str) -> DataError:
@@ -176,17 +191,19 @@ def _shown(image: Image.Image, factor: int, orientation: int) -> np.ndarray:
 
 def _drafted(image: Image.Image, factor: int, orientation: int) -> int:
     """Let a JPEG be decoded smaller, which costs less time and memory; return by which factor, a power of 2 up to 8."""
-    if image.format not in ("JPEG", "MPO"):
-        return 1
-    scale = min(factor, 8)
+    scale, width = _draft_scale(image, factor, orientation), image.width
+    drafted = image.draft(None, (width // scale, image.height // scale)) if scale > 1 else None
+    return round(width / drafted[1][2]) if drafted else 1
+
+
+def _draft_scale(image: Image.Image, factor: int, orientation: int) -> int:
+    scale = min(factor, 8) if image.format in DRAFTED else 1
     # The decoder begins at the stored upper left, in whole pixels.
     while (orientation in FROM_THE_RIGHT and image.width % scale) or (
         orientation in FROM_THE_BOTTOM and image.height % scale
     ):
         scale //= 2
-    width = image.width
-    drafted = image.draft(None, (width // scale, image.height // scale)) if scale > 1 else None
-    return round(width / drafted[1][2]) if drafted else 1
+    return scale
 
 
 def _as_rgb(strip: Image.Image) -> Image.Image:

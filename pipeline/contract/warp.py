@@ -13,7 +13,7 @@ from pipeline.contract.geometry import invert
 MAX_SUPERSAMPLES = 8
 
 
-MAX_FLOATS = 2**26
+MAX_FLOATS = 2**25
 """Working memory of `crop`, in floats: large photos are cut one after the other instead of all at once."""
 
 

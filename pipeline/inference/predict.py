@@ -33,7 +33,7 @@ class Device(Placement):
 
     batch_size: int = 16
     """Images a step and device, at most."""
-    batch_megapixels: float = 16.0
+    batch_megapixels: float = 8.0
     """Million pixels a step and device, padding included, so that large photos come in smaller batches."""
 
     def check(self, where: str = "") -> None:
