@@ -12,7 +12,7 @@ from pipeline.contract.faults import UserError
 from pipeline.contract.files import file_hash
 from pipeline.contract.formats.submission import write_submission
 from pipeline.contract.images import PictureOptions
-from pipeline.contract.records import Keypoints
+from pipeline.contract.records import Annotation, Keypoints
 from pipeline.contract.schema import Schema, load_schema
 from pipeline.data.select import PredictionSet, RowSet, load_test_rows
 from pipeline.inference.predict import Device, Prediction, predict
@@ -89,13 +89,11 @@ def submit(
     made, lines = [".csv"], []
     _write(results.staged(".csv"), tested, predictions, loaded)
     record["figures"] = {"boxes": boxes, **_counts(tested, predictions, result, most_fallback)}
-    if truth is not None:
+    if truth is not None and known is not None:
         scored = score(results.staged(".csv"), truth, loaded)
         record["figures"] |= score_figures(scored, "default")
         if boxes == "detector":
-            record["figures"]["detector"] = assemble.detector_report(
-                known, result.sizes_wh, result.boxes, result.found, loaded, network.margin, locator.padding
-            )
+            record["figures"]["detector"] = _boxes_report(known, result, loaded, network.margin, locator.padding)
         sheet = prediction_sheet(tested.rows, truth, predictions, scored, loaded, locator.padding)
         save_png(results.staged(".png"), sheet)
         made, lines = [".csv", ".png"], score_lines(scored, "default")
@@ -122,6 +120,15 @@ def _write(out: Path, tested: PredictionSet, predictions: Sequence[Keypoints | N
     xy = np.stack([nothing if one is None else one.xy for one in predictions])
     given = np.array([one is not None for one in predictions])
     write_submission(out, tested.rows, xy, tested.sizes_wh, schema, given)
+
+
+def _boxes_report(
+    known: Sequence[Annotation], result: Prediction, schema: Schema, margin: float, padding: float
+) -> dict[str, float]:
+    """Return the detector's figures over the pictures that could still be read when their turn came."""
+    seen = [i for i, row in enumerate(known) if row.key not in result.unread]
+    rows, found = [known[i] for i in seen], [result.found[i] for i in seen]
+    return assemble.detector_report(rows, result.sizes_wh[seen], result.boxes, found, schema, margin, padding)
 
 
 def _counts(

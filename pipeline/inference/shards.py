@@ -88,7 +88,8 @@ def open_shards(folder: Path, job: dict[str, Any]) -> set[Key]:
         whole = [line for line in lines if _record(line) is not None]
         if whole != lines:
             write_bytes(shard, b"".join(whole))
-    return {_key(record) for record in _records(folder)}
+    # What could not be read is tried again.
+    return {_key(record) for record in _records(folder) if "unread" not in record}
 
 
 def remove_shards(folder: Path) -> None:
@@ -133,7 +134,7 @@ def _contents(folder: Path) -> list[Path]:
 
 def merge_shards(folder: Path, rows: Sequence[ImageRow]) -> list[dict[str, Any]]:
     """Return the lines of a finished run in the order of the rows; raise ValueError unless each row has one."""
-    by_key = {_key(record): record for record in _records(folder)}
+    by_key = {_key(record): record for record in sorted(_records(folder), key=lambda one: "unread" not in one)}
     missing = [row.image_id for row in rows if row.key not in by_key]
     if missing:
         raise UserError(

@@ -150,7 +150,7 @@ class PixelBatchSampler(Sampler[list[int]]):
     """Yield the rows once, in their order, in batches of at most `batch_size` pictures and `max_pixels` after padding.
 
     sizes_wh (N, 2) are those of the decoded pictures; one that is larger than the limit is alone. Of several ranks each
-    takes its share of the batches.
+    takes every so-many-th row; one that is left without any takes the first, since no rank may stand idle.
     """
 
     def __init__(
@@ -158,13 +158,13 @@ class PixelBatchSampler(Sampler[list[int]]):
     ) -> None:
         self.batches: list[list[int]] = [[]]
         width = height = 0
-        for index, (w, h) in enumerate(sizes_wh.tolist()):
+        for index in range(len(sizes_wh))[rank::world_size] or range(1):
+            w, h = sizes_wh[index].tolist()
             width, height, count = max(width, w), max(height, h), len(self.batches[-1]) + 1
             if count > 1 and (count > batch_size or count * width * height > max_pixels):
                 self.batches.append([])
                 width, height = w, h
             self.batches[-1].append(index)
-        self.batches = self.batches[rank::world_size]
 
     def __len__(self) -> int:
         return len(self.batches)

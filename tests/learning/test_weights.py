@@ -22,6 +22,7 @@ from pipeline.learning.weights import FORMAT, fill, ids_digest, load_checkpoint,
 ROOT = Path(__file__).parent.parent.parent
 OLD = ROOT / "tests" / "data" / "detector_format1.pt"
 """A small fold detector by the code of bd38626 (format 1, flat config)."""
+from tests.contract.test_files import no_file_larger_than
 
 
 def save(file: Path, schema: Schema, state: dict | None = None, **more: object) -> Path:
@@ -188,16 +189,9 @@ def test_weights_that_are_not_finite(tmp_path: Path, schema: Schema) -> None:
         load_checkpoint(file, "detector", schema)
 
 
-def test_a_full_disk_leaves_the_old_checkpoint(tmp_path: Path, schema: Schema, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_the_old_checkpoint(tmp_path: Path, schema: Schema) -> None:
     file = save(tmp_path / "x.safetensors", schema, fold=None)
-    real = Path.write_bytes
-
-    def full(self: Path, content: bytes) -> int:
-        real(self, content[:10])
-        raise OSError(28, "No space left on device", str(self))
-
-    monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(OSError, match="No space left"):
+    with no_file_larger_than(100), pytest.raises(OSError, match="File too large"):
         save(file, schema, {"w": torch.ones(3)}, fold=None)
     assert [p.name for p in tmp_path.iterdir()] == ["x.safetensors"]
     assert load_checkpoint(file, "detector", schema)["state_dict"]["w"].tolist() == [0, 1, 2]

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from pipeline.contract.faults import DataError
-from pipeline.contract.files import write_text
 from pipeline.contract.formats.boxes import read_boxes, write_boxes
 from pipeline.contract.records import Detection
 from pipeline.contract.schema import Schema
@@ -77,17 +76,3 @@ def test_faulty_boxes(tmp_path: Path, schema: Schema, old: str, new: str, messag
     file.write_text(file.read_text().replace(old, new, 1), encoding="utf-8")
     with pytest.raises(DataError, match=message):
         read_boxes(file, schema)
-
-
-def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = tmp_path / "f.csv"
-    write_text(file, "old")
-
-    def full(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device", str(file))
-
-    monkeypatch.setattr(Path, "write_text", full)
-    with pytest.raises(OSError, match="No space left"):
-        write_text(file, "new")
-    assert file.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [file]
