@@ -9,8 +9,10 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from pipeline.contract.records import Annotation, ImageRow, Keypoints, Points
+from pipeline.contract.images import PictureOptions
+from pipeline.contract.records import Annotation, ImageBatch, ImageRow, Keypoints, Points, Regions
 from pipeline.contract.schema import Schema
+from pipeline.inference.box_sources import GivenBoxes
 from pipeline.inference.predict import Device, predict
 
 ROTATED = 6  # EXIF: show the picture a quarter clockwise
@@ -37,6 +39,40 @@ class Dots(nn.Module):
         return Points(torch.stack([x, y], -1), mass, torch.zeros_like(mass))
 
 
+class TrueBoxes(nn.Module):
+    """A source that knows the boxes, by row one or several, and tells the locator whose turn it is."""
+
+    def __init__(self, boxes: np.ndarray, row: np.ndarray | None = None) -> None:
+        super().__init__()
+        self.given = GivenBoxes(boxes, row)
+        self.current = np.zeros(0, dtype=int)
+
+    def regions(self, batch: ImageBatch) -> Regions:
+        found = self.given.regions(batch)
+        # Which of the given boxes each region is, told by the box itself.
+        same = found.boxes[:, None] == self.given.boxes
+        self.current = same.all(-1).int().argmax(1).numpy()
+        return found
+
+
+class TruePoints(nn.Module):
+    """A locator that knows the points in the image, and works out by itself where its crop shows them."""
+
+    def __init__(self, detector: TrueBoxes, xy: np.ndarray, size_wh: tuple[int, int], padding: float) -> None:
+        super().__init__()
+        self.detector, self.xy, self.size_wh, self.padding = detector, xy, size_wh, padding
+
+    def locate(self, crops: Tensor, category: Tensor) -> Points:
+        rows = self.detector.current
+        box = self.detector.given.boxes.double().numpy()[rows]
+        sides = (box[:, 2:] - box[:, :2]) * (1 + 2 * self.padding)
+        zoom = (np.array(self.size_wh) / sides).min(1)[:, None, None]
+        centre = (box[:, None, :2] + box[:, None, 2:]) / 2
+        xy = (self.xy[rows] - centre) * zoom + np.array(self.size_wh) / 2
+        ones = torch.ones(xy.shape[:2])
+        return Points(torch.from_numpy(xy).float(), ones, ones)
+
+
 @dataclass(frozen=True)
 class Case:
     """One picture of the oracle's data set: how it is stored, and where its box lies (None: the extent of the points)."""
@@ -47,13 +83,13 @@ class Case:
     box: tuple[float, float, float, float] | None = None
 
 
-def draw_case(case: Case, file: Path, xy: np.ndarray, members: Sequence[int]) -> None:
+def draw_case(case: Case, file: Path, xy: np.ndarray, members: Sequence[int], radius: float = 4.5) -> None:
     """Save the picture with a soft dot of its own colour at each point, centred to a fraction of a pixel."""
     width, height = case.size_wh
     picture = np.full((height, width, 3), float(GROUND))
     columns, rows = np.arange(width) + 0.5, np.arange(height)[:, None] + 0.5
     for k in members:
-        cover = (5 - np.hypot(columns - xy[k, 0], rows - xy[k, 1])).clip(0, 1)[..., None]
+        cover = (radius + 0.5 - np.hypot(columns - xy[k, 0], rows - xy[k, 1])).clip(0, 1)[..., None]
         picture = picture * (1 - cover) + np.array(COLOURS[k]) * cover
     image = Image.fromarray(np.rint(picture).astype(np.uint8))
     exif = Image.Exif()
@@ -64,7 +100,9 @@ def draw_case(case: Case, file: Path, xy: np.ndarray, members: Sequence[int]) ->
     image.save(file, exif=exif, quality=98, subsampling=0)
 
 
-def make_rows(folder: Path, schema: Schema, cases: Sequence[Case], apart: float = 0) -> list[Annotation]:
+def make_rows(
+    folder: Path, schema: Schema, cases: Sequence[Case], apart: float = 0, radius: float = 4.5
+) -> list[Annotation]:
     """Draw the cases, with integer points all over each picture (borders included) and some occluded or absent."""
     rng = np.random.default_rng(7)
     rows = []
@@ -84,7 +122,7 @@ def make_rows(folder: Path, schema: Schema, cases: Sequence[Case], apart: float 
         visibility[free[-1]] = 1 if apart or len(free) < 3 else -1
         image_id = f"Images/{case.category}/{number}.jpg"
         (folder / image_id).parent.mkdir(parents=True, exist_ok=True)
-        draw_case(case, folder / image_id, xy, members)
+        draw_case(case, folder / image_id, xy, members, radius)
         rows.append(Annotation(image_id, case.category, folder / image_id, xy, visibility))
     return rows
 
@@ -98,10 +136,15 @@ def boxes_of(rows: Sequence[Annotation], cases: Sequence[Case]) -> np.ndarray:
 
 
 def run_predict(
-    rows: Sequence[ImageRow], stages: tuple[nn.Module, nn.Module], shards: Path, schema: Schema, **device: object
+    rows: Sequence[ImageRow],
+    stages: tuple[nn.Module, nn.Module],
+    shards: Path,
+    schema: Schema,
+    pictures: PictureOptions | None = None,
+    **device: object,
 ) -> tuple[list[Keypoints], np.ndarray]:
     """Run the pipeline as `submit` does."""
     where = Device(**({"batch_size": 4, "workers": 0, "accelerator": "cpu"} | device))  # type: ignore[arg-type]
-    result = predict(rows, *stages, schema, where, shards, job={"detector": "truth"})
+    result = predict(rows, *stages, schema, where, shards, job={"detector": "truth"}, pictures=pictures)
     assert result is not None
     return result.keypoints, result.sizes_wh

@@ -17,43 +17,9 @@ from pipeline.contract.schema import Schema
 from pipeline.inference.box_sources import GivenBoxes, WholeImages
 from pipeline.learning.loading import ImageDataset, collate
 from pipeline.orchestrator import TwoStage
-from tests.oracle import Case, Dots, boxes_of, make_rows, run_predict
+from tests.oracle import Case, Dots, TrueBoxes, TruePoints, boxes_of, make_rows, run_predict
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.* is deprecated:FutureWarning")
-
-
-class TrueBoxes(nn.Module):
-    """A source that knows the boxes, by row one or several, and tells the locator whose turn it is."""
-
-    def __init__(self, boxes: np.ndarray, row: np.ndarray | None = None) -> None:
-        super().__init__()
-        self.given = GivenBoxes(boxes, row)
-        self.current = np.zeros(0, dtype=int)
-
-    def regions(self, batch: ImageBatch) -> Regions:
-        found = self.given.regions(batch)
-        # Which of the given boxes each region is, told by the box itself.
-        same = found.boxes[:, None] == self.given.boxes
-        self.current = same.all(-1).int().argmax(1).numpy()
-        return found
-
-
-class TruePoints(nn.Module):
-    """A locator that knows the points in the image, and works out by itself where its crop shows them."""
-
-    def __init__(self, detector: TrueBoxes, xy: np.ndarray, size_wh: tuple[int, int], padding: float) -> None:
-        super().__init__()
-        self.detector, self.xy, self.size_wh, self.padding = detector, xy, size_wh, padding
-
-    def locate(self, crops: Tensor, category: Tensor) -> Points:
-        rows = self.detector.current
-        box = self.detector.given.boxes.double().numpy()[rows]
-        sides = (box[:, 2:] - box[:, :2]) * (1 + 2 * self.padding)
-        zoom = (np.array(self.size_wh) / sides).min(1)[:, None, None]
-        centre = (box[:, None, :2] + box[:, None, 2:]) / 2
-        xy = (self.xy[rows] - centre) * zoom + np.array(self.size_wh) / 2
-        ones = torch.ones(xy.shape[:2])
-        return Points(torch.from_numpy(xy).float(), ones, ones)
 
 
 CASES = [

@@ -182,3 +182,70 @@ def test_a_blob_of_a_large_photo_lands_where_its_centre_is_sent(size_wh: tuple[i
 def test_what_lies_outside_is_grey_unless_told_otherwise() -> None:
     affine = g.crop_from_image(torch.tensor([[-40.0, 0, -20, 20]]), (8, 8))
     assert warp.crop(torch.zeros(1, 3, 20, 20), affine, (8, 8)).unique().tolist() == [127]
+
+
+def shrunk(picture: np.ndarray, r: int) -> np.ndarray:
+    """The means of r x r pixels, without what does not fill one."""
+    height, width = picture.shape[0] // r, picture.shape[1] // r
+    return picture[: height * r, : width * r].reshape(height, r, width, r, -1).mean((1, 3)).astype(np.float32)
+
+
+TURNED = {"angle_deg": torch.tensor([15.0]), "flip": torch.tensor([True])}
+
+
+@pytest.mark.parametrize("reduced", [2, 4])
+@pytest.mark.parametrize("side", [96, 352])  # as large as 96 pixels of the picture, and as 352, which is minified
+def test_a_crop_of_a_reduced_picture_is_that_of_the_whole(reduced: int, side: int) -> None:
+    small = np.random.default_rng(2).uniform(0, 255, (9, 11, 3)).astype(np.float32)
+    picture = cv2.resize(small, (443, 361), interpolation=cv2.INTER_CUBIC).clip(0, 255)
+    affine = g.crop_from_image(torch.tensor([[30.0, 5, 30 + side, 5 + side]]), (88, 88), **TURNED)
+    whole = warp.crop(as_batch(picture), affine, (88, 88))
+    ours = warp.crop(
+        as_batch(shrunk(picture, reduced)),
+        affine,
+        (88, 88),
+        sizes_wh=torch.tensor([[443, 361]]),
+        reduced=torch.tensor([reduced]),
+    )
+    inside = (whole - 127).abs() > 1
+    assert inside.float().mean() > 0.8
+    # The last pixels, which fill no reduced one, and the picture's blurred border, are a few of the crop.
+    differing = (ours - whole).abs()
+    assert differing.mean() < 1.5
+    assert differing[..., 20:-20, 20:-20].max() < 6
+
+
+@pytest.mark.parametrize("reduced", [2, 4, 8])
+@pytest.mark.parametrize("side", [150, 600])
+def test_a_blob_of_a_reduced_picture_lands_where_its_centre_is_sent(reduced: int, side: int) -> None:
+    width, height, centre = 1211, 803, np.array([503.7, 311.2])
+    x, y = centre - side / 2 + [7, -4]
+    affine = g.crop_from_image(torch.tensor([[x, y, x + side, y + side]]), (96, 96), **TURNED)
+    crop = warp.crop(
+        as_batch(shrunk(blob(centre, height, width, side / 12), reduced)),
+        affine.float(),
+        (96, 96),
+        sizes_wh=torch.tensor([[width, height]]),
+        fill=0.0,
+        reduced=torch.tensor([reduced]),
+    )
+    expected = g.apply(affine.float(), torch.tensor(centre, dtype=torch.float32).view(1, 1, 2))[0, 0].numpy()
+    np.testing.assert_allclose(centroid(crop[0]), expected, atol=0.05)
+
+
+def test_reduced_and_whole_pictures_share_a_batch() -> None:
+    """As many samples a crop pixel are taken of both: the groups do not keep them apart, the pictures' own factors do."""
+    whole, large = smooth_picture(90, 100), smooth_picture(387, 410, seed=1)
+    padded = torch.full((3, 3, 96, 102), 255.0)
+    padded[0, :, :90, :100], padded[2, :, :90, :100] = as_batch(whole)[0], as_batch(whole)[0]
+    padded[1] = as_batch(shrunk(large, 4))[0]
+    sizes_wh, reduced = torch.tensor([[100, 90], [410, 387], [100, 90]]), torch.tensor([1, 4, 1])
+    affine = g.crop_from_image(torch.tensor([[-5.0, 3, 85, 93], [-20, 12, 340, 372], [10, 10, 30, 30]]), (32, 32))
+    together = warp.crop(padded, affine, (32, 32), sizes_wh, reduced=reduced)
+    swapped = warp.crop(padded, affine[[2, 1, 0]], (32, 32), sizes_wh, source=torch.tensor([2, 1, 0]), reduced=reduced)
+    torch.testing.assert_close(swapped, together[[2, 1, 0]], rtol=0, atol=1e-3)
+    for i, picture in enumerate((whole, shrunk(large, 4), whole)):
+        alone = warp.crop(
+            as_batch(picture), affine[i : i + 1], (32, 32), sizes_wh[i : i + 1], reduced=reduced[i : i + 1]
+        )
+        torch.testing.assert_close(together[i : i + 1], alone, rtol=0, atol=1e-3)

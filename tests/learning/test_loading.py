@@ -2,14 +2,17 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from pipeline.contract.faults import DataError
 from pipeline.contract.formats.fashionai import read_annotations
+from pipeline.contract.images import FORMATS
 from pipeline.contract.records import ImageRow
 from pipeline.contract.schema import Schema
-from pipeline.learning.loading import ImageDataset, StepBatchSampler, collate, loader, plain_loader
+from pipeline.learning.loading import ImageDataset, PixelBatchSampler, StepBatchSampler, collate, loader, plain_loader
 from pipeline.learning.photometric import Photometric
 
 
@@ -90,3 +93,55 @@ def test_a_batch_by_hand(tmp_path: Path) -> None:
     assert batch.images[1, 2].tolist() == [[20, 0, 0]] * 4
     assert batch.sizes_wh.tolist() == [[3, 2], [1, 4]]
     assert (batch.category.tolist(), batch.index.tolist()) == ([3, 1], [7, 2])
+
+
+def test_batches_of_so_many_pixels_by_hand() -> None:
+    sizes_wh = np.array([[4, 2], [2, 4], [3, 3], [9, 9], [1, 1], [2, 2], [1, 1], [1, 1], [1, 1]])
+    # 4 x 4 twice is 32; a third would be 48. 9 x 9 is above the limit and alone, also without a small one behind it.
+    by_hand = [[0, 1], [2], [3], [4, 5, 6, 7], [8]]
+    sampler = PixelBatchSampler(sizes_wh, 4, 32)
+    assert (list(sampler), len(sampler)) == (by_hand, 5)
+    assert list(PixelBatchSampler(sizes_wh, 4, 31)) == [[0], [1, 2], [3], [4, 5, 6, 7], [8]]
+    assert list(PixelBatchSampler(sizes_wh, 1, 1e6)) == [[i] for i in range(9)]
+    shares = [list(PixelBatchSampler(sizes_wh, 4, 32, rank, 2)) for rank in range(2)]
+    assert shares == [by_hand[::2], by_hand[1::2]]
+
+
+@pytest.fixture
+def half_unreadable(tmp_path: Path) -> tuple[ImageDataset, list[str]]:
+    """Six pictures, the second of them a text and the fourth lacking; and what is wrong with these, as it is said."""
+    for i in (0, 2, 4, 5):
+        Image.new("RGB", (8, 6), (i, 0, 0)).save(tmp_path / f"{i}.png")
+    (tmp_path / "1.png").write_text("no picture")
+    rows = [ImageRow(f"{i}.png", "skirt", tmp_path / f"{i}.png") for i in range(6)]
+    said = [
+        f"{tmp_path / '1.png'}: not an image; expected {', '.join(FORMATS)}; replace the file, or drop the row",
+        f"{tmp_path / '3.png'}: missing image; put the file there, or drop the row",
+    ]
+    return ImageDataset(rows, [0] * 6), said
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_unreadable_pictures_are_named_whoever_reads_them(
+    half_unreadable: tuple[ImageDataset, list[str]], workers: int
+) -> None:
+    dataset, said = half_unreadable
+    with pytest.raises(DataError) as raised:
+        list(plain_loader(dataset, 4, workers))
+    assert [str(fault) for fault in raised.value.faults] == said
+    assert str(raised.value).startswith("2 faults: ")
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_skipped_picture_costs_its_own_row_alone(
+    half_unreadable: tuple[ImageDataset, list[str]], workers: int
+) -> None:
+    dataset, said = half_unreadable
+    skipped: list[tuple[int, str]] = []
+    sampler = PixelBatchSampler(np.array([[8, 6]] * 6), 3, 1e6)
+    batches = list(loader(dataset, sampler, workers, lambda index, error: skipped.append((index, str(error)))))
+    assert skipped == list(zip((1, 3), said, strict=True))
+    assert [batch.index.tolist() for batch in batches] == [[0, 2], [4, 5]]
+    assert [batch.images[:, 0, 0, 0].tolist() for batch in batches] == [[0, 2], [4, 5]]
+    alone = loader(dataset, PixelBatchSampler(np.array([[8, 6]] * 4), 1, 1e6), workers, lambda *_: None)
+    assert [batch.index.tolist() for batch in alone] == [[0], [2]]  # nothing is left of the others
