@@ -136,7 +136,7 @@ def _check_header(path: Path, image: Image.Image, options: PictureOptions) -> No
     millions, limit = image.width * image.height / 1e6, options.max_megapixels * 4 / _bytes_per_pixel(image, options)
     if millions > limit:
         problem = f"too large an image ({image.width} x {image.height}, {millions:.1f} million pixels)"
-        expected = f"expected at most {limit:.0f} million of such a {image.format}"
+        expected = f"expected at most {limit:.4g} million of such a {image.format}"
         raise _fault(path, problem, f"{expected}; raise max_megapixels, shrink it, or drop the row")
     if image.mode == "F" or (image.mode == "I" and image.format != "PNG"):  # "I" of a PNG: 16 bits, in older Pillows
         remedy = "expected 8 or 16 bits, whose white is known; convert it, or drop the row"

@@ -171,9 +171,7 @@ def test_a_picture_may_cost_so_many_bytes_and_pixels(tmp_path: Path) -> None:
     file = save(np.zeros((500, 1000, 3), np.uint8), tmp_path, "BMP")  # 1,500,054 bytes
     for read in (read_image, image_size):
         read(file, PictureOptions(max_megapixels=0.5))
-        expected = (
-            r"a\.bmp: too large an image \(1000 x 500, 0\.5 million pixels\); expected at most 0\.49 million pixels"
-        )
+        expected = r"a\.bmp: too large an image \(1000 x 500, 0\.5 million pixels\); expected at most 0\.49 million of such a BMP"
         with pytest.raises(DataError, match=expected + r".*; raise max_megapixels, shrink it, or drop the row"):
             read(file, PictureOptions(max_megapixels=0.49))
         read(file, PictureOptions(max_megabytes=1.51))

@@ -103,8 +103,14 @@ def test_batches_of_so_many_pixels_by_hand() -> None:
     assert (list(sampler), len(sampler)) == (by_hand, 5)
     assert list(PixelBatchSampler(sizes_wh, 4, 31)) == [[0], [1, 2], [3], [4, 5, 6, 7], [8]]
     assert list(PixelBatchSampler(sizes_wh, 1, 1e6)) == [[i] for i in range(9)]
-    shares = [list(PixelBatchSampler(sizes_wh, 4, 32, rank, 2)) for rank in range(2)]
-    assert shares == [by_hand[::2], by_hand[1::2]]
+
+
+def test_ranks_share_the_rows_and_none_stands_idle() -> None:
+    sizes_wh = np.full((5, 2), 4)
+    shares = [list(PixelBatchSampler(sizes_wh, 2, 1e6, rank, 2)) for rank in range(2)]
+    assert shares == [[[0, 2], [4]], [[1, 3]]]
+    # What is predicted twice counts once: a row is known by its id.
+    assert [list(PixelBatchSampler(sizes_wh[:1], 2, 1e6, rank, 2)) for rank in range(2)] == [[[0]], [[0]]]
 
 
 @pytest.fixture

@@ -18,11 +18,11 @@ from pipeline.__main__ import main
 from pipeline.contract.faults import UserError
 from pipeline.contract.schema import Schema
 from pipeline.learning.weights import FORMAT, fill, ids_digest, load_checkpoint, save_checkpoint, training_ids, upgrade
+from tests.contract.test_files import no_file_larger_than
 
 ROOT = Path(__file__).parent.parent.parent
 OLD = ROOT / "tests" / "data" / "detector_format1.pt"
 """A small fold detector by the code of bd38626 (format 1, flat config)."""
-from tests.contract.test_files import no_file_larger_than
 
 
 def save(file: Path, schema: Schema, state: dict | None = None, **more: object) -> Path:
