@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from detector.inference import load_detector
 from pipeline.assemble import Settings
 from pipeline.commands import arguments
 from pipeline.contract.faults import UserError
+from pipeline.contract.files import write_text
 from pipeline.contract.formats.boxes import read_boxes, write_boxes
 from pipeline.contract.formats.csv_files import wrong_id
 from pipeline.contract.formats.fashionai import read_annotations, read_answers, read_test
@@ -28,6 +30,7 @@ from pipeline.contract.records import Detection, ImageRow
 from pipeline.contract.schema import Schema, load_schema
 from pipeline.data.dealt import Dealt, read_dealt, write_dealt
 from pipeline.data.survey import survey
+from pipeline.inference.shards import FORMAT, JOB, ShardWriter, open_shards
 from pipeline.learning.weights import HEADER, upgrade
 from tests.fuzz.mutations import bytes_like, text_like, values_like
 
@@ -63,6 +66,29 @@ def _dealt(folder: Path) -> bytes:
     found = survey(_rows(folder))
     write_dealt(folder / "folds.csv", _rows(folder), Dealt(np.array([0, 1, 0]), found.sizes_wh, found.digests))
     return (folder / "folds.csv").read_bytes()
+
+
+JOB_OF = {"rows": "a", "size": 64}
+
+
+def _shard(folder: Path) -> bytes:
+    index = torch.arange(len(IDS))
+    prediction = {"index": index, "size_wh": torch.full((len(IDS), 2), 64), "regions": {}, "found": {}}
+    trainer = SimpleNamespace(global_rank=0)
+    ShardWriter(folder, _rows(folder)).write_on_batch_end(trainer, None, prediction)  # type: ignore[arg-type]
+    content = (folder / "rank0.jsonl").read_bytes()
+    (folder / "rank0.jsonl").unlink()
+    return content
+
+
+def _continue(file: Path) -> None:
+    write_text(file.parent / JOB, json.dumps({"format": FORMAT} | JOB_OF))
+    assert open_shards(file.parent, JOB_OF) <= {(image_id, 0) for image_id in IDS}
+
+
+def _other_job(file: Path) -> None:
+    assert open_shards(file.parent, JOB_OF) == set()
+    assert json.loads(file.read_bytes()) == {"format": FORMAT} | JOB_OF
 
 
 def _table(*columns: Sequence[str]) -> bytes:
@@ -192,6 +218,8 @@ def readers(folder: Path) -> dict[str, Reader]:
         "submission": ("s.csv", [ROWS], _submission),
         "boxes": ("boxes.csv", [_boxes(folder)], _read_boxes),
         "folds": ("folds.csv", [_dealt(folder)], lambda file: read_dealt(file, _rows(file.parent), 2)),
+        "shard": ("parts/rank0.jsonl", [_shard(folder)], _continue),
+        "job": ("parts/job.json", [json.dumps({"format": FORMAT} | JOB_OF).encode()], _other_job),
         "schema": (
             "schema.yaml",
             [(ROOT / "pipeline/contract/schemas/fashionai.yaml").read_bytes(), OWN_SCHEMA],

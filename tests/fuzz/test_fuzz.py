@@ -19,7 +19,19 @@ FIXED = settings(
     derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck), max_examples=60
 )
 NAMES = (
-    *("annotations", "test.csv", "answers", "submission", "boxes", "folds", "schema", "preset", "safetensors"),
+    *(
+        "annotations",
+        "test.csv",
+        "answers",
+        "submission",
+        "boxes",
+        "folds",
+        "shard",
+        "job",
+        "schema",
+        "preset",
+        "safetensors",
+    ),
     *("torch weights", "JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"),
 )
 
