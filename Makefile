@@ -65,6 +65,9 @@ fuzz: $(INSTALLED)  ## feed damaged files to every reader for MINUTES= (10); the
 mutants: $(INSTALLED)  ## break the code in one place at a time: a test must notice (about 20 minutes)
 	$(BIN)/python -m tests.mutants --out docs/mutants.md
 
+faults: $(INSTALLED)  ## play full disks, kills, foreign files and changing pictures on the commands (about 10 minutes)
+	$(BIN)/python -m tests.faults --out docs/faults.md
+
 lint: $(INSTALLED)  ## check style
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 
