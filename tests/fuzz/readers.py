@@ -219,7 +219,7 @@ def readers(folder: Path) -> dict[str, Reader]:
         "boxes": ("boxes.csv", [_boxes(folder)], _read_boxes),
         "folds": ("folds.csv", [_dealt(folder)], lambda file: read_dealt(file, _rows(file.parent), 2)),
         "shard": ("parts/rank0.jsonl", [_shard(folder)], _continue),
-        "job": ("parts/job.json", [json.dumps({"format": FORMAT} | JOB_OF).encode()], _other_job),
+        "job": ("of_job/job.json", [json.dumps({"format": FORMAT} | JOB_OF).encode()], _other_job),
         "schema": (
             "schema.yaml",
             [(ROOT / "pipeline/contract/schemas/fashionai.yaml").read_bytes(), OWN_SCHEMA],
