@@ -98,7 +98,7 @@ def signalled(world: World, step: Step, signals: list[int]) -> str:
         process = start(step.command(folder), background=number < 0)
         if not written(process, folder, step.partial, before):
             return f"ended before it was disturbed: {ended(process).stderr[-200:]}"
-        time.sleep(world.random.uniform(0, 0.2) * world.lasts[step.verb])
+        time.sleep(world.random.uniform(0, 0.1) * world.lasts[step.verb])
         process.send_signal(abs(number))
         sent = time.monotonic()
         done = ended(process)

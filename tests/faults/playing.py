@@ -161,8 +161,9 @@ def written(process: subprocess.Popen, folder: Path, pattern: str, before: int =
 
 
 def newest(folder: Path, pattern: str) -> int:
-    """Return when the newest file of a pattern was written, in ns (0: there is none)."""
-    return max((file.stat().st_mtime_ns for file in folder.glob(pattern)), default=0)
+    """Return when the newest file of a pattern that holds anything was written, in ns (0: there is none)."""
+    status = (file.stat() for file in folder.glob(pattern))
+    return max((one.st_mtime_ns for one in status if one.st_size), default=0)
 
 
 def refuse_failure(done: subprocess.CompletedProcess) -> None:
