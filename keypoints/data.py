@@ -39,10 +39,8 @@ class KeypointsData:
         config: KeypointsConfig,
         pictures: PictureOptions | None = None,
     ) -> None:
-        matched = match_boxes(rows, boxes)
+        matched = match_boxes(rows, boxes, config.without_fold)
         left_out = [0 <= config.without_fold == box.fold for box in matched]
-        if config.without_fold >= 0 and not any(left_out):
-            raise UserError(f"without_fold is {config.without_fold}, and no box is of that fold")
         order = np.argsort(left_out, kind="stable")
         self.rows = [rows[i] for i in order]
         self.num_train = len(rows) - sum(left_out)
@@ -90,8 +88,11 @@ class KeypointsData:
         return Crops(crops, xy, weight * inside, affine)
 
 
-def match_boxes(rows: Sequence[Annotation], boxes: Sequence[Detection]) -> list[Detection]:
-    """Return each row's box; raise DataError when rows have none or the categories differ."""
+def match_boxes(rows: Sequence[Annotation], boxes: Sequence[Detection], without_fold: int = -1) -> list[Detection]:
+    """Return each row's box; raise DataError when rows have none or the categories differ.
+
+    Raises UserError when a fold is to be left out, and that leaves nothing to watch or nothing to train on.
+    """
     by_key = {box.key: box for box in boxes}
     missing = [_named(row) for row in rows if row.key not in by_key]
     if missing:
@@ -103,7 +104,13 @@ def match_boxes(rows: Sequence[Annotation], boxes: Sequence[Detection]) -> list[
     if other:
         problem = f"the category of {len(other)} boxes is not their image's"
         raise DataError([Fault("boxes.csv", problem, "write the boxes again", value=", ".join(other[:3]))])
-    return [by_key[row.key] for row in rows]
+    matched = [by_key[row.key] for row in rows]
+    if without_fold >= 0 and len({box.fold == without_fold for box in matched}) < 2:
+        which = "no" if matched[0].fold != without_fold else "every"
+        raise UserError(
+            f"keypoints.without_fold is {without_fold}, and {which} box is of that fold; expected another one"
+        )
+    return matched
 
 
 def _named(row: Annotation) -> str:

@@ -32,8 +32,9 @@ from pipeline.data.survey import image_sizes
 from pipeline.inference.box_sources import SourceParts, build_source
 from pipeline.inference.predict import Device, Prediction, predict
 from pipeline.learning import configs, ranks
-from pipeline.learning.fit import RESUME, fit, forget, placed, precision
+from pipeline.learning.fit import RESUME, fit, forget
 from pipeline.learning.loading import ImageDataset, StepBatchSampler, collate
+from pipeline.learning.placement import placed, precision
 from pipeline.learning.synchronised import barrier
 from pipeline.learning.weights import save_checkpoint
 from pipeline.reporting.look import boxes_sheet, crops_sheet, inputs_sheet

@@ -18,9 +18,10 @@ from pipeline.data.survey import image_sizes
 from pipeline.inference.shards import ShardWriter, boxes_of, found_in, keypoints_of, merge_shards, open_shards
 from pipeline.learning import ranks
 from pipeline.learning.configs import check_ranges
-from pipeline.learning.fit import placed, silenced
+from pipeline.learning.fit import silenced
 from pipeline.learning.loading import Batches, ImageDataset, PixelBatchSampler, loader
 from pipeline.learning.options import COUNT, Placement
+from pipeline.learning.placement import placed
 from pipeline.orchestrator import OneStage, TwoStage
 
 log = logging.getLogger("pipeline")

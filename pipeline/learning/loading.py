@@ -121,11 +121,7 @@ class StepBatchSampler(Sampler[list[tuple[int, int]]]):
     ) -> None:
         if num_items < 1:
             raise UserError("there is no row to train on")
-        if batch_size < world_size:
-            raise UserError(
-                f"batch_size is {batch_size} for all devices together, and there are {world_size}; "
-                "expected at least one image a device: raise batch_size, or use fewer devices"
-            )
+        check_shares(batch_size, world_size)
         self.num_items, self.batch_size, self.total_steps = num_items, batch_size, total_steps
         self.seed, self.start_step, self.rank, self.world_size = seed, start_step, rank, world_size
 
@@ -144,6 +140,15 @@ class StepBatchSampler(Sampler[list[tuple[int, int]]]):
             self._turn, self._order = turn, np.random.default_rng([self.seed, turn]).permutation(self.num_items)
         seed = int(np.random.SeedSequence([self.seed, position]).generate_state(1)[0])
         return int(self._order[place]), seed
+
+
+def check_shares(batch_size: int, world_size: int) -> None:
+    """Raise UserError when not every rank gets an image of each batch."""
+    if batch_size < world_size:
+        raise UserError(
+            f"batch_size is {batch_size} for all devices together, and there are {world_size}; "
+            "expected at least one image a device: raise batch_size, or use fewer devices"
+        )
 
 
 class PixelBatchSampler(Sampler[list[int]]):

@@ -100,6 +100,7 @@ def test_evaluate_export_and_report_overwrite_nothing_foreign(trained: Path, dra
         ["--detector.train.strategy", "foo"],
         ["--detector.train.accelerator", "foo"],
         ["--detector.train.devices", 99],
+        ["--detector.train.batch_size", 1, "--detector.train.devices", 2, "--detector.train.accelerator", "cpu"],
     ],
 )
 def test_a_refused_option_does_not_claim_the_run(drawn: Path, tmp_path: Path, capsys, options: list[object]) -> None:
@@ -108,6 +109,16 @@ def test_a_refused_option_does_not_claim_the_run(drawn: Path, tmp_path: Path, ca
     assert error.startswith("error: ")
     assert str(options[1]) in error
     assert not (tmp_path / "run").exists()
+
+
+def test_a_fold_that_no_box_is_of_does_not_claim_the_network(
+    trained: Path, drawn: Path, tmp_path: Path, capsys
+) -> None:
+    folder = Path(shutil.copytree(trained, tmp_path / "run"))
+    options = ["--name", "other", "--keypoints.without_fold", 4, "--data", drawn / "train", "--run", folder]
+    assert run("train-keypoints", *TINY, *options) == 1
+    assert "keypoints.without_fold is 4, and no box is of that fold" in capsys.readouterr().err
+    assert not (folder / "keypoints" / "other").exists()
 
 
 def test_boxes_keep_to_the_settings_of_their_detectors(trained: Path, drawn: Path, tmp_path: Path, capsys) -> None:

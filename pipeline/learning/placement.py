@@ -1,0 +1,56 @@
+"""Where networks run: Lightning's accelerator, devices, nodes, strategy and precision, checked before anything is built."""
+
+import os
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
+from pipeline.contract.faults import UserError
+from pipeline.learning.loading import check_shares
+from pipeline.learning.options import Placement, TrainOptions
+
+
+def placed(placement: Placement) -> dict[str, Any]:
+    """Return the arguments of Lightning's Trainer that say where it runs; raise UserError for those that it refuses."""
+    arguments = {
+        "accelerator": placement.accelerator,
+        "devices": devices(placement.devices, placement.accelerator),
+        "num_nodes": placement.num_nodes,
+        "strategy": placement.strategy,
+        "precision": precision(placement),
+    }
+    try:
+        trainer = pl.Trainer(**arguments, logger=False, enable_checkpointing=False)
+    except (MisconfigurationException, ValueError, TypeError, RuntimeError, ImportError) as error:
+        changed = [f"{name} {value!r}" for name, value in arguments.items() if value not in ("auto", 1)]
+        raise UserError(f"cannot run with {', '.join(changed)}: {' '.join(str(error).split())}") from None
+    if isinstance(placement, TrainOptions):
+        check_shares(placement.batch_size, trainer.world_size)
+    return arguments
+
+
+def precision(options: Placement) -> str:
+    """Resolve `auto`: bfloat16 or float16 on GPUs, float32 elsewhere."""
+    if options.precision != "auto":
+        return options.precision
+    if options.accelerator not in ("auto", "gpu", "cuda") or not torch.cuda.is_available():
+        return "32-true"
+    return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+
+
+def devices(value: str, accelerator: str = "auto") -> str | int | list[int]:
+    """Turn "auto", "2" or "0,1" into what Lightning takes; raise UserError for more devices than there are."""
+    if value == "auto":
+        return value
+    try:
+        numbers = [int(part) for part in value.removesuffix(",").split(",")]
+    except ValueError:
+        raise UserError(f"devices is {value!r}; expected auto, a number such as 2, or a list such as 0,1") from None
+    on_gpu = accelerator in ("gpu", "cuda", "auto") and torch.cuda.is_available()
+    most = torch.cuda.device_count() if on_gpu else max(2, os.cpu_count() or 1)
+    count = len(numbers) if "," in value else numbers[0]
+    if count > most:
+        raise UserError(f"devices is {value!r}; this machine has {most} at most to use")
+    return numbers if "," in value else numbers[0]
