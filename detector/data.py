@@ -30,7 +30,11 @@ class DetectorData:
         self.extents = true_extents(rows)
 
     def train_dataset(self) -> ImageDataset:
-        return ImageDataset(self.rows, self.category, Photometric(self.config.augment.brightness), self.pictures)
+        brightness = self.config.augment.brightness
+        return ImageDataset(self.rows, self.category, Photometric(brightness, brightness), self.pictures)
+
+    def train_groups(self) -> None:
+        """Any rows may share a batch."""
 
     def monitor_loader(self) -> Batches | None:
         """Nothing to watch: the boxes of the fold left out are measured once, when they are written."""

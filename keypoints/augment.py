@@ -5,6 +5,7 @@ from torch import Tensor
 
 from keypoints.config import KeypointsConfig
 from pipeline.contract import geometry
+from pipeline.contract.warp import OUTSIDE
 
 
 def random_affines(boxes: Tensor, uniform: Tensor, config: KeypointsConfig) -> tuple[Tensor, Tensor]:
@@ -27,6 +28,25 @@ def random_affines(boxes: Tensor, uniform: Tensor, config: KeypointsConfig) -> t
         flip=flip,
     )
     return affine, flip
+
+
+def cut_out(crops: Tensor, uniform: Tensor, config: KeypointsConfig) -> Tensor:
+    """Hide a rectangle of some crops (N, 3, h, w), as what stands in front of a garment does (DeVries 2017, 1708.04552).
+
+    uniform (N, 32) in [0, 1) decides which, where and how large. What is hidden shows what lies outside a picture shows.
+    """
+    if not config.augment.cutout:
+        return crops
+    uniform = uniform.to(crops)
+    hidden = uniform[:, 9] < config.augment.cutout
+    inside = []
+    for axis, side in ((0, crops.shape[3]), (1, crops.shape[2])):
+        extent = uniform[:, 10 + axis] * config.augment.cutout_size * side
+        start = uniform[:, 12 + axis] * (side - extent)
+        at = torch.arange(side, device=crops.device) + 0.5
+        inside.append((at >= start[:, None]) & (at < (start + extent)[:, None]))
+    area = hidden[:, None, None] & inside[1][:, :, None] & inside[0][:, None, :]
+    return crops.masked_fill(area[:, None], OUTSIDE)
 
 
 def mirror_keypoints(values: Tensor, flip: Tensor, flip_index: Tensor) -> Tensor:

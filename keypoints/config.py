@@ -11,13 +11,17 @@ from pipeline.learning.backbones import check_strides
 from pipeline.learning.configs import check_ranges, check_sides, nest
 from pipeline.learning.options import TrainOptions
 
+OCCLUDED = ("keep", "mask", "drop")
+SOURCES = ("box", "image")
+
 
 @dataclass
 class NetworkConfig:
     """The network: a backbone and a head."""
 
     head: str = "fpn"
-    """Key of HEADS (keypoints/networks/heads.py): fpn, coordinates."""
+    """Key of HEADS (keypoints/networks/heads.py): fpn, cpn, concatenation, cpm, cpm_fine, deconvolution,
+    simcc, coordinates."""
     backbone: str = "tf_efficientnet_lite0"
     """Name of a timm network, or conv4."""
     backbone_weights: str = "package"
@@ -26,6 +30,10 @@ class NetworkConfig:
     """Layers of the backbone up to its map of this stride (2, 4, 8 ...) keep their first weights; 0 trains all."""
     channels: int = 64
     """Channels of the head."""
+    standardise: bool = True
+    """Colours are standardised with the statistics of the backbone's weights; otherwise they are only divided by 255."""
+    per_category: bool = False
+    """A network for each category, all trained together, instead of one for all."""
 
     def __post_init__(self) -> None:
         check_ranges(self, "keypoints.network", {"channels": (1, 1024)})
@@ -36,9 +44,9 @@ class CodecConfig:
     """What the head's outputs mean."""
 
     name: str = "heatmap"
-    """Key of CODECS (keypoints/codecs/build.py): heatmap, softmax, coordinates."""
+    """Key of CODECS (keypoints/codecs/build.py): heatmap, sigmoid, softmax, integral, simcc, coordinates."""
     sigma: float = 1.5
-    """Standard deviation of a target blob in heatmap cells."""
+    """Standard deviation of a target blob in cells of the map, or bins of simcc."""
 
     def __post_init__(self) -> None:
         if not 0 < self.sigma <= 10:
@@ -50,13 +58,19 @@ class LossConfig:
     """What a point's error costs."""
 
     name: str = "mse"
-    """Key of LOSSES (keypoints/losses.py): mse, cross_entropy, smooth_l1; must fit the codec."""
+    """Key of LOSSES (keypoints/losses.py): mse, bce, cross_entropy, dsnt, smooth_l1; must fit the codec."""
     hard_keypoints: int = 0
     """Only so many points of each crop, those of the largest error, are learned from in a step; 0: all."""
+    occluded: str = "keep"
+    """keep occluded points with a weight of their own, mask them, or drop the images that have one."""
     occluded_weight: float = 0.5
-    """Loss weight of occluded points; visible ones weigh 1."""
+    """Loss weight of occluded points that are kept; visible ones weigh 1."""
+    by_normaliser: bool = False
+    """Crops weigh by the inverse of what normalises NE, the distance of armpits or waistband in the crop."""
 
     def __post_init__(self) -> None:
+        if self.occluded not in OCCLUDED:
+            raise UserError(f"keypoints.loss.occluded is {self.occluded!r}; expected one of {', '.join(OCCLUDED)}")
         check_ranges(self, "keypoints.loss", {"occluded_weight": (0, 1), "hard_keypoints": (0, 10_000)})
 
 
@@ -68,8 +82,12 @@ class CropConfig:
     """Side of the square crop in pixels."""
     padding: float = 0.15
     """A crop shows its box grown on each side by this fraction of the box's width and height."""
+    source: str = "box"
+    """What is cropped: a garment's box, or the whole image, as a network without a first stage sees it."""
 
     def __post_init__(self) -> None:
+        if self.source not in SOURCES:
+            raise UserError(f"keypoints.crop.source is {self.source!r}; expected one of {', '.join(SOURCES)}")
         check_ranges(self, "keypoints.crop", {"padding": (0, 2)})
         check_sides("keypoints.crop.size", self.size)
 
@@ -89,15 +107,29 @@ class AugmentConfig:
     flip: float = 0.5
     """Probability of mirroring a training crop."""
     brightness: float = 0.25
-    """Largest change of brightness and contrast, as a fraction."""
+    """Largest change of brightness, as a fraction."""
+    contrast: float = 0.25
+    """Largest change of contrast, as a fraction."""
     blur: float = 0.1
     """Probability of a Gaussian blur."""
+    blur_size: int = 7
+    """Largest kernel of the blur, in pixels of the picture."""
     noise: float = 0.1
     """Probability of Gaussian noise."""
+    noise_deviation: float = 0.08
+    """Largest standard deviation of the noise, as a fraction of white."""
+    cutout: float = 0.0
+    """Probability that a rectangle of the crop is hidden."""
+    cutout_size: float = 0.4
+    """Largest side of what is hidden, as a fraction of the crop's."""
 
     def __post_init__(self) -> None:
-        ranges = {"rotation_deg": (0, 180), **dict.fromkeys(("jitter", "scale", "shift"), (0, 0.5))}
-        check_ranges(self, "keypoints.augment", ranges | dict.fromkeys(("flip", "brightness", "blur", "noise"), (0, 1)))
+        ranges = {"rotation_deg": (0, 180), "blur_size": (3, 31), "noise_deviation": (0.02, 1)}
+        ranges |= dict.fromkeys(("jitter", "scale", "shift"), (0, 0.5))
+        ranges |= dict.fromkeys(("flip", "brightness", "contrast", "blur", "noise", "cutout", "cutout_size"), (0, 1))
+        check_ranges(self, "keypoints.augment", ranges)
+        if self.blur_size % 2 == 0:
+            raise UserError(f"keypoints.augment.blur_size is {self.blur_size}; expected an odd number of pixels")
 
 
 @dataclass

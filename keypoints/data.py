@@ -7,15 +7,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from keypoints.augment import mirror_keypoints, random_affines
+from keypoints.augment import cut_out, mirror_keypoints, random_affines
 from keypoints.config import KeypointsConfig
 from pipeline.contract import geometry, warp
 from pipeline.contract.faults import DataError, Fault, UserError
 from pipeline.contract.images import PictureOptions
+from pipeline.contract.metrics import normalisers
 from pipeline.contract.records import OCCLUDED, VISIBLE, Annotation, Detection, ImageBatch
 from pipeline.contract.schema import Schema
 from pipeline.learning.loading import Batches, ImageDataset, plain_loader
 from pipeline.learning.photometric import Photometric
+
+NOWHERE = -1e6
+"""Crop pixels, of a point that no target is to show."""
+LARGEST_SHARE = 4.0
+"""A crop weighs at most so many times as much as the median one, and at least the inverse of it."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +32,11 @@ class Crops:
     xy: Tensor
     target_weight: Tensor
     crop_from_image: Tensor
+
+    @property
+    def targeted(self) -> Tensor:
+        """Points (N, K, 2) to make targets of: those without a weight are far outside, where no target shows them."""
+        return self.xy.masked_fill(self.target_weight[..., None] == 0, NOWHERE)
 
 
 class KeypointsData:
@@ -41,22 +52,48 @@ class KeypointsData:
     ) -> None:
         matched = match_boxes(rows, boxes, config.without_fold)
         left_out = [0 <= config.without_fold == box.fold for box in matched]
-        order = np.argsort(left_out, kind="stable")
+        # Occlusion is no reason to be left out of what is watched: that is to tell how the network does on any garment.
+        dropped = [config.loss.occluded == "drop" and bool((row.visibility == OCCLUDED).any()) for row in rows]
+        order = [i for i, gone in enumerate(dropped) if not (left_out[i] or gone)]
+        self.num_train = len(order)
+        if not order:
+            raise UserError("keypoints.loss.occluded is drop, and every image has an occluded point; keep or mask them")
+        order += [i for i, out in enumerate(left_out) if out]
         self.rows = [rows[i] for i in order]
-        self.num_train = len(rows) - sum(left_out)
         self.config, self.pictures = config, pictures
         self.category = [schema.category_index(row.category) for row in self.rows]
         self.boxes = torch.tensor(np.stack([matched[i].box for i in order]), dtype=torch.float32)
         self.xy = torch.tensor(np.stack([row.xy for row in self.rows]), dtype=torch.float32)
         visibility = torch.tensor(np.stack([row.visibility for row in self.rows]))
-        weight = (visibility == VISIBLE) + (visibility == OCCLUDED) * config.loss.occluded_weight
+        occluded_weight = config.loss.occluded_weight if config.loss.occluded == "keep" else 0
+        weight = (visibility == VISIBLE) + (visibility == OCCLUDED) * occluded_weight
         self.weight = weight.float() * schema.mask[self.category]
+        if config.loss.by_normaliser:
+            self.weight *= self._by_normaliser(schema)[:, None]
         self.flip_index = torch.tensor(schema.flip_index)
 
     def train_dataset(self) -> ImageDataset:
         augment = self.config.augment
-        photometric = Photometric(augment.brightness, augment.blur, augment.noise)
+        photometric = Photometric(
+            augment.brightness,
+            augment.contrast,
+            augment.blur,
+            augment.noise,
+            augment.blur_size,
+            augment.noise_deviation,
+        )
         return ImageDataset(self.rows[: self.num_train], self.category, photometric, self.pictures)
+
+    def train_groups(self) -> np.ndarray | None:
+        """Return the category (N,) of each training row where batches should be of one category."""
+        return np.array(self.category[: self.num_train]) if self.config.network.per_category else None
+
+    def _by_normaliser(self, schema: Schema) -> Tensor:
+        """Return a weight (N,) for each row: the inverse of its normaliser in the crop, 1 in the median and where it has none."""
+        scale, usable = normalisers(self.rows, schema)
+        sides = (self.boxes[:, 2:] - self.boxes[:, :2]).amax(-1) * (1 + 2 * self.config.crop.padding)
+        inverse = sides.double().clamp(min=1e-6) / torch.from_numpy(np.where(usable, scale, np.nan))
+        return (inverse / inverse.nanmedian()).nan_to_num(nan=1.0).clamp(1 / LARGEST_SHARE, LARGEST_SHARE).float()
 
     def monitor_rows(self) -> range:
         """Positions of the rows to watch: of the fold left out, or else of the training rows, spread evenly."""
@@ -81,6 +118,7 @@ class KeypointsData:
         boxes, xy, weight = (table[index].to(device) for table in (self.boxes, self.xy, self.weight))
         affine, flip = random_affines(boxes, batch.uniform, self.config)
         crops = warp.crop(batch.images, affine, (size, size), batch.sizes_wh, reduced=batch.reduced)
+        crops = cut_out(crops, batch.uniform, self.config)
         flip_index = self.flip_index.to(device)
         xy = mirror_keypoints(geometry.apply(affine, xy), flip, flip_index)
         weight = mirror_keypoints(weight, flip, flip_index)

@@ -16,7 +16,10 @@ STAGE = "keypoints"
 
 
 class NetworkLocator(nn.Module):
-    """A Locator (contract.records) around a network and its codec, with the flip test if wanted."""
+    """A Locator (contract.protocols) around a network and its codec, with the flip test if wanted.
+
+    `source` is what it was trained to be shown: a garment's box, or the whole image.
+    """
 
     def __init__(
         self,
@@ -26,8 +29,10 @@ class NetworkLocator(nn.Module):
         padding: float,
         flip_index: Tensor,
         flip_test: bool,
+        source: str = "box",
     ) -> None:
         super().__init__()
+        self.source = source
         self.network, self.codec = network, codec
         self.size_wh, self.padding, self.flip_test = size_wh, padding, flip_test
         self.register_buffer("flip_index", flip_index, persistent=False)
@@ -45,7 +50,7 @@ def locate(
     outputs = _last(network(crops, category))
     if flip_index is not None:
         mirrored = codec.mirror(_last(network(crops.flip(-1), category)), flip_index)
-        outputs = {name: (value + mirrored[name]) / 2 for name, value in outputs.items()}
+        outputs = {name: (outputs[name] + value) / 2 for name, value in mirrored.items()}
     with torch.autocast(crops.device.type, enabled=False):
         return codec.decode(outputs)
 
@@ -58,9 +63,10 @@ def load_locator(path: Path, schema: Schema, flip_test: bool = True) -> NetworkL
     """Load a keypoint checkpoint; raises ValueError when it is of another stage or schema."""
     content = load_checkpoint(Path(path), STAGE, schema)
     config = restored(KeypointsConfig, content, path, upgrade_config)
-    network, codec = build_network(config, len(schema.keypoints))
+    network, codec = build_network(config, schema)
     fill(network, upgrade_state(content["state_dict"]), path)
     flip_index = torch.tensor(schema.flip_index)
+    crop = config.crop
     return NetworkLocator(
-        network.eval(), codec, (config.crop.size, config.crop.size), config.crop.padding, flip_index, flip_test
+        network.eval(), codec, (crop.size, crop.size), crop.padding, flip_index, flip_test, crop.source
     )

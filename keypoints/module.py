@@ -25,7 +25,7 @@ class KeypointsModule(pl.LightningModule):
     def __init__(self, config: KeypointsConfig, schema: Schema, data: KeypointsData) -> None:
         super().__init__()
         self.config, self.data = config, data
-        self.network, self.codec = build_network(config, len(schema.keypoints))
+        self.network, self.codec = build_network(config, schema)
         self.loss = LOSSES[config.loss.name]()
         positions = list(data.monitor_rows())
         self.monitored = geometry.crop_from_image(
@@ -39,7 +39,7 @@ class KeypointsModule(pl.LightningModule):
     def training_step(self, batch: ImageBatch, batch_idx: int) -> Tensor:
         with torch.autocast(self.device.type, enabled=False):
             sample = self.data.training_crops(batch)
-            target = self.codec.encode(sample.xy)
+            target = self.codec.encode(sample.targeted)
         stages = self.network(sample.crops, batch.category)
         loss = supervise(self.loss, stages, target, sample.target_weight, self.config.loss.hard_keypoints)
         self.log("loss", loss, prog_bar=True, batch_size=len(batch), sync_dist=True)

@@ -27,7 +27,7 @@ from pipeline.contract.images import PictureOptions
 from pipeline.contract.protocols import BoxSource
 from pipeline.contract.records import Annotation, Detection, ImageBatch
 from pipeline.contract.schema import Schema
-from pipeline.data.select import RowSet
+from pipeline.data.select import RowSet, TrainingSet
 from pipeline.data.survey import image_sizes
 from pipeline.inference.box_sources import SourceParts, build_source
 from pipeline.inference.predict import Device, Prediction, predict
@@ -84,7 +84,7 @@ def check_detector(schema: Schema, config: DetectorConfig) -> None:
 def check_keypoints(schema: Schema, config: KeypointsConfig) -> None:
     """Raise UserError for settings that a training would refuse, as `check_detector` does."""
     placed(config.train)
-    _built(lambda: build_network(config, len(schema.keypoints)), "keypoints.network", config.network)
+    _built(lambda: build_network(config, schema), "keypoints.network", config.network)
 
 
 def _built(build: Callable[[], object], name: str, settings: object) -> None:
@@ -159,6 +159,15 @@ def _finish(run: Path) -> None:
         forget(run)
 
 
+def to_crop(training_set: TrainingSet, boxes: Sequence[Detection], config: KeypointsConfig) -> list[Detection]:
+    """Return what the network is to be shown of each row: its box, or the whole image."""
+    matched = match_boxes(training_set.rows, boxes, config.without_fold)
+    if config.crop.source == "box":
+        return matched
+    sizes = training_set.sizes_wh
+    return [replace(box, box=np.array([0, 0, *size], dtype=float)) for box, size in zip(matched, sizes, strict=True)]
+
+
 def box_source(
     name: str, detector: NetworkDetector, sizes_wh: np.ndarray, truth: Sequence[Annotation] | None
 ) -> BoxSource:
@@ -219,12 +228,10 @@ def look_at_keypoints(
     data = KeypointsData(rows, boxes, schema, config)
     batch = _first_draws(data.train_dataset(), config.train.seed, count)
     sample = data.training_crops(batch)
-    _, codec = build_network(
-        replace(config, network=replace(config.network, backbone_weights="none")), len(schema.keypoints)
-    )
+    _, codec = build_network(replace(config, network=replace(config.network, backbone_weights="none")), schema)
     captions = [data.rows[i].category for i in batch.index.tolist()]
     return crops_sheet(
-        sample.crops, sample.xy, sample.target_weight, codec.encode(sample.xy).get("maps"), captions, schema
+        sample.crops, sample.xy, sample.target_weight, codec.encode(sample.targeted).get("maps"), captions, schema
     )
 
 

@@ -13,7 +13,7 @@ class CoordinatesCodec:
     accepts = "xy"
     target = "coordinates"
 
-    def __init__(self, size_wh: tuple[int, int], stride: int = 1, sigma: float = 0.0) -> None:
+    def __init__(self, size_wh: tuple[int, int], stride: float = 1, sigma: float = 0.0) -> None:
         self.size_wh = size_wh
 
     def encode(self, xy: Tensor) -> Outputs:
@@ -29,3 +29,26 @@ class CoordinatesCodec:
         """Return the points in crop pixels; a single point says nothing of its certainty, so every score is 1."""
         xy = outputs["xy"].float()
         return Points(xy * xy.new_tensor(self.size_wh), torch.ones_like(xy[..., 0]), torch.zeros_like(xy[..., 0]))
+
+
+class PixelsCodec(CoordinatesCodec):
+    """The same in crop pixels, unnormalised: steps that suit a network's weights hardly move such outputs.
+
+    The write-up tried it (shared notes, seed.md); kept to show how that ends.
+    """
+
+    target = "pixels"
+
+    def encode(self, xy: Tensor) -> Outputs:
+        """Return xy (N, K, 2) as it is."""
+        return {"xy": xy.float()}
+
+    def mirror(self, outputs: Outputs, flip_index: Tensor) -> Outputs:
+        """A mirrored crop maps x to its width - x."""
+        x, y = outputs["xy"][:, flip_index].unbind(-1)
+        return {"xy": torch.stack([self.size_wh[0] - x, y], -1)}
+
+    def decode(self, outputs: Outputs) -> Points:
+        """Return the points as they are, with a score of 1."""
+        xy = outputs["xy"].float()
+        return Points(xy, torch.ones_like(xy[..., 0]), torch.zeros_like(xy[..., 0]))

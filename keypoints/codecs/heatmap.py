@@ -21,15 +21,19 @@ class HeatmapCodec:
     accepts = "maps"
     target = "heatmap"
 
-    def __init__(self, size_wh: tuple[int, int], stride: int, sigma: float) -> None:
+    def __init__(self, size_wh: tuple[int, int], stride: float, sigma: float) -> None:
         self.size_wh, self.stride, self.sigma = size_wh, stride, sigma
 
     def encode(self, xy: Tensor) -> Outputs:
-        """Return target maps (N, K, h, w) for points xy (N, K, 2) in crop pixels."""
-        return {"maps": self._blobs(xy)}
+        """Return target maps (N, K, h, w) for points xy (N, K, 2) in crop pixels, and background (N, 1, h, w).
+
+        Points that are nowhere, far outside the crop, are in neither.
+        """
+        blobs = self._blobs(xy)
+        return {"maps": blobs, "background": 1 - blobs.amax(1, keepdim=True)}
 
     def _blobs(self, xy: Tensor) -> Tensor:
-        w, h = (side // self.stride for side in self.size_wh)
+        w, h = (int(side / self.stride) for side in self.size_wh)
         x = (torch.arange(w, device=xy.device) + 0.5) * self.stride
         y = (torch.arange(h, device=xy.device) + 0.5) * self.stride
         spread = 2 * (self.sigma * self.stride) ** 2
@@ -66,11 +70,11 @@ class HeatmapCodec:
         def at(dy: int, dx: int) -> Tensor:
             return flat.gather(2, ((row + dy) * width + col + dx)[..., None])[..., 0]
 
-        x, y = col + _vertex(at(0, -1), at(0, 0), at(0, 1)), row + _vertex(at(-1, 0), at(0, 0), at(1, 0))
+        x, y = col + vertex(at(0, -1), at(0, 0), at(0, 1)), row + vertex(at(-1, 0), at(0, 0), at(1, 0))
         return (torch.stack([x, y], -1) + 0.5) * self.stride
 
 
-def _vertex(left: Tensor, middle: Tensor, right: Tensor) -> Tensor:
+def vertex(left: Tensor, middle: Tensor, right: Tensor) -> Tensor:
     """Return where the parabola through -1, 0, 1 peaks, within one cell; 0 where it has no peak."""
     curvature = left - 2 * middle + right
     offset = (left - right) / 2 / curvature

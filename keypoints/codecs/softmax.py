@@ -16,9 +16,10 @@ class SoftmaxCodec(HeatmapCodec):
     target = "distribution"
 
     def encode(self, xy: Tensor) -> Outputs:
-        """Return target maps (N, K, h, w) that sum to 1 over a map (0 everywhere for points far outside)."""
-        blobs = self._blobs(xy)
-        return {"maps": blobs / blobs.sum((-2, -1), keepdim=True).clamp(min=1e-6)}
+        """Return what the heatmap codec does, each map summing to 1 (0 everywhere for points far outside)."""
+        return {
+            name: maps / maps.sum((-2, -1), keepdim=True).clamp(min=1e-6) for name, maps in super().encode(xy).items()
+        }
 
     def decode(self, outputs: Outputs) -> Points:
         """Return the points in crop pixels; a score is the probability of the peak, 1 for a perfect blob.

@@ -1,5 +1,7 @@
 """A keypoint network is a backbone and a head; a config combines it with a codec and a loss."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -7,6 +9,7 @@ from keypoints.codecs.build import CODECS
 from keypoints.config import KeypointsConfig
 from keypoints.networks.heads import HEADS
 from pipeline.contract.protocols import Codec, Outputs
+from pipeline.contract.schema import Schema
 from pipeline.learning.backbones import Backbone, build_backbone
 
 
@@ -22,13 +25,45 @@ class KeypointNetwork(nn.Module):
         return self.head(self.backbone(crops.contiguous(memory_format=torch.channels_last)), category)
 
 
-def build_network(config: KeypointsConfig, num_keypoints: int) -> tuple[KeypointNetwork, Codec]:
+class PerCategory(nn.Module):
+    """A KeypointNetwork for each category; each sees the crops of its own. Takes and gives what one network does."""
+
+    def __init__(self, networks: Sequence[KeypointNetwork]) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+
+    @property
+    def backbone(self) -> nn.Module:
+        return nn.ModuleList(network.backbone for network in self.networks)
+
+    def forward(self, crops: Tensor, category: Tensor) -> list[Outputs]:
+        present = category.unique().tolist() or [0]
+        rows = [(category == c).nonzero()[:, 0] for c in present]
+        parts = [self.networks[c](crops[own], category[own]) for c, own in zip(present, rows, strict=True)]
+        order = torch.cat(rows).argsort()
+        return [
+            {name: torch.cat([one[name] for one in stage])[order] for name in stage[0]}
+            for stage in zip(*parts, strict=True)
+        ]
+
+
+def build_network(config: KeypointsConfig, schema: Schema) -> tuple[KeypointNetwork | PerCategory, Codec]:
     """Build the network and its codec; the config has checked that the parts fit each other."""
+    stride = HEADS[config.network.head].stride
+    codec = CODECS[config.codec.name]((config.crop.size, config.crop.size), stride, config.codec.sigma)
+    if config.network.per_category:
+        return PerCategory([_build_one(config, schema) for _ in schema.categories]), codec
+    return _build_one(config, schema), codec
+
+
+def _build_one(config: KeypointsConfig, schema: Schema) -> KeypointNetwork:
     parts, chosen = config.network, HEADS[config.network.head]
     backbone = build_backbone(parts.backbone, parts.backbone_weights, chosen.strides, parts.frozen_stride)
-    head = chosen(backbone.channels, num_keypoints, parts.channels)
-    codec = CODECS[config.codec.name]((config.crop.size, config.crop.size), head.stride, config.codec.sigma)
-    return KeypointNetwork(backbone, head), codec
+    if not parts.standardise:
+        backbone.mean.zero_()
+        backbone.std.fill_(255)
+    head = chosen(backbone.channels, len(schema.keypoints), parts.channels, config.crop.size)
+    return KeypointNetwork(backbone, head)
 
 
 def upgrade_state(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -33,7 +33,7 @@ def submit(
     device: Device,
     pictures: PictureOptions,
     answers: Path | None = None,
-    boxes: str = "detector",
+    boxes: str = "",
     flip_test: bool = True,
     on_error: Literal["stop", "skip"] = "stop",
     most_fallback: float = 0.1,
@@ -51,7 +51,8 @@ def submit(
         device: where the networks run
         pictures: what a picture may cost
         answers: answer CSV, to score the submission
-        boxes: where crops come from: detector, truth (the answers) or image (the whole one, to compare)
+        boxes: where crops come from: detector, truth (the answers) or image (the whole one); without it what the keypoint
+            network was trained for
         flip_test: average over each crop and its mirror image
         on_error: a picture that cannot be read stops everything before it begins, or is skipped: its row has -1_-1_-1 in
             every cell then, and the record says why
@@ -66,6 +67,7 @@ def submit(
     loaded, skip = load_schema(schema), on_error == "skip"
     # Whatever is wrong with the weights is said before any picture is read.
     locator = assemble.load_locator(keypoints, loaded, flip_test=flip_test)
+    boxes = boxes or ("image" if locator.source == "image" else "detector")
     network = assemble.load_detector(detector, loaded)
     tested = load_test_rows(test, loaded, limit, layout, pictures, skip)
     truth = answers_of(tested.rows, answers, loaded, layout, tested.sizes_wh) if answers else None

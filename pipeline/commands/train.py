@@ -142,7 +142,7 @@ def train_keypoints(
     remedy = "write it again with the boxes command, or name other --boxes"
     refuse_another_make(file, _inputs(training_set) | _present(file.parent / "detector", settings.folds), remedy)
     inputs = _inputs(training_set) | {"boxes": file_hash(file)}
-    assemble.match_boxes(training_set.rows, chosen, settings.keypoints.without_fold)
+    chosen = assemble.to_crop(training_set, chosen, settings.keypoints)
     claim(out.with_suffix(""), _claimed(settings, training_set, schema, asdict(settings.keypoints)) | inputs)
     with alone(out, "choose another --name", enabled=ranks.is_zero()):
         if _kept(out):

@@ -28,17 +28,20 @@ def score_on_val(
     """Return the figures of a network that was trained without fold 0 on the rows of that fold, by where crops come from.
 
     The boxes out of fold are what a detector gives on a picture it has not seen; the true ones, the answers' extents with
-    the detector's margin, show what the boxes cost. Predictions are kept beside the checkpoint, as submission files.
+    the detector's margin, show what the boxes cost. A network of whole images gets those, which `boxes` hold then.
+    Predictions are kept beside the checkpoint, as submission files.
     """
     by_key = {box.key: box for box in boxes}
     chosen = training_set.take([i for i, row in enumerate(training_set.rows) if by_key[row.key].fold == VAL_FOLD])
     held_out, sizes_wh = chosen.rows, chosen.sizes_wh
     extents, sizes = assemble.true_extents(held_out), torch.tensor(sizes_wh)
-    sources = {
-        "out_of_fold_boxes": torch.tensor(np.stack([by_key[row.key].box for row in held_out]), dtype=torch.float32),
-        "true_boxes": assemble.target_boxes(extents, sizes, settings.detector.margin).float(),
-    }
     locator = assemble.load_locator(checkpoint, schema)
+    given = torch.tensor(np.stack([by_key[row.key].box for row in held_out]), dtype=torch.float32)
+    if locator.source == "image":
+        sources = {"whole_images": given}
+    else:
+        true = assemble.target_boxes(extents, sizes, settings.detector.margin).float()
+        sources = {"out_of_fold_boxes": given, "true_boxes": true}
     device = Device.of(settings.keypoints.train)
     figures = {}
     for name, given in sources.items():

@@ -118,6 +118,11 @@ def stack_answers(answers: Sequence[Annotation], schema: Schema) -> tuple[np.nda
     return np.stack([a.xy for a in answers]).astype(np.float64), np.stack([a.visibility for a in answers]), category
 
 
+def normalisers(answers: Sequence[Annotation], schema: Schema) -> tuple[np.ndarray, np.ndarray]:
+    """Return what normalises the errors of each image in variant `default`, in pixels (N,), and whether it is usable (N,)."""
+    return _normaliser(*stack_answers(answers, schema), schema, "default")
+
+
 def _normaliser(
     truth: np.ndarray, visibility: np.ndarray, category: np.ndarray, schema: Schema, variant: str
 ) -> tuple[np.ndarray, np.ndarray]:

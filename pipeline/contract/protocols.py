@@ -8,7 +8,10 @@ from torch import Tensor
 from pipeline.contract.records import Detections, ImageBatch, Points, Regions
 
 Outputs = dict[str, Tensor]
-"""What a head gives and a codec encodes, by name: maps (N, K, h, w), x (N, K, X) and y (N, K, Y), or xy (N, K, 2)."""
+"""What a head gives and a codec encodes, by name: maps (N, K, h, w), x (N, K, X) and y (N, K, Y), or xy (N, K, 2).
+
+Beside maps there may be background (N, 1, h, w), the map of where no point is.
+"""
 
 
 class Detector(Protocol):
@@ -36,14 +39,15 @@ class Locator(Protocol):
 
 
 class Head(Protocol):
-    """From backbone maps to outputs. Built with the maps' channels, the number of keypoints and a width.
+    """From backbone maps to outputs. Built with the maps' channels, the number of keypoints, a width and the crop's side.
 
-    `produces` names the key of its outputs, `strides` the backbone maps that it wants, `stride` that of its own maps.
+    `produces` names its outputs (maps, bins or xy), `strides` the backbone maps that it wants, `stride` the crop pixels
+    between two of its own cells or bins.
     """
 
     produces: str
     strides: tuple[int, ...]
-    stride: int
+    stride: float
 
     def __call__(self, features: Sequence[Tensor], category: Tensor) -> list[Outputs]:
         """Return the outputs of each stage; the last counts, all are supervised."""
@@ -52,7 +56,7 @@ class Head(Protocol):
 class Codec(Protocol):
     """From points to targets and back. Built with size_wh in crop pixels, the head's stride, and sigma in cells.
 
-    `accepts` names the key of the outputs that it decodes, `target` the kind of its targets.
+    `accepts` names the outputs that it decodes, `target` the kind of its targets.
     """
 
     accepts: str

@@ -11,7 +11,8 @@ from torch import Tensor
 from pipeline.contract.geometry import invert
 
 MAX_SUPERSAMPLES = 8
-
+OUTSIDE = 127.0
+"""What a crop shows outside its picture: grey, in the middle of what the networks take."""
 
 MAX_FLOATS = 2**25
 """Working memory of `crop`, in floats: large photos are cut one after the other instead of all at once."""
@@ -23,7 +24,7 @@ def crop(
     size_wh: tuple[int, int],
     sizes_wh: Tensor | None = None,
     source: Tensor | None = None,
-    fill: float = 127.0,
+    fill: float = OUTSIDE,
     reduced: Tensor | None = None,
 ) -> Tensor:
     """Cut crops float32 (N, 3, h, w) of 0..255 out of images (B, 3, H, W), by affines crop_from_image (N, 2, 3).

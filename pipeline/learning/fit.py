@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar
@@ -31,9 +32,13 @@ RETRAIN = "remove it, and the training starts from the beginning"
 
 
 class TrainData(Protocol):
-    """What a stage gives the loop: its training images, and rows to watch (None: nothing to watch)."""
+    """What a stage gives the loop: its training images, their groups where a batch should be of one (None: it need not),
+    and rows to watch (None: nothing to watch).
+    """
 
     def train_dataset(self) -> ImageDataset: ...
+
+    def train_groups(self) -> np.ndarray | None: ...
 
     def monitor_loader(self) -> Batches | None: ...
 
@@ -67,7 +72,7 @@ def fit(module: pl.LightningModule, data: TrainData, options: TrainOptions, run:
             trainer.fit(
                 module,
                 train_dataloaders=None,
-                datamodule=_Data(dataset, watched, options, total_steps),
+                datamodule=_Data(dataset, data.train_groups(), watched, options, total_steps),
                 ckpt_path=resume if resume.exists() else None,
                 weights_only=True,
             )
@@ -162,9 +167,17 @@ def silenced() -> Iterator[None]:
 class _Data(pl.LightningDataModule):
     """Hands Lightning the batches from the step on that the trainer stands at."""
 
-    def __init__(self, dataset: ImageDataset, watched: Any, options: TrainOptions, total_steps: int) -> None:
+    def __init__(
+        self,
+        dataset: ImageDataset,
+        groups: np.ndarray | None,
+        watched: Batches | None,
+        options: TrainOptions,
+        total_steps: int,
+    ) -> None:
         super().__init__()
-        self.dataset, self.watched, self.options, self.total_steps = dataset, watched, options, total_steps
+        self.dataset, self.groups, self.watched = dataset, groups, watched
+        self.options, self.total_steps = options, total_steps
 
     def train_dataloader(self) -> Batches:
         sampler = StepBatchSampler(
@@ -175,6 +188,7 @@ class _Data(pl.LightningDataModule):
             start_step=self.trainer.global_step,
             rank=self.trainer.global_rank,
             world_size=self.trainer.world_size,
+            groups=self.groups,
         )
         return loader(self.dataset, sampler, self.options.workers)
 

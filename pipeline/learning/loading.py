@@ -106,7 +106,8 @@ class StepBatchSampler(Sampler[list[tuple[int, int]]]):
 
     Each pass over the data has its own order; a batch that runs over the end of a pass takes the rest from the next. Its
     length is that of the whole training, since Lightning counts a resumed run from there. `batch_size` is that of all ranks
-    together; each takes its share of every batch, and shares differ by one image where they do not come out even.
+    together; each takes its share of every batch, and shares differ by one image where they do not come out even. With
+    `groups` (N,) the rows of a batch are of one group, but for those that are left when each group is cut into batches.
     """
 
     def __init__(
@@ -118,12 +119,14 @@ class StepBatchSampler(Sampler[list[tuple[int, int]]]):
         start_step: int = 0,
         rank: int = 0,
         world_size: int = 1,
+        groups: np.ndarray | None = None,
     ) -> None:
         if num_items < 1:
             raise UserError("there is no row to train on")
         check_shares(batch_size, world_size)
         self.num_items, self.batch_size, self.total_steps = num_items, batch_size, total_steps
         self.seed, self.start_step, self.rank, self.world_size = seed, start_step, rank, world_size
+        self.groups = groups
 
     def __len__(self) -> int:
         return self.total_steps
@@ -137,9 +140,27 @@ class StepBatchSampler(Sampler[list[tuple[int, int]]]):
     def _draw(self, position: int) -> tuple[int, int]:
         turn, place = divmod(position, self.num_items)
         if getattr(self, "_turn", None) != turn:
-            self._turn, self._order = turn, np.random.default_rng([self.seed, turn]).permutation(self.num_items)
+            self._turn, self._order = turn, self._shuffled(turn)
         seed = int(np.random.SeedSequence([self.seed, position]).generate_state(1)[0])
         return int(self._order[place]), seed
+
+    def _shuffled(self, turn: int) -> np.ndarray:
+        rng = np.random.default_rng([self.seed, turn])
+        order = rng.permutation(self.num_items)
+        if self.groups is None:
+            return order
+        batches, rest = [], order[:0]
+        for group in np.unique(self.groups):
+            members = order[self.groups[order] == group]
+            whole = len(members) - len(members) % self.batch_size
+            batches += np.split(members[:whole], whole // self.batch_size) if whole else []
+            rest = np.concatenate([rest, members[whole:]])
+        batches = [batches[i] for i in rng.permutation(len(batches))]
+        # The last batch of the pass before takes so many rows.
+        lead = -turn * self.num_items % self.batch_size
+        while len(rest) < lead:
+            rest = np.concatenate([rest, batches.pop()])
+        return np.concatenate([rest[:lead], *batches, rest[lead:]])
 
 
 def check_shares(batch_size: int, world_size: int) -> None:

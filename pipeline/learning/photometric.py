@@ -9,17 +9,26 @@ import albumentations as A
 
 
 class Photometric:
-    """Brightness and contrast (up to a fraction), Gaussian blur and noise (with a probability each).
+    """Brightness and contrast (each up to a fraction), Gaussian blur and noise (with a probability each).
 
-    The same picture and seed give the same result, in whatever process.
+    A blur's kernel is 3 to `blur_size` pixels, a noise's deviation 0.02 to `noise_deviation` of white. The same picture and
+    seed give the same result, in whatever process.
     """
 
-    def __init__(self, brightness: float, blur: float = 0.0, noise: float = 0.0) -> None:
+    def __init__(
+        self,
+        brightness: float,
+        contrast: float,
+        blur: float = 0.0,
+        noise: float = 0.0,
+        blur_size: int = 7,
+        noise_deviation: float = 0.08,
+    ) -> None:
         self.transform = A.Compose(
             [
-                A.RandomBrightnessContrast(brightness, brightness, p=0.5),
-                A.GaussianBlur(blur_limit=(3, 7), p=blur),
-                A.GaussNoise(std_range=(0.02, 0.08), p=noise),
+                A.RandomBrightnessContrast(brightness, contrast, p=0.5),
+                A.GaussianBlur(blur_limit=(3, blur_size), p=blur),
+                A.GaussNoise(std_range=(0.02, noise_deviation), p=noise),
             ]
         )
 

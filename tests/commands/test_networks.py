@@ -12,7 +12,7 @@ from pipeline.contract.formats.boxes import read_boxes
 from pipeline.contract.formats.submission import read_submission
 from pipeline.contract.schema import Schema
 from pipeline.learning.weights import ids_digest, load_checkpoint
-from tests.commands.running import TINY, run
+from tests.commands.running import TINY, run, submit_options
 
 
 @pytest.fixture
@@ -36,6 +36,24 @@ def test_named_networks_do_not_disturb_one_another(drawn: Path, folder: Path, ca
     assert train(drawn, folder) == 0
     assert (folder / "keypoints" / "final.safetensors").read_bytes() == before
     assert (folder / "keypoints" / "other.safetensors").read_bytes() != before
+
+
+def test_a_network_of_whole_images_is_shown_whole_images(drawn: Path, folder: Path, tmp_path: Path) -> None:
+    """In training, on `val` and in a submission that does not say where crops come from."""
+    assert train(drawn, folder, "--val", "--name", "whole", "--keypoints.crop.source", "image") == 0
+    assert list(json.loads((folder / "keypoints" / "whole.json").read_text())["figures"]["val"]) == ["whole_images"]
+    out, network = tmp_path / "s.csv", folder / "keypoints" / "whole.safetensors"
+    answers = ["--answers", drawn / "test" / "answer.csv", "--out", out]
+    assert run("submit", *submit_options(folder, drawn / "test"), *answers, "--keypoints", network) == 0
+    assert json.loads(out.with_suffix(".json").read_text())["figures"]["boxes"] == "image"
+
+
+def test_a_network_for_each_category_is_trained_and_used(drawn: Path, folder: Path, tmp_path: Path) -> None:
+    parts = ["--keypoints.network.per_category", "true", "--keypoints.network.channels", "8"]
+    assert train(drawn, folder, "--name", "five", *parts) == 0
+    out, network = tmp_path / "s.csv", folder / "keypoints" / "five.safetensors"
+    assert run("submit", *submit_options(folder, drawn / "test"), "--out", out, "--keypoints", network) == 0
+    assert len(out.read_text().splitlines()) == 1 + 10
 
 
 def test_boxes_from_another_file(drawn: Path, folder: Path, tmp_path: Path, schema: Schema, capsys) -> None:

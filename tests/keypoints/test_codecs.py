@@ -8,12 +8,16 @@ from keypoints.codecs.heatmap import HeatmapCodec
 from keypoints.codecs.softmax import SoftmaxCodec
 from pipeline.contract.protocols import Outputs
 
-MAPS = ("heatmap", "softmax")
+MAPS = ("heatmap", "sigmoid", "softmax")
 
 
 def logits(codec: str, targets: Outputs) -> Outputs:
     """What a perfect network would answer."""
-    return {"maps": targets["maps"] if codec == "heatmap" else targets["maps"].clamp(min=1e-30).log() + 3.0}
+    if codec == "heatmap":
+        return {"maps": targets["maps"]}
+    if codec == "sigmoid":
+        return {"maps": torch.logit(targets["maps"].double(), eps=1e-12).float()}
+    return {"maps": targets["maps"].clamp(min=1e-30).log() + 3.0}
 
 
 @pytest.mark.parametrize("name", MAPS)
@@ -102,6 +106,66 @@ def test_coordinates_are_exact_and_mirror() -> None:
     codec = CODECS["coordinates"]((128, 64))
     xy = torch.randint(0, 64, (2, 4, 2)).float()
     flip_index = torch.tensor([1, 0, 2, 3])
+    assert torch.equal(codec.decode(codec.encode(xy)).xy, xy)
+    mirrored = (xy * torch.tensor([-1.0, 1]) + torch.tensor([128.0, 0]))[:, flip_index]
+    assert torch.equal(codec.decode(codec.mirror(codec.encode(mirrored), flip_index)).xy, xy)
+
+
+def test_the_background_is_where_no_point_is() -> None:
+    """By hand: a cell's height is the highest blob's, here 1 and exp(-1 / 2); a point that is nowhere is in no map."""
+    xy = torch.tensor([[[10.0, 6.0], [-1e6, -1e6]]])
+    target = HeatmapCodec((24, 16), 4, sigma=1.0).encode(xy)
+    assert target["background"].shape == (1, 1, 4, 6)
+    assert float(target["background"][0, 0, 1, 2]) == 0
+    assert float(target["background"][0, 0, 1, 3]) == pytest.approx(1 - 0.60653, abs=1e-5)
+    assert target["maps"][0, 1].sum() == 0
+    assert float(SoftmaxCodec((24, 16), 4, sigma=1.0).encode(xy)["background"].sum()) == pytest.approx(1)
+
+
+def test_the_mean_of_a_map_by_hand() -> None:
+    # Cells of 16 pixels, centred at 8, 24, 40, 56; three quarters of the mass at (24, 8), a quarter at (56, 40).
+    maps = torch.full((1, 1, 4, 4), -200.0)
+    maps[0, 0, 0, 1], maps[0, 0, 2, 3] = torch.tensor(3.0).log(), 0.0
+    codec = CODECS["integral"]((64, 64), 16, sigma=1.0)
+    torch.testing.assert_close(codec.decode({"maps": maps}).xy, torch.tensor([[[32.0, 16.0]]]), rtol=0, atol=1e-3)
+    assert codec.encode(torch.tensor([[[16.0, 48.0]]]))["xy"].tolist() == [[[0.25, 0.75]]]
+
+
+def test_the_mean_of_a_blob_is_its_point() -> None:
+    codec = CODECS["integral"]((160, 128), 4, sigma=1.5)
+    xy = torch.tensor([[[40.3, 50.9], [77.7, 64.2]]])
+    target = codec.encode(xy)
+    torch.testing.assert_close(codec.decode(logits("softmax", target)).xy, xy, rtol=0, atol=1e-2)
+
+
+def test_simcc_round_trip_at_every_phase() -> None:
+    """Bins of half a pixel; exact wherever the point lies, as long as it is two bins from the border."""
+    codec = CODECS["simcc"]((96, 64), 0.5, sigma=4.0)
+    xy = torch.cartesian_prod(torch.linspace(1.1, 94.9, 41), torch.linspace(1.1, 62.9, 37))[None]
+    target = codec.encode(xy)
+    assert (target["x"].shape[-1], target["y"].shape[-1]) == (192, 128)
+    torch.testing.assert_close(target["x"].sum(-1), torch.ones_like(target["x"][..., 0]))
+    points = codec.decode({name: rows.clamp(min=1e-30).log() - 2 for name, rows in target.items()})
+    assert (points.xy - xy).abs().max() < 1e-2
+    middle = codec.decode({name: rows.log() for name, rows in codec.encode(torch.tensor([[[40.0, 30.0]]])).items()})
+    assert float(middle.score) == pytest.approx(1, abs=0.01)
+    # Sigma 4 bins of half a pixel on either axis: 2 * sqrt(2) pixels.
+    assert float(middle.spread) == pytest.approx(2 * 2**0.5, abs=0.02)
+
+
+def test_simcc_mirrors_with_the_crop() -> None:
+    codec, flip_index = CODECS["simcc"]((64, 64), 0.5, sigma=4.0), torch.tensor([1, 0, 2])
+    xy = torch.rand(2, 3, 2) * 40 + 12
+    mirrored = (xy * torch.tensor([-1.0, 1]) + torch.tensor([64.0, 0]))[:, flip_index]
+    back = codec.mirror(codec.encode(mirrored), flip_index)
+    for name, rows in codec.encode(xy).items():
+        torch.testing.assert_close(back[name], rows, rtol=1e-3, atol=1e-6)
+
+
+def test_unnormalised_coordinates_are_crop_pixels() -> None:
+    codec, flip_index = CODECS["pixels"]((128, 64)), torch.tensor([1, 0, 2, 3])
+    xy = torch.randint(0, 64, (2, 4, 2)).float()
+    assert torch.equal(codec.encode(xy)["xy"], xy)
     assert torch.equal(codec.decode(codec.encode(xy)).xy, xy)
     mirrored = (xy * torch.tensor([-1.0, 1]) + torch.tensor([128.0, 0]))[:, flip_index]
     assert torch.equal(codec.decode(codec.mirror(codec.encode(mirrored), flip_index)).xy, xy)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from keypoints.augment import mirror_keypoints, random_affines
+from keypoints.augment import cut_out, mirror_keypoints, random_affines
 from keypoints.data import KeypointsData, match_boxes
 from keypoints.module import KeypointsModule
 from pipeline.contract import geometry
@@ -85,6 +85,73 @@ def test_weights_by_hand(rows: list[Annotation], schema: Schema) -> None:
     for row, weight in zip(data.rows, data.weight, strict=True):
         expected = [{1: 1.0, 0: 0.25, -1: 0.0}[int(v)] for v in row.visibility]
         assert weight.tolist() == expected
+
+
+def test_occluded_points_are_kept_masked_or_drop_their_image(rows: list[Annotation], schema: Schema) -> None:
+    hidden = replace(rows[0], visibility=np.where(rows[0].visibility == 1, 0, rows[0].visibility))
+    clean = [row for row in rows[1:] if (row.visibility != 0).all()]
+    assert clean
+    pair, boxes = [hidden, clean[0]], boxes_of([hidden, clean[0]])
+    settings = {"size": 64, "backbone_weights": "none"}
+    kept = KeypointsData(pair, boxes, schema, keypoints_config(**settings, occluded_weight=0.25))
+    assert set(kept.weight[0].tolist()) == {0.0, 0.25}
+    masked = KeypointsData(pair, boxes, schema, keypoints_config(**settings, occluded="mask"))
+    assert masked.weight[0].sum() == 0
+    assert masked.weight[1].equal(kept.weight[1])
+    dropped = KeypointsData(pair, boxes, schema, keypoints_config(**settings, occluded="drop"))
+    assert [row.image_id for row in dropped.train_dataset().rows] == [clean[0].image_id]
+    with pytest.raises(ValueError, match="every image has an occluded point"):
+        KeypointsData([hidden], boxes[:1], schema, keypoints_config(**settings, occluded="drop"))
+
+
+def test_what_is_watched_keeps_its_occluded_points(rows: list[Annotation], schema: Schema) -> None:
+    hidden = replace(rows[0], visibility=np.where(rows[0].visibility == 1, 0, rows[0].visibility))
+    boxes = [replace(box, fold=fold) for box, fold in zip(boxes_of([hidden, *rows[1:]]), [0] + [1] * 19, strict=True)]
+    config = keypoints_config(size=64, backbone_weights="none", occluded="drop", without_fold=0)
+    data = KeypointsData([hidden, *rows[1:]], boxes, schema, config)
+    assert [data.rows[i].image_id for i in data.monitor_rows()] == [hidden.image_id]
+
+
+def test_crops_weigh_by_their_normaliser(schema: Schema) -> None:
+    """By hand: waistbands of 20, 40 and 80 pixels, and one point of it absent, all in boxes of the same size."""
+    rows = [trousers({15: (10, 10, 1), 16: (10 + width, 10, 1), 19: (50, 90, 0)}) for width in (20, 40, 80)]
+    rows.append(trousers({15: (10, 10, 1), 19: (50, 90, 1)}))
+    rows = [replace(row, image_id=str(i)) for i, row in enumerate(rows)]
+    boxes = [Detection(str(i), "trousers", np.array([0.0, 0, 96, 96]), 1.0, "truth", 0, "t", False) for i in range(4)]
+    config = keypoints_config(size=64, backbone_weights="none", by_normaliser=True, occluded_weight=0.5)
+    weight = KeypointsData(rows, boxes, schema, config).weight
+    assert weight[:, 15].tolist() == pytest.approx([2.0, 1.0, 0.5, 1.0])
+    assert weight[:, 19].tolist() == pytest.approx([1.0, 0.5, 0.25, 1.0])
+
+
+def test_a_rectangle_is_hidden_by_hand() -> None:
+    """Half of 40 % of 100 pixels is 20 wide from 0.5 * (100 - 20), and 0.25 of it is 10 high from 0.1 * (50 - 5)."""
+    config = keypoints_config(size=64, backbone_weights="none", cutout=0.5, cutout_size=0.4)
+    uniform = torch.zeros(2, 32)
+    uniform[:, 10], uniform[:, 11], uniform[:, 12], uniform[:, 13] = 0.5, 0.25, 0.5, 0.1
+    uniform[1, 9] = 0.6
+    crops = cut_out(torch.zeros(2, 3, 50, 100), uniform, config)
+    hidden = (crops[0] == 127).nonzero()
+    assert hidden.amin(0).tolist() == [0, 4, 40]
+    assert hidden.amax(0).tolist() == [2, 8, 59]
+    assert crops[0].sum() == 127 * 3 * 20 * 5
+    assert crops[1].sum() == 0
+    nothing = torch.rand(1, 3, 8, 8)
+    assert cut_out(nothing, torch.zeros(1, 32), keypoints_config(size=64, backbone_weights="none")) is nothing
+
+
+def test_a_point_without_weight_has_no_target(rows: list[Annotation], schema: Schema) -> None:
+    data = KeypointsData(rows, boxes_of(rows), schema, keypoints_config(size=64, backbone_weights="none", **PLAIN))
+    sample = data.training_crops(collate([data.train_dataset()[i] for i in range(4)]))
+    assert (sample.targeted[sample.target_weight == 0] < -1e5).all()
+    assert torch.equal(sample.targeted[sample.target_weight > 0], sample.xy[sample.target_weight > 0])
+
+
+def test_batches_are_of_one_category_where_each_has_a_network(rows: list[Annotation], schema: Schema) -> None:
+    settings = {"size": 64, "backbone_weights": "none"}
+    assert KeypointsData(rows, boxes_of(rows), schema, keypoints_config(**settings)).train_groups() is None
+    data = KeypointsData(rows, boxes_of(rows), schema, keypoints_config(**settings, per_category=True))
+    assert data.train_groups().tolist() == [schema.category_index(row.category) for row in data.rows]
 
 
 def test_points_outside_the_crop_weigh_nothing_and_are_not_moved(rows: list[Annotation], schema: Schema) -> None:

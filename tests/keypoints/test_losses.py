@@ -7,11 +7,12 @@ import torch
 
 from keypoints.losses import LOSSES, supervise
 
-MAPS = ("mse", "cross_entropy")
+MAPS = ("mse", "sigmoid_mse", "bce", "cross_entropy", "dsnt")
 TARGETS = torch.tensor([[[[1.0, 0.0], [0.0, 0.0]], [[0.0, 0.5], [0.0, 0.0]]]])
 
 
 def maps_loss(name: str, outputs: torch.Tensor, targets: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """The loss of maps that sum to 1 or hold a blob, as each loss takes them."""
     return supervise(LOSSES[name](), [{"maps": outputs}], {"maps": targets}, weight)
 
 
@@ -56,6 +57,42 @@ def test_nothing_to_learn_costs_nothing(name: str) -> None:
     assert maps_loss(name, torch.randn(1, 2, 4, 4), torch.rand(1, 2, 4, 4), torch.zeros(1, 2)) == 0
 
 
+def test_bce_by_hand() -> None:
+    # p is 3/4 where the target is 1, and 1/2, 1/4 and 1/2 where it is 0; the blob's cells sum to 1.
+    logits = torch.tensor([[[[math.log(3.0), 0.0], [-math.log(3.0), 0.0]]]])
+    error = LOSSES["bce"]()({"maps": logits}, {"maps": TARGETS[:, :1]})
+    assert float(error) == pytest.approx(-math.log(0.75) - 2 * math.log(0.5) - math.log(0.75), rel=1e-5)
+
+
+def test_plain_mse_of_sigmoids_by_hand_makes_zero_a_bargain() -> None:
+    logits = torch.tensor([[[[math.log(3.0), 0.0], [-math.log(3.0), 0.0]]]])
+    error = LOSSES["sigmoid_mse"]()({"maps": logits}, {"maps": TARGETS[:, :1]})
+    assert float(error) == pytest.approx((0.0625 + 0.25 + 0.0625 + 0.25) / 4, rel=1e-5)
+    nothing = LOSSES["sigmoid_mse"]()({"maps": torch.full((1, 1, 56, 56), -9.0)}, {"maps": _blob()})
+    assert float(nothing) < 0.003
+
+
+def test_cross_entropy_of_bins_by_hand() -> None:
+    outputs = {"x": torch.tensor([[[0.5, 0.25, 0.25]]]).log(), "y": torch.tensor([[[0.1, 0.9]]]).log() + 2}
+    target = {"x": torch.tensor([[[0.0, 1.0, 0.0]]]), "y": torch.tensor([[[0.5, 0.5]]])}
+    expected = -math.log(0.25) - (math.log(0.1) + math.log(0.9)) / 2
+    assert float(LOSSES["cross_entropy"]()(outputs, target)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_dsnt_by_hand() -> None:
+    # A quarter of the mass in each of 2 x 2 cells has its mean at (1/2, 1/2); the target is all in the cell at (1/4, 1/4).
+    target = {"maps": torch.tensor([[[[1.0, 0.0], [0.0, 0.0]]]]), "xy": torch.tensor([[[0.25, 0.25]]])}
+    middle = 0.625 * math.log(0.625) + 3 * 0.125 * math.log(0.125)
+    divergence = -middle - math.log(4) / 2
+    error = LOSSES["dsnt"]()({"maps": torch.zeros(1, 1, 2, 2)}, target)
+    assert float(error) == pytest.approx(2 * 0.25 * 2**0.5 + divergence, rel=1e-5)
+    perfect = {"maps": torch.tensor([[[[200.0, 0.0], [0.0, 0.0]]]]).requires_grad_()}
+    exact = LOSSES["dsnt"]()(perfect, target)
+    assert float(exact.detach()) == pytest.approx(0, abs=1e-6)
+    exact.sum().backward()
+    assert torch.isfinite(perfect["maps"].grad).all()
+
+
 def test_smooth_l1_by_hand() -> None:
     # x is 0.1 off (0.1 - 0.05 / 2), y 0.02 off (0.02 ** 2 / 2 / 0.05).
     error = LOSSES["smooth_l1"]()({"xy": torch.tensor([[[0.6, 0.5]]])}, {"xy": torch.tensor([[[0.5, 0.52]]])})
@@ -86,3 +123,26 @@ def test_hard_keypoints_by_hand() -> None:
 def test_all_stages_are_supervised() -> None:
     stages = [{"xy": ERRORS}, {"xy": 3 * ERRORS}]
     assert float(supervise(Given(), stages, {}, WEIGHT)) == pytest.approx(2 * 15 / 4.5)
+
+
+def test_only_the_last_stage_is_hard() -> None:
+    # Early: 15 / 4.5 over all points. Last: the hardest of each crop, three times the errors: 27 / 1.5.
+    stages = [{"xy": ERRORS}, {"xy": 3 * ERRORS}]
+    assert float(supervise(Given(), stages, {}, WEIGHT, hard_keypoints=1)) == pytest.approx((15 / 4.5 + 27 / 1.5) / 2)
+
+
+class Sum:
+    """A loss that adds up what a map exceeds its target by."""
+
+    takes = ("heatmap",)
+
+    def __call__(self, outputs: dict, target: dict) -> torch.Tensor:
+        return (outputs["maps"] - target["maps"]).sum((-2, -1))
+
+
+def test_the_background_counts_once_a_crop() -> None:
+    # Points: errors 4 and 8, of weight 1 and 0. Background: 12. The crop that has no weight counts for nothing.
+    maps = torch.tensor([1.0, 2.0]).view(1, 2, 1, 1).expand(2, 2, 2, 2)
+    stage = {"maps": maps, "background": torch.full((2, 1, 2, 2), 3.0)}
+    target = {"maps": torch.zeros(2, 2, 2, 2), "background": torch.zeros(2, 1, 2, 2)}
+    assert float(supervise(Sum(), [stage], target, torch.tensor([[1.0, 0.0], [0.0, 0.0]]))) == 4 + 12

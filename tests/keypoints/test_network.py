@@ -14,31 +14,49 @@ from keypoints.networks.build import build_network, upgrade_state
 from keypoints.networks.heads import HEADS
 from pipeline.contract import geometry
 from pipeline.contract.formats.fashionai import read_annotations
-from pipeline.contract.schema import Schema
+from pipeline.contract.schema import Schema, load_schema
 from pipeline.learning.loading import collate
 from tests.configs import keypoints_config
 from tests.keypoints.test_data import PLAIN, boxes_of
 
-PARTS = [
+NETWORKS = [
     {"codec": "heatmap", "loss": "mse"},
     {"codec": "softmax", "loss": "cross_entropy"},
+    {"network": "cpn", "codec": "heatmap", "loss": "mse", "hard_keypoints": 8},
+    {"network": "cpm", "codec": "softmax", "loss": "cross_entropy"},
+    {"network": "cpm_fine", "codec": "sigmoid", "loss": "bce"},
+    {"network": "deconvolution", "codec": "softmax", "loss": "cross_entropy"},
+    {"network": "simcc", "codec": "simcc", "loss": "cross_entropy", "sigma": 4.0},
+    {"codec": "integral", "loss": "dsnt"},
     {"network": "coordinates", "codec": "coordinates", "loss": "smooth_l1"},
 ]
+"""Each head, and each codec and loss that a network is meant to be trained with."""
 NONE = torch.zeros(8, dtype=torch.int64)
+FASHIONAI = load_schema("fashionai")
 
 
-@pytest.mark.parametrize("parts", PARTS)
+FITTING = [
+    {"network": head, "codec": codec, "loss": loss}
+    for head, made in HEADS.items()
+    for codec, read in CODECS.items()
+    for loss, compares in LOSSES.items()
+    if made.produces == read.accepts and read.target in compares.takes
+]
+
+
+@pytest.mark.parametrize("parts", FITTING, ids=lambda parts: "-".join(parts.values()))
 def test_gradients_reach_every_parameter(parts: dict) -> None:
     config = keypoints_config(size=64, head_channels=16, backbone_weights="none", **parts)
-    network, codec = build_network(config, 24)
+    network, codec = build_network(config, FASHIONAI)
     stages = network(torch.rand(2, 3, 64, 64) * 255, NONE[:2])
     target = codec.encode(torch.rand(2, 24, 2) * 64)
-    assert stages[-1][codec.accepts].shape == target[codec.accepts].shape
+    for outputs in stages:
+        assert {name: value.shape for name, value in outputs.items()} == {name: target[name].shape for name in outputs}
     supervise(LOSSES[config.loss.name](), stages, target, torch.ones(2, 24)).backward()
     assert not [n for n, p in network.named_parameters() if p.grad is None or p.grad.abs().max() == 0]
 
 
-@pytest.mark.parametrize("parts", PARTS)
+@pytest.mark.parametrize("parts", NETWORKS, ids=lambda parts: "-".join(map(str, parts.values())))
 def test_eight_garments_are_learned(drawn: Path, schema: Schema, parts: dict) -> None:
     """Overfits eight drawn garments to an error of under two crop pixels."""
     from keypoints.data import KeypointsData
@@ -47,7 +65,7 @@ def test_eight_garments_are_learned(drawn: Path, schema: Schema, parts: dict) ->
     rows = read_annotations([drawn / "train"], schema)[:8]
     data = KeypointsData(rows, boxes_of(rows), schema, config)
     sample = data.training_crops(collate([data.train_dataset()[i] for i in range(8)]))
-    network, codec = build_network(config, 24)
+    network, codec = build_network(config, FASHIONAI)
     target = codec.encode(sample.xy)
     optimizer = torch.optim.AdamW(network.parameters(), 3e-3)
     for _ in range(80):
@@ -84,14 +102,36 @@ FLIP_INDEX = torch.tensor([1, 0, 2, 3])
 MIRRORED = [1, 0, 2, 4, 3, 6, 5, 8, 7, 11, 12, 9, 10, 14, 13, 16, 15, 18, 17, 19, 22, 23, 20, 21]
 
 
-@pytest.mark.parametrize("parts", PARTS)
+@pytest.mark.parametrize("parts", NETWORKS, ids=lambda parts: "-".join(map(str, parts.values())))
 def test_no_crops_give_no_points(parts: dict) -> None:
     """A batch of pictures in which nothing was found."""
     config = keypoints_config(size=64, head_channels=16, backbone_weights="none", **parts)
-    network, codec = build_network(config, 24)
+    network, codec = build_network(config, FASHIONAI)
     locator = NetworkLocator(network.eval(), codec, (64, 64), 0.1, torch.arange(24), flip_test=True)
     found = locator.locate(torch.zeros(0, 3, 64, 64), NONE[:0])
     assert (found.xy.shape, found.score.shape) == ((0, 24, 2), (0, 24))
+
+
+def test_each_category_has_a_network_of_its_own() -> None:
+    config = keypoints_config(size=64, head_channels=8, backbone_weights="none", per_category=True)
+    network, _ = build_network(config, FASHIONAI)
+    network.eval()
+    crops, category = torch.rand(4, 3, 64, 64) * 255, torch.tensor([3, 0, 3, 1])
+    together = network(crops, category)[-1]["maps"]
+    for i, c in enumerate(category.tolist()):
+        alone = network.networks[c](crops[i : i + 1], category[i : i + 1])[-1]["maps"]
+        torch.testing.assert_close(together[i : i + 1], alone, rtol=1e-4, atol=1e-6)
+    weights = [one.head.predict[1].weight for one in network.networks]
+    assert not torch.equal(weights[0], weights[1])
+    assert len(list(network.backbone.parameters())) == 5 * len(list(network.networks[0].backbone.parameters()))
+
+
+def test_colours_are_standardised_or_only_divided() -> None:
+    parts = {"size": 64, "head_channels": 8}
+    packaged, _ = build_network(keypoints_config(**parts), FASHIONAI)
+    plain, _ = build_network(keypoints_config(**parts, standardise=False), FASHIONAI)
+    assert (packaged.backbone.mean.unique().tolist(), packaged.backbone.std.unique().tolist()) == ([127.0], [128.0])
+    assert (plain.backbone.mean.unique().tolist(), plain.backbone.std.unique().tolist()) == ([0.0], [255.0])
 
 
 def test_flip_test_equals_the_average_by_hand() -> None:
@@ -128,7 +168,7 @@ def test_the_shipped_weights_load(schema: Schema) -> None:
 
 
 def test_weights_of_the_time_before_heads_are_renamed() -> None:
-    network, _ = build_network(keypoints_config(size=64, head_channels=16, backbone_weights="none"), 24)
+    network, _ = build_network(keypoints_config(size=64, head_channels=16, backbone_weights="none"), FASHIONAI)
     now = network.state_dict()
     before = {key.removeprefix("head.").replace("predict.", "head."): value for key, value in now.items()}
     assert "laterals.0.weight" in before
@@ -142,9 +182,9 @@ def test_weights_of_the_time_before_heads_are_renamed() -> None:
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        ({"network": "unet"}, "network.head is 'unet'; expected one of fpn, coordinates"),
-        ({"codec": "simcc"}, "codec.name is 'simcc'; expected one of heatmap, softmax"),
-        ({"codec": "coordinates"}, "codec.name is 'coordinates'; head fpn takes heatmap, softmax"),
+        ({"network": "unet"}, "network.head is 'unet'; expected one of fpn, cpn, cpm"),
+        ({"codec": "dark"}, "codec.name is 'dark'; expected one of heatmap, sigmoid"),
+        ({"codec": "coordinates"}, "codec.name is 'coordinates'; head fpn takes heatmap, sigmoid, softmax, integral"),
         ({"backbone": "conv4"}, "backbone conv4 has no map of stride 32; it has maps of stride 2, 4, 8, 16"),
         ({"codec": "softmax", "loss": "mse"}, "loss.name is 'mse'; codec softmax takes cross_entropy"),
     ],
@@ -159,7 +199,7 @@ class Corner(torch.nn.Module):
 
     produces, strides, stride = "xy", (2,), 2
 
-    def __init__(self, channels: list[int], num_keypoints: int, width: int) -> None:
+    def __init__(self, channels: list[int], num_keypoints: int, width: int, size: int) -> None:
         super().__init__()
         self.predict = torch.nn.Linear(channels[0], 2 * num_keypoints)
 
@@ -185,7 +225,7 @@ def test_a_network_a_codec_and_a_loss_are_one_class_and_one_line_each(monkeypatc
     monkeypatch.setitem(LOSSES, "absolute", Absolute)
     own = {"network": "corner", "codec": "centred", "loss": "absolute", "backbone": "conv4", "backbone_weights": "none"}
     config = keypoints_config(size=64, **own)
-    network, codec = build_network(config, 24)
+    network, codec = build_network(config, FASHIONAI)
     crops, target = torch.rand(2, 3, 64, 64) * 255, codec.encode(torch.rand(2, 24, 2) * 64)
     before = network.head.predict.weight.clone()
     supervise(LOSSES[config.loss.name](), network(crops, NONE[:2]), target, torch.ones(2, 24)).backward()

@@ -30,6 +30,25 @@ def test_each_pass_takes_every_row_once_in_its_own_order() -> None:
     assert len({seed for _, seed in draws}) == 24
 
 
+def test_batches_of_one_group() -> None:
+    """Each pass takes every row once; only the rows left over when groups are cut into batches are mixed."""
+    groups = np.array([0] * 13 + [1] * 9 + [2])
+    batches = list(StepBatchSampler(23, 4, 23, seed=3, groups=groups))
+    drawn = [index for batch in batches for index, _ in batch]
+    for turn in range(4):
+        assert sorted(drawn[23 * turn : 23 * (turn + 1)]) == list(range(23))
+    mixed = [len({groups[index] for index, _ in batch}) > 1 for batch in batches]
+    # 23 rows are five batches and three rows: of each pass's six boundaries at most two lie in what is left over.
+    assert sum(mixed) <= 2 * 4
+    assert batches == list(StepBatchSampler(23, 4, 23, seed=3, groups=groups))
+    assert batches != list(StepBatchSampler(23, 4, 23, seed=4, groups=groups))
+
+
+def test_groups_smaller_than_a_batch_share_theirs() -> None:
+    drawn = [index for batch in StepBatchSampler(5, 3, 10, seed=0, groups=np.arange(5)) for index, _ in batch]
+    assert all(sorted(drawn[5 * turn : 5 * turn + 5]) == list(range(5)) for turn in range(6))
+
+
 def test_processes_share_a_batch() -> None:
     for batch_size, world_size in ((6, 2), (5, 2), (7, 3)):
         alone = list(StepBatchSampler(10, batch_size, 5, seed=1))
@@ -49,7 +68,7 @@ def test_each_process_needs_an_image() -> None:
 
 def test_the_same_draw_is_the_same_in_any_process(drawn: Path, schema: Schema) -> None:
     rows = read_annotations([drawn / "train"], schema)
-    dataset = ImageDataset(rows, [0] * len(rows), Photometric(0.3, blur=0.5, noise=0.5))
+    dataset = ImageDataset(rows, [0] * len(rows), Photometric(0.3, 0.3, blur=0.5, noise=0.5))
     loaded = [next(iter(loader(dataset, StepBatchSampler(len(rows), 6, 3, seed=5), workers))) for workers in (0, 1)]
     assert torch.equal(loaded[0].images, loaded[1].images)
     assert torch.equal(loaded[0].uniform, loaded[1].uniform)
@@ -59,7 +78,7 @@ def test_the_same_draw_is_the_same_in_any_process(drawn: Path, schema: Schema) -
 
 def test_photometric_changes_colours_only_and_not_always() -> None:
     picture = torch.randint(0, 255, (40, 40, 3), dtype=torch.uint8).numpy()
-    changed = [Photometric(0.3)(picture, seed) for seed in range(12)]
+    changed = [Photometric(0.3, 0.3)(picture, seed) for seed in range(12)]
     assert all(one.shape == picture.shape and one.dtype == picture.dtype for one in changed)
     assert 0 < sum((one == picture).all() for one in changed) < 12
 

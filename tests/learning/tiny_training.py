@@ -76,6 +76,9 @@ class Data:
     def train_dataset(self) -> ImageDataset:
         return ImageDataset(self.rows, [0] * COUNT)
 
+    def train_groups(self) -> None:
+        return None
+
     def monitor_loader(self) -> DataLoader:
         return plain_loader(ImageDataset(self.rows[:4], [0] * 4), 2, 0)
 
