@@ -1,0 +1,57 @@
+"""The files of configs/ are read by the commands, and say what their names say."""
+
+from pathlib import Path
+
+import pytest
+
+from keypoints.config import KeypointsConfig
+from pipeline.__main__ import VERBS
+from pipeline.assemble import Settings
+from pipeline.commands.arguments import build_parser
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+LAID_OVER = sorted(file for folder in ("keypoints", "collapse") for file in (CONFIGS / folder).glob("*.yaml"))
+
+
+def settings(*files: Path) -> Settings:
+    """Parse the files as train-keypoints does, later ones over earlier ones."""
+    options = [part for file in files for part in ("--config", str(file))]
+    verb = "train-keypoints"
+    parser = build_parser(VERBS, [verb])
+    parsed = parser.instantiate(parser.parse_args([verb, *options, "--data", ".", "--run", "."]))[verb]
+    return Settings(**{name: getattr(parsed, name) for name in Settings.__dataclass_fields__})
+
+
+@pytest.mark.parametrize("preset", ["sample", "cpu", "gpu"])
+def test_presets_are_read(preset: str) -> None:
+    assert settings(CONFIGS / f"{preset}.yaml").keypoints.train.batch_size > 1
+
+
+@pytest.mark.parametrize("file", LAID_OVER, ids=lambda file: f"{file.parent.name}/{file.stem}")
+def test_parts_are_laid_over_a_preset(file: Path) -> None:
+    """What the file does not name stays the preset's; nothing of the preset's own network is left by accident."""
+    made, base = settings(CONFIGS / "cpu.yaml", file).keypoints, settings(CONFIGS / "cpu.yaml").keypoints
+    assert isinstance(made, KeypointsConfig)
+    assert (made.train.epochs, made.crop.padding) == (base.train.epochs, base.crop.padding)
+    assert made.network.frozen_stride == (8 if file.stem.endswith("frozen") else 0)
+
+
+HEADS = {"deeppose": "coordinates", "cpm": "cpm", "fpn": "fpn", "cpn": "cpn", "simcc": "simcc", "hrnet": "concatenation"}
+BACKBONES = {"lite0": "tf_efficientnet_lite0", "vgg16": "vgg16_bn", "vgg19": "vgg19_bn", "movenet": "movenet_lightning"}
+
+
+@pytest.mark.parametrize("file", sorted((CONFIGS / "keypoints").glob("*.yaml")), ids=lambda file: file.stem)
+def test_names_say_head_backbone_and_codec(file: Path) -> None:
+    head, backbone, *rest = file.stem.split("_")
+    made = settings(CONFIGS / "cpu.yaml", file).keypoints
+    assert made.network.head.removesuffix("_fine") == HEADS.get(head, head)
+    assert made.network.backbone in (BACKBONES.get(backbone, backbone), file.stem)
+    for part in rest:
+        name = part.rstrip("0123456789")
+        if name != part:
+            cells = made.crop.size // (4 if made.network.head.endswith("fine") else 8)
+            assert (made.codec.name, cells) == (name, int(part.removeprefix(name)))
+        elif name not in ("random", "ohkm"):
+            assert made.codec.name == name
+    assert ("random" in rest) == (made.network.backbone_weights == "none" and "lite0" in rest + [backbone])
+    assert f"--name {file.stem} " in file.read_text()
