@@ -73,7 +73,9 @@ def build_backbone(
     levels = backbone_levels(name)
     if name in BACKBONES:
         if weights == "timm":
-            raise UserError(f"timm has no weights for {name}, which is not its own; set backbone_weights to none or a file")
+            raise UserError(
+                f"timm has no weights for {name}, which is not its own; set backbone_weights to none or a file"
+            )
         body = BACKBONES[name](strides)
         channels = body.channels
     else:
