@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -38,6 +39,7 @@ from pipeline.learning.placement import placed, precision
 from pipeline.learning.synchronised import barrier
 from pipeline.learning.weights import save_checkpoint
 from pipeline.reporting.look import boxes_sheet, crops_sheet, inputs_sheet
+from pipeline.reporting.model_card import model_card
 from pipeline.reporting.records import provenance
 
 __all__ = [
@@ -52,6 +54,9 @@ __all__ = [
     "target_boxes",
     "true_extents",
 ]
+
+Built = TypeVar("Built")
+Config = TypeVar("Config", DetectorConfig, KeypointsConfig)
 
 
 @dataclass
@@ -87,13 +92,39 @@ def check_keypoints(schema: Schema, config: KeypointsConfig) -> None:
     _built(lambda: build_network(config, len(schema.keypoints)), "keypoints.network", config.network)
 
 
-def _built(build: Callable[[], object], name: str, settings: object) -> None:
+def _built(build: Callable[[], Built], name: str, settings: object) -> Built:
     try:
-        build()
+        return build()
     except UserError:
         raise
     except (ValueError, RuntimeError, ZeroDivisionError, AssertionError) as error:
         raise UserError(f"{name}: cannot be built with {settings} ({error}); correct its settings") from None
+
+
+def describe_detector(schema: Schema, config: DetectorConfig) -> str:
+    """Describe the network of a config as Markdown; its weights are not needed."""
+    parts, categories = config.network, len(schema.categories)
+    network = _built(lambda: GarmentNetwork(_random(config), categories), "detector.network", parts)
+    name = f"{parts.type} with {parts.fpn_channels} channels, {_backbone(parts)}"
+    return model_card("Detector", name, network, parts.size, GarmentNetwork.detections, GarmentNetwork.finest)
+
+
+def describe_keypoints(schema: Schema, config: KeypointsConfig) -> str:
+    """Describe the network of a config as Markdown; its weights are not needed."""
+    parts, keypoints = config.network, len(schema.keypoints)
+    network, _ = _built(lambda: build_network(_random(config), keypoints), "keypoints.network", parts)
+    name = f"head {parts.head} with {parts.channels} channels, codec {config.codec.name}, loss {config.loss.name}"
+    return model_card("Keypoints", f"{name}, {_backbone(parts)}", network, config.crop.size)
+
+
+def _backbone(parts: Any) -> str:
+    frozen = f", trained behind stride {parts.frozen_stride}" if parts.frozen_stride else ""
+    return f"backbone {parts.backbone}, initialised from {parts.backbone_weights}{frozen}"
+
+
+def _random(config: Config) -> Config:
+    """Return a stage's config with a backbone of random weights, where only the shapes count."""
+    return replace(config, network=replace(config.network, backbone_weights="none"))
 
 
 @ranks.one_voice()
@@ -219,9 +250,7 @@ def look_at_keypoints(
     data = KeypointsData(rows, boxes, schema, config)
     batch = _first_draws(data.train_dataset(), config.train.seed, count)
     sample = data.training_crops(batch)
-    _, codec = build_network(
-        replace(config, network=replace(config.network, backbone_weights="none")), len(schema.keypoints)
-    )
+    _, codec = build_network(_random(config), len(schema.keypoints))
     captions = [data.rows[i].category for i in batch.index.tolist()]
     return crops_sheet(
         sample.crops, sample.xy, sample.target_weight, codec.encode(sample.xy).get("maps"), captions, schema
