@@ -1,13 +1,14 @@
 """Backbones: packaged weights fit exactly, and nothing is ever fetched unasked."""
 
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import safetensors.torch
 import timm
 import torch
 
-from pipeline.learning.backbones import backbone_levels, build_backbone
+from pipeline.learning.backbones import BACKBONES, backbone_levels, build_backbone
 
 
 def test_packaged_weights_are_those_of_the_network() -> None:
@@ -164,3 +165,28 @@ def test_a_stride_that_the_backbone_does_not_have() -> None:
         build_backbone("conv4", "none", (2, 4))
     with pytest.raises(ValueError, match="convnext_atto has no map of stride 2; it has maps of stride 4, 8, 16, 32"):
         build_backbone("convnext_atto", "none", (2, 4))
+
+
+class Means(torch.nn.Module):
+    """A backbone of a user's own: colours averaged over cells, and mixed."""
+
+    levels: ClassVar[dict[int, str]] = {8: "mix"}
+
+    def __init__(self, strides: tuple[int, ...]) -> None:
+        super().__init__()
+        self.mix, self.channels = torch.nn.Conv2d(3, 5, 1), [5]
+
+    def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
+        return [self.mix(torch.nn.functional.avg_pool2d(images, 8))]
+
+
+def test_a_backbone_of_ones_own_is_one_class_and_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(BACKBONES, "means", Means)
+    state = {"mix.weight": torch.ones(5, 3, 1, 1), "mix.bias": torch.arange(5.0)}
+    safetensors.torch.save_file(state, tmp_path / "w")
+    backbone = build_backbone("means", str(tmp_path / "w"), (8,), frozen_stride=8)
+    (found,) = backbone(torch.full((1, 3, 16, 16), 255.0))  # 1 a colour, once standardised
+    assert torch.equal(found, (3 + torch.arange(5.0)).view(1, 5, 1, 1).expand(1, 5, 2, 2))
+    assert not any(parameter.requires_grad for parameter in backbone.parameters())
+    with pytest.raises(ValueError, match="backbone means has no map of stride 4; it has maps of stride 8"):
+        build_backbone("means", "none", (4, 8))
