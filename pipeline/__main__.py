@@ -20,6 +20,7 @@ VERBS = {
     "sample": "pipeline.commands.data:sample",
     "check": "pipeline.commands.data:check",
     "look": "pipeline.commands.data:look",
+    "describe": "pipeline.commands.describe:describe",
     "train-detector": "pipeline.commands.train:train_detector",
     "boxes": "pipeline.commands.train:boxes",
     "train-keypoints": "pipeline.commands.train:train_keypoints",

@@ -1,15 +1,15 @@
-"""Build and load what the commands and the Python API use: the one module that imports both stages."""
+"""Build and load what the commands and the Python API use: with `views` the modules that import both stages."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
-from PIL import Image
 
 from detector.config import DetectorConfig
-from detector.data import DetectorData, target_boxes, training_inputs, true_boxes, true_extents
+from detector.data import DetectorData, target_boxes, true_boxes, true_extents
 from detector.evaluate import detector_report
 from detector.inference import STAGE as DETECTOR
 from detector.inference import NetworkDetector, load_detector
@@ -25,19 +25,16 @@ from keypoints.networks.build import build_network
 from pipeline.contract.faults import UserError
 from pipeline.contract.images import PictureOptions
 from pipeline.contract.protocols import BoxSource
-from pipeline.contract.records import Annotation, Detection, ImageBatch
+from pipeline.contract.records import Annotation, Detection
 from pipeline.contract.schema import Schema
 from pipeline.data.select import RowSet, TrainingSet
-from pipeline.data.survey import image_sizes
 from pipeline.inference.box_sources import SourceParts, build_source
 from pipeline.inference.predict import Device, Prediction, predict
 from pipeline.learning import configs, ranks
 from pipeline.learning.fit import RESUME, fit, forget
-from pipeline.learning.loading import ImageDataset, StepBatchSampler, collate
 from pipeline.learning.placement import placed, precision
 from pipeline.learning.synchronised import barrier
 from pipeline.learning.weights import save_checkpoint
-from pipeline.reporting.look import boxes_sheet, crops_sheet, inputs_sheet
 from pipeline.reporting.records import provenance
 
 __all__ = [
@@ -52,6 +49,8 @@ __all__ = [
     "target_boxes",
     "true_extents",
 ]
+
+Built = TypeVar("Built")
 
 
 @dataclass
@@ -78,18 +77,19 @@ class Settings:
 def check_detector(schema: Schema, config: DetectorConfig) -> None:
     """Raise UserError for settings that a training would refuse: a network that cannot be built, devices that are not there."""
     placed(config.train)
-    _built(lambda: GarmentNetwork(config, len(schema.categories)), "detector.network", config.network)
+    built(lambda: GarmentNetwork(config, len(schema.categories)), "detector.network", config.network)
 
 
 def check_keypoints(schema: Schema, config: KeypointsConfig) -> None:
     """Raise UserError for settings that a training would refuse, as `check_detector` does."""
     placed(config.train)
-    _built(lambda: build_network(config, schema), "keypoints.network", config.network)
+    built(lambda: build_network(config, schema), "keypoints.network", config.network)
 
 
-def _built(build: Callable[[], object], name: str, settings: object) -> None:
+def built(build: Callable[[], Built], name: str, settings: object) -> Built:
+    """Return what `build` does; raise UserError, naming the settings, when they cannot be built."""
     try:
-        build()
+        return build()
     except UserError:
         raise
     except (ValueError, RuntimeError, ZeroDivisionError, AssertionError) as error:
@@ -203,39 +203,3 @@ def predict_fold(
     return predict(
         chosen.rows, source, None, schema, device, shards, job, sizes_wh=chosen.sizes_wh, pictures=pictures, **made
     )
-
-
-def look_at_detector(rows: Sequence[Annotation], schema: Schema, config: DetectorConfig, count: int) -> Image.Image:
-    """Draw the first batches of the detector's training as it sees them."""
-    data = DetectorData(rows, schema, config)
-    batch = _first_draws(data.train_dataset(), config.train.seed, count)
-    inputs, boxes = training_inputs(batch, data.extents[batch.index], config)
-    return inputs_sheet(inputs, boxes, [rows[i].category for i in batch.index.tolist()])
-
-
-def look_at_boxes(
-    rows: Sequence[Annotation], boxes: Sequence[Detection], schema: Schema, settings: Settings
-) -> Image.Image:
-    """Draw boxes out of fold, from worst to best, beside the true ones."""
-    truth = target_boxes(true_extents(rows), torch.tensor(image_sizes(rows)), settings.detector.margin)
-    return boxes_sheet(rows, truth, match_boxes(rows, boxes), settings.keypoints.crop.padding, schema)
-
-
-def look_at_keypoints(
-    rows: Sequence[Annotation], boxes: Sequence[Detection], schema: Schema, config: KeypointsConfig, count: int
-) -> Image.Image:
-    """Draw the first crops of the keypoint network's training, with points, weights and targets."""
-    data = KeypointsData(rows, boxes, schema, config)
-    batch = _first_draws(data.train_dataset(), config.train.seed, count)
-    sample = data.training_crops(batch)
-    _, codec = build_network(replace(config, network=replace(config.network, backbone_weights="none")), schema)
-    captions = [data.rows[i].category for i in batch.index.tolist()]
-    return crops_sheet(
-        sample.crops, sample.xy, sample.target_weight, codec.encode(sample.targeted).get("maps"), captions, schema
-    )
-
-
-def _first_draws(dataset: ImageDataset, seed: int, count: int) -> ImageBatch:
-    """Load what the first training step of this seed would load."""
-    draws = next(iter(StepBatchSampler(len(dataset), count, 1, seed)))
-    return collate([dataset[draw] for draw in draws])

@@ -36,7 +36,14 @@ def test_parts_are_laid_over_a_preset(file: Path) -> None:
     assert made.network.frozen_stride == (8 if file.stem.endswith("frozen") else 0)
 
 
-HEADS = {"deeppose": "coordinates", "cpm": "cpm", "fpn": "fpn", "cpn": "cpn", "simcc": "simcc", "hrnet": "concatenation"}
+HEADS = {
+    "deeppose": "coordinates",
+    "cpm": "cpm",
+    "fpn": "fpn",
+    "cpn": "cpn",
+    "simcc": "simcc",
+    "hrnet": "concatenation",
+}
 BACKBONES = {"lite0": "tf_efficientnet_lite0", "vgg16": "vgg16_bn", "vgg19": "vgg19_bn", "movenet": "movenet_lightning"}
 
 
@@ -53,5 +60,5 @@ def test_names_say_head_backbone_and_codec(file: Path) -> None:
             assert (made.codec.name, cells) == (name, int(part.removeprefix(name)))
         elif name not in ("random", "ohkm"):
             assert made.codec.name == name
-    assert ("random" in rest) == (made.network.backbone_weights == "none" and "lite0" in rest + [backbone])
+    assert ("random" in rest) == (made.network.backbone_weights == "none" and "lite0" in [*rest, backbone])
     assert f"--name {file.stem} " in file.read_text()

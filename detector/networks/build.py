@@ -5,6 +5,7 @@ Its RetinaNet counts them from 0, its Faster R-CNN keeps 0 for the background; o
 
 import torch
 from torch import Tensor, nn
+from torchvision.models.detection import RetinaNet
 
 from detector.config import DetectorConfig
 from detector.networks.faster_rcnn import build_faster_rcnn
@@ -42,3 +43,11 @@ class GarmentNetwork(nn.Module):
             {"boxes": f["boxes"].float(), "scores": f["scores"].float(), "category": f["labels"] - self.offset}
             for f in found
         ]
+
+    def finest(self, inputs: Tensor) -> Tensor:
+        """Return the class logits of RetinaNet's finest level, or Faster R-CNN's objectness there: (B, A, h, w)."""
+        level = next(iter(self.model.backbone(inputs).values()))
+        if isinstance(self.model, RetinaNet):
+            head = self.model.head.classification_head
+            return head.cls_logits(head.conv(level))
+        return self.model.rpn.head([level])[0][0]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from pipeline import assemble
+from pipeline import views
 from pipeline.assemble import Settings
 from pipeline.contract.faults import UserError, describe
 from pipeline.contract.formats.boxes import read_boxes
@@ -87,14 +87,14 @@ def look(
     rows = sample_rows(find_layout(settings.layout).read_annotations(data, schema), limit)
     sheets = {}
     if stage == "detector":
-        sheets["detector_inputs"] = assemble.look_at_detector(rows, schema, settings.detector, LOOKED_AT)
+        sheets["detector_inputs"] = views.look_at_detector(rows, schema, settings.detector, LOOKED_AT)
     file = run / "boxes.csv"
     if file.exists():
         chosen = read_boxes(file, schema)
         if stage == "detector":
-            sheets["boxes"] = assemble.look_at_boxes(rows, chosen, schema, settings)
+            sheets["boxes"] = views.look_at_boxes(rows, chosen, schema, settings)
         else:
-            sheets["crops"] = assemble.look_at_keypoints(rows, chosen, schema, settings.keypoints, LOOKED_AT)
+            sheets["crops"] = views.look_at_keypoints(rows, chosen, schema, settings.keypoints, LOOKED_AT)
     elif stage == "keypoints":
         raise UserError(f"{file}: not there yet; write it with the boxes command")
     for name, sheet in sheets.items():

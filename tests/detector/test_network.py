@@ -47,6 +47,15 @@ def test_detections_are_categories_from_zero_inside_the_input(config: DetectorCo
         assert set(one["category"].tolist()) <= set(range(5))
 
 
+@pytest.mark.parametrize(("kind", "channels"), [("retinanet", 9 * 5), ("faster_rcnn", 9)])
+def test_the_finest_map_has_the_logits_of_nine_anchors_a_cell(kind: str, channels: int) -> None:
+    for stride in (8, 16):
+        config = detector_config(type=kind, size=96, backbone_weights="none", fpn_channels=16, finest_stride=stride)
+        network = GarmentNetwork(config, 5).eval()
+        with torch.no_grad():
+            assert network.finest(batch()[0]).shape == (2, channels, 96 // stride, 96 // stride)
+
+
 @pytest.mark.parametrize("kind", TYPES)
 def test_learns_one_box_and_its_category(kind: str) -> None:
     """The last category, where an offset by one would fail, is learned where the box is."""

@@ -185,7 +185,7 @@ def test_weights_of_the_time_before_heads_are_renamed() -> None:
         ({"network": "unet"}, "network.head is 'unet'; expected one of fpn, cpn, cpm"),
         ({"codec": "dark"}, "codec.name is 'dark'; expected one of heatmap, sigmoid"),
         ({"codec": "coordinates"}, "codec.name is 'coordinates'; head fpn takes heatmap, sigmoid, softmax, integral"),
-        ({"backbone": "conv4"}, "backbone conv4 has no map of stride 32; it has maps of stride 2, 4, 8, 16"),
+        ({"backbone": "test_vit"}, "backbone test_vit has no map of stride 4, 8, 32; it has maps of stride 16"),
         ({"codec": "softmax", "loss": "mse"}, "loss.name is 'mse'; codec softmax takes cross_entropy"),
     ],
 )
@@ -197,7 +197,7 @@ def test_parts_that_do_not_fit(bad: dict, message: str) -> None:
 class Corner(torch.nn.Module):
     """A network of a user's own: the mean colour of the finest map, in two stages."""
 
-    produces, strides, stride = "xy", (2,), 2
+    produces, strides, stride = "xy", (4,), 4
 
     def __init__(self, channels: list[int], num_keypoints: int, width: int, size: int) -> None:
         super().__init__()

@@ -1,13 +1,14 @@
 """Backbones: packaged weights fit exactly, and nothing is ever fetched unasked."""
 
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import safetensors.torch
 import timm
 import torch
 
-from pipeline.learning.backbones import backbone_levels, build_backbone
+from pipeline.learning.backbones import BACKBONES, backbone_levels, build_backbone
 
 
 def test_packaged_weights_are_those_of_the_network() -> None:
@@ -33,9 +34,10 @@ def test_standardises_once_by_hand() -> None:
 @pytest.mark.parametrize(
     ("name", "weights", "message"),
     [
-        ("tf_efficientnet_lite9", "none", "neither conv4 nor in timm .*near it: tf_effic"),
+        ("tf_efficientnet_lite9", "none", "neither conv4, movenet_lightning nor in timm .*near it: tf_effic"),
         ("resnet18", "package", "no packaged weights for 'resnet18', only for tf_efficientnet_lite0"),
         ("conv4", "package", "no packaged weights for 'conv4'"),
+        ("conv4", "timm", "timm has no weights for conv4"),
         ("resnet18", "/nowhere/w.pth", "cannot read"),
     ],
 )
@@ -98,7 +100,7 @@ def test_weights_may_be_safetensors_or_a_file_by_torch(tmp_path: Path, kind: str
         ("tf_efficientnet_lite0", 4, "blocks.1.1.bn3"),
         ("tf_efficientnet_lite0", 2, "blocks.0.0.bn2"),
         ("resnet18", 4, "layer1.1.bn2"),
-        ("conv4", 8, "layers.2.1"),
+        ("conv4", 8, "layers.1.1"),
     ],
 )
 def test_layers_up_to_a_stride_stay_as_they_are(name: str, stride: int, last: str) -> None:
@@ -127,8 +129,10 @@ def test_layers_up_to_a_stride_stay_as_they_are(name: str, stride: int, last: st
         ("vgg11", (2, 4), [128, 256]),
         ("densenet121", (8, 16), [512, 1024]),
         ("convnext_atto", (4, 16), [40, 160]),
-        ("conv4", (2, 4, 8, 16), [16, 32, 64, 128]),
-        ("conv4", (4,), [32]),
+        ("conv4", (4, 8, 16, 32), [32, 64, 128, 256]),
+        ("conv4", (8,), [64]),
+        ("movenet_lightning", (2, 4, 8, 16, 32), [16, 48, 56, 128, 1344]),
+        ("movenet_lightning", (16, 32), [128, 1344]),
     ],
 )
 def test_maps_come_by_stride(name: str, strides: tuple[int, ...], channels: list[int]) -> None:
@@ -157,7 +161,32 @@ def test_a_stride_that_the_backbone_does_not_have() -> None:
         ValueError, match=r"frozen_stride is 3; backbone .*_lite0 has maps of stride 2, 4, 8, 16, 32, or 0"
     ):
         build_backbone(weights="none", frozen_stride=3)
-    with pytest.raises(ValueError, match="backbone conv4 has no map of stride 32; it has maps of stride 2, 4, 8, 16"):
-        build_backbone("conv4", "none")
+    with pytest.raises(ValueError, match="backbone conv4 has no map of stride 2; it has maps of stride 4, 8, 16, 32"):
+        build_backbone("conv4", "none", (2, 4))
     with pytest.raises(ValueError, match="convnext_atto has no map of stride 2; it has maps of stride 4, 8, 16, 32"):
         build_backbone("convnext_atto", "none", (2, 4))
+
+
+class Means(torch.nn.Module):
+    """A backbone of a user's own: colours averaged over cells, and mixed."""
+
+    levels: ClassVar[dict[int, str]] = {8: "mix"}
+
+    def __init__(self, strides: tuple[int, ...]) -> None:
+        super().__init__()
+        self.mix, self.channels = torch.nn.Conv2d(3, 5, 1), [5]
+
+    def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
+        return [self.mix(torch.nn.functional.avg_pool2d(images, 8))]
+
+
+def test_a_backbone_of_ones_own_is_one_class_and_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(BACKBONES, "means", Means)
+    state = {"mix.weight": torch.ones(5, 3, 1, 1), "mix.bias": torch.arange(5.0)}
+    safetensors.torch.save_file(state, tmp_path / "w")
+    backbone = build_backbone("means", str(tmp_path / "w"), (8,), frozen_stride=8)
+    (found,) = backbone(torch.full((1, 3, 16, 16), 255.0))  # 1 a colour, once standardised
+    assert torch.equal(found, (3 + torch.arange(5.0)).view(1, 5, 1, 1).expand(1, 5, 2, 2))
+    assert not any(parameter.requires_grad for parameter in backbone.parameters())
+    with pytest.raises(ValueError, match="backbone means has no map of stride 4; it has maps of stride 8"):
+        build_backbone("means", "none", (4, 8))

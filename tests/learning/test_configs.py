@@ -69,7 +69,7 @@ def test_presets_say_their_format_and_hold_settings_that_exist(file: Path) -> No
         (detector.DetectorConfig, {"network": {"fpn_channels": 0}}, "fpn_channels is 0; expected 8 to 1024"),
         (detector.DetectorConfig, {"network": {"fpn_channels": -8}}, "fpn_channels is -8; expected 8 to 1024"),
         (detector.DetectorConfig, {"network": {"size": 1_000_000_000}}, "a multiple of 32 from 64 to 2048"),
-        (detector.DetectorConfig, {"network": {"backbone": "conv4"}}, "conv4 has no map of stride 32"),
+        (detector.DetectorConfig, {"network": {"backbone": "test_vit"}}, "test_vit has no map of stride 32"),
         (detector.DetectorConfig, {"augment": {"scale": 1}}, "detector.augment.scale is 1; expected 0 to 0.9"),
         (detector.DetectorConfig, {"network": 3}, "network is 3; expected a group of settings"),
         (detector.DetectorConfig, {"margin": "a"}, "margin is 'a'; expected a number"),

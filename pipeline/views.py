@@ -1,0 +1,89 @@
+"""What people look at before anything is trained: the networks of a config, and what the loaders yield.
+
+With `assemble` the modules that import both stages.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import torch
+from PIL import Image
+
+from detector.config import DetectorConfig
+from detector.data import DetectorData, target_boxes, training_inputs, true_extents
+from detector.networks.build import GarmentNetwork
+from keypoints.config import KeypointsConfig
+from keypoints.data import KeypointsData, match_boxes
+from keypoints.networks.build import build_network
+from pipeline.assemble import Settings, built
+from pipeline.contract.records import Annotation, Detection, ImageBatch
+from pipeline.contract.schema import Schema
+from pipeline.data.survey import image_sizes
+from pipeline.learning.loading import ImageDataset, StepBatchSampler, collate
+from pipeline.reporting.look import boxes_sheet, crops_sheet, inputs_sheet
+from pipeline.reporting.model_card import model_card
+
+Config = TypeVar("Config", DetectorConfig, KeypointsConfig)
+
+
+def describe_detector(schema: Schema, config: DetectorConfig) -> str:
+    """Describe the network of a config as Markdown; its weights are not needed."""
+    parts, categories = config.network, len(schema.categories)
+    network = built(lambda: GarmentNetwork(_random(config), categories), "detector.network", parts)
+    name = f"{parts.type} with {parts.fpn_channels} channels, {_backbone(parts)}"
+    return model_card("Detector", name, network, parts.size, GarmentNetwork.detections, GarmentNetwork.finest)
+
+
+def describe_keypoints(schema: Schema, config: KeypointsConfig) -> str:
+    """Describe the network of a config as Markdown; its weights are not needed."""
+    parts = config.network
+    network, _ = built(lambda: build_network(_random(config), schema), "keypoints.network", parts)
+    name = f"head {parts.head} with {parts.channels} channels, codec {config.codec.name}, loss {config.loss.name}"
+    return model_card("Keypoints", f"{name}, {_backbone(parts)}", network, config.crop.size)
+
+
+def _backbone(parts: Any) -> str:
+    frozen = f", trained behind stride {parts.frozen_stride}" if parts.frozen_stride else ""
+    return f"backbone {parts.backbone}, initialised from {parts.backbone_weights}{frozen}"
+
+
+def _random(config: Config) -> Config:
+    """Return a stage's config with a backbone of random weights, where only the shapes count."""
+    return replace(config, network=replace(config.network, backbone_weights="none"))
+
+
+def look_at_detector(rows: Sequence[Annotation], schema: Schema, config: DetectorConfig, count: int) -> Image.Image:
+    """Draw the first batches of the detector's training as it sees them."""
+    data = DetectorData(rows, schema, config)
+    batch = _first_draws(data.train_dataset(), config.train.seed, count)
+    inputs, boxes = training_inputs(batch, data.extents[batch.index], config)
+    return inputs_sheet(inputs, boxes, [rows[i].category for i in batch.index.tolist()])
+
+
+def look_at_boxes(
+    rows: Sequence[Annotation], boxes: Sequence[Detection], schema: Schema, settings: Settings
+) -> Image.Image:
+    """Draw boxes out of fold, from worst to best, beside the true ones."""
+    truth = target_boxes(true_extents(rows), torch.tensor(image_sizes(rows)), settings.detector.margin)
+    return boxes_sheet(rows, truth, match_boxes(rows, boxes), settings.keypoints.crop.padding, schema)
+
+
+def look_at_keypoints(
+    rows: Sequence[Annotation], boxes: Sequence[Detection], schema: Schema, config: KeypointsConfig, count: int
+) -> Image.Image:
+    """Draw the first crops of the keypoint network's training, with points, weights and targets."""
+    data = KeypointsData(rows, boxes, schema, config)
+    batch = _first_draws(data.train_dataset(), config.train.seed, count)
+    sample = data.training_crops(batch)
+    _, codec = build_network(_random(config), schema)
+    captions = [data.rows[i].category for i in batch.index.tolist()]
+    return crops_sheet(
+        sample.crops, sample.xy, sample.target_weight, codec.encode(sample.targeted).get("maps"), captions, schema
+    )
+
+
+def _first_draws(dataset: ImageDataset, seed: int, count: int) -> ImageBatch:
+    """Load what the first training step of this seed would load."""
+    draws = next(iter(StepBatchSampler(len(dataset), count, 1, seed)))
+    return collate([dataset[draw] for draw in draws])
