@@ -21,11 +21,14 @@ class BalancedMSE:
 
     def __call__(self, outputs: Outputs, target: Outputs) -> Tensor:
         """Return the error (N, K) of maps (N, K, h, w)."""
-        targets = target["maps"]
-        error = (outputs["maps"].float() - targets) ** 2
-        blob = (error * targets).sum((-2, -1)) / targets.sum((-2, -1)).clamp(min=1e-6)
-        rest = (error * (1 - targets)).sum((-2, -1)) / (1 - targets).sum((-2, -1)).clamp(min=1e-6)
-        return blob + rest
+        return _balanced((outputs["maps"].float() - target["maps"]) ** 2, target["maps"])
+
+
+def _balanced(error: Tensor, targets: Tensor) -> Tensor:
+    """Return the mean error (N, K) over the blob of targets (N, K, h, w) of 0..1, plus that over the rest."""
+    blob = (error * targets).sum((-2, -1)) / targets.sum((-2, -1)).clamp(min=1e-6)
+    rest = (error * (1 - targets)).sum((-2, -1)) / (1 - targets).sum((-2, -1)).clamp(min=1e-6)
+    return blob + rest
 
 
 class SigmoidMSE:
@@ -42,17 +45,14 @@ class SigmoidMSE:
 
 
 class BCE:
-    """Binary cross-entropy of logits, summed over a map's cells and divided by the cells of a blob of height 1.
-
-    From logits its gradient does not vanish where the sigmoid saturates.
-    """
+    """Binary cross-entropy of logits, balanced as BalancedMSE is; its gradient does not vanish where a sigmoid saturates."""
 
     takes = ("probability",)
 
     def __call__(self, outputs: Outputs, target: Outputs) -> Tensor:
         """Return the error (N, K) of logits (N, K, h, w)."""
         error = F.binary_cross_entropy_with_logits(outputs["maps"].float(), target["maps"], reduction="none")
-        return error.sum((-2, -1)) / target["maps"].sum((-2, -1)).clamp(min=1)
+        return _balanced(error, target["maps"])
 
 
 class CrossEntropy:

@@ -64,7 +64,9 @@ def test_what_is_there_is_not_made_again(drawn: Path, tmp_path: Path) -> None:
         f"RUN={tmp_path}",
         f"OUT={out}",
     ]
-    command += ["PRESET=sample", "INSTALLED=Makefile", "CONFIG=configs/sample.yaml"]
+    installed = tmp_path / "installed"
+    installed.touch()
+    command += ["PRESET=sample", f"INSTALLED={installed}", "CONFIG=configs/sample.yaml"]
     text = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert "pipeline" not in text
     (tmp_path / "keypoints" / "final.json").unlink()

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.contract.formats.fashionai import read_annotations, read_answers, read_test
 from pipeline.contract.schema import Schema
-from pipeline.sample.write import draw_dataset
+from pipeline.sample.write import SETTINGS, draw_dataset
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +44,9 @@ def test_an_existing_sample_is_kept_and_anything_else_is_not_touched(drawn: Path
     with pytest.raises(ValueError, match="not empty and no sample of"):
         draw_dataset(tmp_path, train=1, test=1, seed=1, size=128)
     assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
+    (tmp_path / SETTINGS).write_text('{"train"')
+    with pytest.raises(ValueError, match="not empty and no sample of"):
+        draw_dataset(tmp_path, train=1, test=1, seed=1, size=128)
     with pytest.raises(ValueError, match="train is 0; expected 1 or more"):
         draw_dataset(tmp_path / "new", train=0, test=1, seed=1)
 

@@ -1,12 +1,14 @@
 """Files that others read: written whole or not at all, by one process at a time, and known by a digest of their content."""
 
 import hashlib
+import json
 import os
 import re
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -83,3 +85,12 @@ def alone(path: Path, remedy: str = "choose another one", enabled: bool = True) 
         with suppress(OSError):
             file.unlink()
         lock.release()
+
+
+def json_object(file: Path) -> dict[str, Any] | None:
+    """Return the JSON object that a file holds; None when it holds anything else. Raises OSError when it cannot be read."""
+    try:
+        content = json.loads(file.read_bytes())
+    except (ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None

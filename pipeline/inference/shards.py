@@ -17,7 +17,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import BasePredictionWriter
 
 from pipeline.contract.faults import DataError, UserError
-from pipeline.contract.files import PARTIAL, write_bytes, write_text
+from pipeline.contract.files import PARTIAL, json_object, write_bytes, write_text
 from pipeline.contract.records import ORIGINS, Detection, ImageRow, Key, Keypoints
 from pipeline.contract.schema import Schema
 from pipeline.learning import ranks
@@ -106,11 +106,8 @@ def _job_of(folder: Path) -> dict[str, Any] | None:
     names = {file.name for file in _contents(folder)}
     if all(PARTIAL.fullmatch(name) for name in names):
         return None
-    try:
-        job = json.loads((folder / JOB).read_bytes())
-    except (FileNotFoundError, ValueError):
-        job = None
-    if not isinstance(job, dict):
+    job = json_object(folder / JOB) if (folder / JOB).exists() else None
+    if job is None:
         raise UserError(
             f"{folder / JOB}: missing or damaged, so that it cannot be told what the predictions beside it are of; "
             f"remove {folder}, and they are made again"

@@ -23,7 +23,7 @@ import torch
 import yaml
 
 from pipeline.contract.faults import UserError
-from pipeline.contract.files import alone, file_hash, refuse_foreign, write_text
+from pipeline.contract.files import alone, file_hash, json_object, refuse_foreign, write_text
 from pipeline.inference.shards import RESULT
 from pipeline.learning import ranks
 
@@ -172,11 +172,8 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 def read_json(path: Path) -> dict[str, Any]:
     """Read a results file; raise UserError when it is damaged."""
-    try:
-        content = json.loads(path.read_bytes())
-    except (ValueError, RecursionError):
-        content = None
-    if not isinstance(content, dict):
+    content = json_object(path)
+    if content is None:
         raise UserError(f"{path}: damaged, or no record of this project; remove it, and run again what should write it")
     return content
 

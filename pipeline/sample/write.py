@@ -18,7 +18,7 @@ from PIL import Image
 from rich.progress import track
 
 from pipeline.contract.faults import UserError
-from pipeline.contract.files import alone, write_text
+from pipeline.contract.files import alone, json_object, write_text
 from pipeline.contract.formats.fashionai import ABSENT_CELL, CATEGORY, ID
 from pipeline.contract.records import ABSENT, OCCLUDED, VISIBLE
 from pipeline.contract.schema import load_schema
@@ -42,7 +42,7 @@ def draw_dataset(out: Path, train: int, test: int, seed: int, size: int = 384) -
     settings = {"train": train, "test": test, "seed": seed, "size": size}
     if out.exists() and any(out.iterdir()):
         file = out / SETTINGS
-        if file.exists() and json.loads(file.read_text(encoding="utf-8")) == settings:
+        if file.exists() and json_object(file) == settings:
             print(f"{out} is drawn already")
             return
         raise UserError(f"{out} is not empty and no sample of {settings}; choose another --out, or remove it")

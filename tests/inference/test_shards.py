@@ -108,6 +108,7 @@ def contents(folder: Path) -> dict[str, bytes]:
         {"job.json": b'{"a": 1}', "thesis.txt": b"mine"},
         {"rank0.jsonl": b"mine"},
         {"job.json": b"[1]"},
+        {"job.json": b"[" * 100_000},
         {"job.json": b"\xff{", "rank0.jsonl": b"mine"},
     ],
 )

@@ -2,18 +2,21 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from keypoints.codecs.build import CODECS
 from keypoints.codecs.heatmap import HeatmapCodec
+from keypoints.data import KeypointsData
 from keypoints.inference import NetworkLocator, load_locator, locate
 from keypoints.losses import LOSSES, supervise
 from keypoints.networks.build import build_network, upgrade_state
 from keypoints.networks.heads import HEADS
 from pipeline.contract import geometry
 from pipeline.contract.formats.fashionai import read_annotations
+from pipeline.contract.metrics import normalized_error
 from pipeline.contract.schema import Schema, load_schema
 from pipeline.learning.loading import collate
 from tests.configs import keypoints_config
@@ -23,8 +26,8 @@ NETWORKS = [
     {"codec": "heatmap", "loss": "mse"},
     {"codec": "softmax", "loss": "cross_entropy"},
     {"network": "cpn", "codec": "heatmap", "loss": "mse", "hard_keypoints": 8},
-    {"network": "cpm", "codec": "softmax", "loss": "cross_entropy"},
-    {"network": "cpm_fine", "codec": "sigmoid", "loss": "bce"},
+    {"network": "cpm", "codec": "softmax", "loss": "cross_entropy", "sigma": 1.0},
+    {"codec": "sigmoid", "loss": "bce"},
     {"network": "deconvolution", "codec": "softmax", "loss": "cross_entropy"},
     {"network": "simcc", "codec": "simcc", "loss": "cross_entropy", "sigma": 4.0},
     {"codec": "integral", "loss": "dsnt"},
@@ -46,7 +49,7 @@ FITTING = [
 
 @pytest.mark.parametrize("parts", FITTING, ids=lambda parts: "-".join(parts.values()))
 def test_gradients_reach_every_parameter(parts: dict) -> None:
-    config = keypoints_config(size=64, head_channels=16, backbone_weights="none", **parts)
+    config = keypoints_config(size=64, head_channels=16, backbone="conv4", backbone_weights="none", **parts)
     network, codec = build_network(config, FASHIONAI)
     stages = network(torch.rand(2, 3, 64, 64) * 255, NONE[:2])
     target = codec.encode(torch.rand(2, 24, 2) * 64)
@@ -56,26 +59,60 @@ def test_gradients_reach_every_parameter(parts: dict) -> None:
     assert not [n for n, p in network.named_parameters() if p.grad is None or p.grad.abs().max() == 0]
 
 
-@pytest.mark.parametrize("parts", NETWORKS, ids=lambda parts: "-".join(map(str, parts.values())))
-def test_eight_garments_are_learned(drawn: Path, schema: Schema, parts: dict) -> None:
-    """Overfits eight drawn garments to an error of under two crop pixels."""
-    from keypoints.data import KeypointsData
-
-    config = keypoints_config(size=64, head_channels=32, **parts, **PLAIN)
+def learned(drawn: Path, schema: Schema, steps: int, lr: float, **parts: object) -> float:
+    """Return the NE on eight drawn garments, in crops of 64 pixels, of a network that is taught them alone."""
+    torch.manual_seed(0)
+    config = keypoints_config(**{"size": 64, "head_channels": 32, **parts, **PLAIN})
     rows = read_annotations([drawn / "train"], schema)[:8]
     data = KeypointsData(rows, boxes_of(rows), schema, config)
     sample = data.training_crops(collate([data.train_dataset()[i] for i in range(8)]))
-    network, codec = build_network(config, FASHIONAI)
-    target = codec.encode(sample.xy)
-    optimizer = torch.optim.AdamW(network.parameters(), 3e-3)
-    for _ in range(80):
+    network, codec = build_network(config, schema)
+    loss, target, category = LOSSES[config.loss.name](), codec.encode(sample.targeted), torch.tensor(data.category)
+    optimizer = torch.optim.AdamW(network.parameters(), lr)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, 3 * (1 - step / steps)))
+    for _ in range(steps):
         optimizer.zero_grad()
-        supervise(LOSSES[config.loss.name](), network(sample.crops, NONE), target, sample.target_weight).backward()
+        stages = network(sample.crops, category)
+        supervise(loss, stages, target, sample.target_weight, config.loss.hard_keypoints).backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
         optimizer.step()
-    xy = locate(network, codec, sample.crops, NONE).xy
-    distance = torch.linalg.norm(xy - sample.xy, dim=-1)[sample.target_weight > 0]
-    assert distance.mean() < 2
-    assert distance.quantile(0.95) < 6
+        schedule.step()
+    # In training mode: running means lag behind so few steps, and are not what is tested.
+    xy = locate(network, codec, sample.crops, category).xy.double()
+    points = geometry.apply(geometry.invert(sample.crop_from_image.double()), xy).numpy()
+    return normalized_error(data.rows, points, np.ones(points.shape[:2], dtype=bool), schema).value
+
+
+NAMED = {"ids": lambda parts: "-".join(map(str, parts.values()))}
+
+
+@pytest.mark.parametrize("parts", NETWORKS, **NAMED)
+def test_eight_garments_are_learned(drawn: Path, schema: Schema, parts: dict) -> None:
+    steps = 220 if parts.get("codec") == "sigmoid" else 180
+    assert learned(drawn, schema, steps, 3e-3, backbone="conv4", backbone_weights="none", **parts) < 0.05
+
+
+SOFTMAX = {"codec": "softmax", "loss": "cross_entropy"}
+HEAVY = [
+    *({"network": "cpm", "backbone": name, **SOFTMAX} for name in ("vgg16_bn", "vgg19_bn", "resnet50")),
+    *({"network": "cpm", "backbone": name, **SOFTMAX} for name in ("densenet169", "densenet201")),
+    *(
+        {"network": "coordinates", "backbone": name, "codec": "coordinates", "loss": "smooth_l1"}
+        for name in ("vgg16_bn", "vgg19_bn", "resnet50")
+    ),
+    {"network": "concatenation", "backbone": "hrnet_w18", **SOFTMAX},
+    {"network": "deconvolution", "backbone": "resnet50", **SOFTMAX},
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("parts", HEAVY, **NAMED)
+def test_eight_garments_are_learned_by_the_heavy_networks(drawn: Path, schema: Schema, parts: dict) -> None:
+    assert learned(drawn, schema, 200, 1e-3, backbone_weights="none", **parts) < 0.05
+
+
+def test_eight_garments_are_learned_from_body_pose(drawn: Path, schema: Schema) -> None:
+    assert learned(drawn, schema, 120, 3e-3, backbone="movenet_lightning", **SOFTMAX) < 0.05
 
 
 class Brightness(torch.nn.Module):
@@ -102,7 +139,7 @@ FLIP_INDEX = torch.tensor([1, 0, 2, 3])
 MIRRORED = [1, 0, 2, 4, 3, 6, 5, 8, 7, 11, 12, 9, 10, 14, 13, 16, 15, 18, 17, 19, 22, 23, 20, 21]
 
 
-@pytest.mark.parametrize("parts", NETWORKS, ids=lambda parts: "-".join(map(str, parts.values())))
+@pytest.mark.parametrize("parts", NETWORKS, **NAMED)
 def test_no_crops_give_no_points(parts: dict) -> None:
     """A batch of pictures in which nothing was found."""
     config = keypoints_config(size=64, head_channels=16, backbone_weights="none", **parts)
