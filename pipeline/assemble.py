@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor, nn
 
 from detector.config import DetectorConfig
 from detector.data import DetectorData, target_boxes, training_inputs, true_boxes, true_extents
@@ -16,6 +17,7 @@ from detector.inference import NetworkDetector, load_detector
 from detector.module import DetectorModule
 from detector.networks.build import GarmentNetwork
 from detector.out_of_fold import Found, refuse_seen
+from keypoints.collapse import CollapseError
 from keypoints.config import KeypointsConfig
 from keypoints.data import KeypointsData, match_boxes
 from keypoints.inference import STAGE as KEYPOINTS
@@ -41,6 +43,7 @@ from pipeline.reporting.look import boxes_sheet, crops_sheet, inputs_sheet
 from pipeline.reporting.records import provenance
 
 __all__ = [
+    "CollapseError",
     "DetectorConfig",
     "Found",
     "KeypointsConfig",
@@ -157,6 +160,22 @@ def _finish(run: Path) -> None:
     barrier()
     if ranks.is_zero():
         forget(run)
+
+
+def detector_forward(schema: Schema, checkpoint: Path) -> tuple[nn.Module, Callable[[Tensor], object], int]:
+    """Return a trained network, what runs it on inputs (B, 3, size, size) of 0..255, and that size, to be measured."""
+    network = load_detector(checkpoint, schema).network
+    return network, network.detections, network.size
+
+
+def keypoints_forward(schema: Schema, config: KeypointsConfig) -> tuple[nn.Module, Callable[[Tensor], object], int]:
+    """Return the network that a training starts from, what runs it on crops, and their size, as `detector_forward` does."""
+    network, _ = build_network(config, len(schema.keypoints))
+    return (
+        network,
+        lambda crops: network(crops, torch.zeros(len(crops), dtype=torch.int64, device=crops.device)),
+        config.crop.size,
+    )
 
 
 def box_source(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from pipeline.contract.faults import UserError
+from pipeline.contract.faults import BusyError, UserError
 
 PARTIAL = re.compile(r"(.+)\.\d+-[0-9a-f]{8}\.partial")
 """What a file is called while it is written: its name, the process, a random number. A killed process leaves it."""
@@ -55,7 +55,7 @@ def refuse_foreign(path: Path, is_ours: Callable[[Path], bool], what: str, remed
 
 @contextmanager
 def alone(path: Path, remedy: str = "choose another one", enabled: bool = True) -> Iterator[None]:
-    """Write `path`, a file or folder, as the only process that does; raise UserError while another one is at it.
+    """Write `path`, a file or folder, as the only process that does; raise BusyError while another one is at it.
 
     What a killed process left half-written beside it is removed. With `enabled` off (other ranks) nothing is done.
     """
@@ -69,7 +69,7 @@ def alone(path: Path, remedy: str = "choose another one", enabled: bool = True) 
         place.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
-        raise UserError(f"another process is writing {path}; wait for it, or {remedy}") from None
+        raise BusyError(f"another process is writing {path}; wait for it, or {remedy}") from None
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
     try:
