@@ -171,11 +171,11 @@ def detector_forward(schema: Schema, checkpoint: Path) -> tuple[nn.Module, Calla
 def keypoints_forward(schema: Schema, config: KeypointsConfig) -> tuple[nn.Module, Callable[[Tensor], object], int]:
     """Return the network that a training starts from, what runs it on crops, and their size, as `detector_forward` does."""
     network, _ = build_network(config, len(schema.keypoints))
-    return (
-        network,
-        lambda crops: network(crops, torch.zeros(len(crops), dtype=torch.int64, device=crops.device)),
-        config.crop.size,
-    )
+
+    def forward(crops: Tensor) -> object:
+        return network(crops, torch.zeros(len(crops), dtype=torch.int64, device=crops.device))
+
+    return network, forward, config.crop.size
 
 
 def box_source(

@@ -7,15 +7,15 @@ from typing import Any
 
 from pipeline import assemble
 from pipeline.assemble import Settings
-from pipeline.commands.study_runs import BENCHES, Bench, note, outcome_of, retry
+from pipeline.commands.study_runs import BENCHES, Bench, note, outcome_of
 from pipeline.contract.faults import BusyError, UserError
-from pipeline.contract.files import alone, write_text
+from pipeline.contract.files import alone, when_free, write_text
 from pipeline.contract.schema import load_schema
 from pipeline.data.select import load_training_set
 from pipeline.reporting.pictures import save_png
 from pipeline.studies.chart import draw_chart
 from pipeline.studies.runs import COLLAPSED, DONE, FAILED, Run, planned, share
-from pipeline.studies.study import Study, check_seeds, read_study
+from pipeline.studies.study import Study, check_seeds, raise_all, read_study
 from pipeline.studies.table import as_csv, as_markdown, lines_of
 
 log = logging.getLogger("pipeline")
@@ -76,8 +76,7 @@ def _check_rows(file: Path, study: Study) -> None:
             assemble.check_keypoints(schema, settings.keypoints)
         except UserError as error:
             faults.append(f"{file}: {name}: {error}")
-    if faults:
-        raise UserError("\n  ".join([f"{len(faults)} faults:", *faults] if len(faults) > 1 else faults))
+    raise_all(faults)
 
 
 def _check_device(settings: Settings) -> None:
@@ -122,4 +121,4 @@ def write_tables(bench: Bench, runs: Sequence[Run]) -> None:
             write_text(stem.with_suffix(".md"), as_markdown(study, lines))
             save_png(stem.with_suffix(".png"), draw_chart(study.name, lines))
 
-    retry(write)
+    when_free(write)

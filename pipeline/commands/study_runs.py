@@ -1,7 +1,5 @@
 """The runs of a study, made by the commands that train: what is there is kept, what was interrupted goes on."""
 
-import hashlib
-import json
 import logging
 import shutil
 import time
@@ -14,9 +12,10 @@ from typing import Any
 from pipeline import assemble
 from pipeline.assemble import Settings
 from pipeline.commands import train
+from pipeline.commands.study_settings import deciding, fingerprint, of_boxes, on_one_device
 from pipeline.commands.validation import held_out, score_in_boxes
 from pipeline.contract.faults import BusyError, UserError
-from pipeline.contract.files import alone, file_hash
+from pipeline.contract.files import WAIT_S, alone, file_hash, when_free
 from pipeline.contract.formats.boxes import read_boxes
 from pipeline.contract.schema import load_schema
 from pipeline.data.dealt import FOLDS
@@ -29,8 +28,6 @@ from pipeline.studies.runs import DONE, PENDING, Outcome, Run
 from pipeline.studies.study import Row, Study
 
 log = logging.getLogger("pipeline")
-WAIT_S = 5.0
-"""Between two tries of what another process is at."""
 REMEDY = "choose another run folder (RUN=)"
 FIXED = "fixed"
 """The one keypoint network by which the rows of a study of the detector are scored."""
@@ -72,7 +69,7 @@ class Bench(ABC):
 
     def boxes_folder(self, settings: Settings, name: str) -> Path:
         """Return the run folder of the detectors of these settings: RUN itself for those of the base."""
-        if _of_boxes(settings) == _of_boxes(self.study.base):
+        if of_boxes(settings) == of_boxes(self.study.base):
             return self.run
         return self.run / "detectors" / name
 
@@ -90,7 +87,7 @@ class Bench(ABC):
                 left.append(name)
                 time.sleep(WAIT_S)
         if not (folder / "boxes.json").exists():
-            retry(lambda: (folder / "boxes.json").exists() or train.boxes(settings, self.data, folder, self.limit))
+            when_free(lambda: (folder / "boxes.json").exists() or train.boxes(settings, self.data, folder, self.limit))
 
     def costs(self, row: Row) -> Costs | None:
         """Return what was measured of a row with these settings; None where nothing was."""
@@ -152,7 +149,7 @@ class DetectorBench(Bench):
         base = on_one_device(self.study.base)
         self.make_boxes(base, self.run)
         try:
-            retry(lambda: train.train_keypoints(base, self.data, self.run, self.limit, name=FIXED, val=True))
+            when_free(lambda: train.train_keypoints(base, self.data, self.run, self.limit, name=FIXED, val=True))
         except assemble.CollapseError as error:  # not this run's fault
             raise UserError(f"the keypoint network that all rows are scored with: {error}") from None
         settings, folder = on_one_device(run.settings), self.folder(run)
@@ -204,7 +201,7 @@ BENCHES: dict[str, type[Bench]] = {"keypoints": KeypointsBench, "detector": Dete
 def outcome_of(bench: Bench, run: Run) -> Outcome:
     """Read what became of a run. Raises UserError for what is left of a run of the same name with other settings."""
     files = bench.records(run)
-    settings = _deciding(asdict(run.settings))
+    settings = deciding(asdict(run.settings))
     if files[-1].exists():
         records = [_read(file, settings) for file in files]
         _check_inputs(bench, run, files[-1], records[-1])
@@ -238,32 +235,9 @@ def note(bench: Bench, run: Run, state: str, message: str) -> None:
     write_json(bench.notes / f"{run.name}.json", content)
 
 
-def retry(step: Callable[[], Any]) -> None:
-    """Take a step as soon as no other process is at it."""
-    while True:
-        try:
-            step()
-            return
-        except BusyError as error:
-            log.info("waiting: %s", error)
-            time.sleep(WAIT_S)
-
-
-def fingerprint(settings: Settings) -> str:
-    """Name the detectors of these settings."""
-    return hashlib.sha256(json.dumps(_of_boxes(settings), sort_keys=True).encode()).hexdigest()[:12]
-
-
-def on_one_device(settings: Settings) -> Settings:
-    """Return the settings with each training on one device, whatever the machine has: a study is divided by runs."""
-    stages = {name: getattr(settings, name) for name in ("detector", "keypoints")}
-    one = {name: replace(group, train=replace(group.train, devices="1")) for name, group in stages.items()}
-    return replace(settings, **one)
-
-
 def _read(file: Path, settings: dict[str, Any]) -> dict[str, Any]:
     content = read_json(file)
-    differing = differences(_deciding(content.get("settings", {})), settings)
+    differing = differences(deciding(content.get("settings", {})), settings)
     if differing:
         raise UserError(
             f"{file} is of other settings than the study's ({'; '.join(differing[:5])}); {REMEDY}, or rename the row"
@@ -281,16 +255,3 @@ def _check_inputs(bench: Bench, run: Run, file: Path, record: dict[str, Any]) ->
         raise UserError(
             f"{file} was made from other inputs than those that are there ({'; '.join(differing)}); {REMEDY}"
         )
-
-
-def _of_boxes(settings: Settings) -> dict[str, Any]:
-    """Everything of the settings that decides about the boxes out of fold."""
-    return {"detector": _deciding(asdict(settings))["detector"], "detail": settings.pictures.detail}
-
-
-def _deciding(settings: Any) -> Any:
-    """Return plain settings without those that say where a run runs, and without the fold that it leaves out."""
-    if not isinstance(settings, dict):
-        return settings
-    left_out = {*train.PLACE, "without_fold"}
-    return {name: _deciding(value) for name, value in settings.items() if name not in left_out}

@@ -1,17 +1,23 @@
 """Files that others read: written whole or not at all, by one process at a time, and known by a digest of their content."""
 
 import hashlib
+import logging
 import os
 import re
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from pipeline.contract.faults import BusyError, UserError
 
+log = logging.getLogger("pipeline")
+WAIT_S = 5.0
+"""Between two tries of what another process is at."""
 PARTIAL = re.compile(r"(.+)\.\d+-[0-9a-f]{8}\.partial")
 """What a file is called while it is written: its name, the process, a random number. A killed process leaves it."""
 
@@ -51,6 +57,17 @@ def refuse_foreign(path: Path, is_ours: Callable[[Path], bool], what: str, remed
     """Raise UserError when `path` is there and is not a file that may be overwritten: `is_ours` tells, `what` says it."""
     if (path.exists() or path.is_symlink()) and not (path.is_file() and is_ours(path)):
         raise UserError(f"{path} exists and is not {what}; {remedy}, or remove it")
+
+
+def when_free(step: Callable[[], Any]) -> None:
+    """Take a step as soon as no other process is at it."""
+    while True:
+        try:
+            step()
+            return
+        except BusyError as error:
+            log.info("waiting: %s", error)
+            time.sleep(WAIT_S)
 
 
 @contextmanager

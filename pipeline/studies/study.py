@@ -65,9 +65,14 @@ def read_study(file: Path, config: type, base: Path | None = None, common: dict[
         except UserError as error:
             faults.append(str(error))
     faults += _repeated(file, rows)
+    raise_all(faults)
+    return Study(file.stem, content["stage"], whole, tuple(rows), content.get("seeds", 1))
+
+
+def raise_all(faults: Sequence[str]) -> None:
+    """Raise UserError with all of these faults; nothing when there is none."""
     if faults:
         raise UserError("\n  ".join([f"{len(faults)} faults:", *faults] if len(faults) > 1 else faults))
-    return Study(file.stem, content["stage"], whole, tuple(rows), content.get("seeds", 1))
 
 
 def with_seed(settings: Any, stage: str, seed: int) -> Any:
