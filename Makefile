@@ -4,6 +4,7 @@
 # PRESET= sample | cpu | gpu (files in configs/)    RUN=      run folder, may lie anywhere
 # NAME=   keypoint network of the run (final)       VAL=1     leave fold 0 out and score on it (network val)
 # SCHEMA= categories and points of your own (YAML)
+# STUDY=  file of what make ablate-* compares       SEEDS=    so many seeds a row;  ONLY=I/N share I of N of its runs
 # LIMIT=  rehearse on so many images                ARGS=     more options for the command, such as --keypoints.train.lr 3e-4
 PYTHON ?= python3
 BIN := .venv/bin
@@ -39,11 +40,11 @@ WITH_SCHEMA := $(if $(SCHEMA),--schema $(SCHEMA))
 OPTIONS = --config $(CONFIG) --run $(RUN) $(WITH_SCHEMA) $(if $(LIMIT),--limit $(LIMIT)) $(ARGS)
 
 .DELETE_ON_ERROR:
-.PHONY: help install test test-slow fuzz mutants faults lint format sample check look train-detector boxes train-keypoints submit
+.PHONY: help install test test-slow fuzz mutants faults lint format sample check look train-detector boxes train-keypoints submit ablate-detector ablate-keypoints
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
-	@echo "  with DATA=, TEST=, ANSWERS=, RUN=, NAME=, VAL=1, PRESET=sample|cpu|gpu, LIMIT=, ARGS= as the head of the Makefile says"
+	@echo "  with DATA=, TEST=, ANSWERS=, RUN=, NAME=, VAL=1, PRESET=sample|cpu|gpu, LIMIT=, ARGS=, STUDY=, SEEDS=, ONLY= as the head of the Makefile says"
 
 install: $(INSTALLED)  ## make .venv with exact versions
 $(INSTALLED): pyproject.toml constraints.txt
@@ -108,3 +109,14 @@ $(OUT)/submission.json: $(DETECTOR).json $(KEYPOINTS).json
 	$(PIPELINE) submit --test $(TEST) --detector $(DETECTOR).safetensors --keypoints $(KEYPOINTS).safetensors \
 		--out $(OUT)/submission.csv $(if $(ANSWERS),--answers $(ANSWERS)) $(if $(LIMIT),--limit $(LIMIT)) $(WITH_SCHEMA)
 	@echo "submission: $(OUT)/submission.csv"
+
+# Without STUDY= the preset's own: a small one on the sample, configs/ablations/detector.yaml or keypoints.yaml elsewhere.
+# PRESET= replaces the preset that a study names. A study keeps its run folder when rows are added to it.
+STUDY_OF = $(or $(STUDY),configs/ablations/$(if $(filter sample,$(PRESET)),sample_)$*.yaml)
+STUDY_RUN = $(if $(filter file,$(origin RUN)),runs/$(basename $(notdir $(STUDY_OF)))-$(PRESET)-$(DATA_PRINT),$(RUN))
+STUDY_BASE = $(if $(STUDY),$(if $(filter command environment,$(origin PRESET)),--base $(CONFIG)),--base $(CONFIG))
+ablate-detector:  ## compare settings of stage 1: STUDY= (four rows on the sample, about 20 minutes)
+ablate-keypoints:  ## compare settings of stage 2: STUDY=
+ablate-detector ablate-keypoints: ablate-%: $(ANNOTATIONS) | $(INSTALLED)
+	$(PIPELINE) ablate --study $(STUDY_OF) --data $(ROOTS) --run $(STUDY_RUN) $(STUDY_BASE) $(WITH_SCHEMA) \
+		$(if $(ONLY),--only $(ONLY)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(LIMIT),--limit $(LIMIT)) $(ARGS)

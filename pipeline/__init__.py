@@ -7,5 +7,6 @@ a map of stride s is centred at (k + 0.5) * s. Boxes are xyxy in the full image.
 takes points into the crop, and its inverse brings predictions back; nothing is rounded before the CSV.
 
 Imports go one way: pipeline.contract <- pipeline.learning <- detector, keypoints <- pipeline.assemble <- pipeline.commands
-<- pipeline.__main__. The rest of `pipeline` (data, inference, reporting, sample) reaches a stage only through the Protocols.
+<- pipeline.__main__. The rest of `pipeline` (data, inference, studies, reporting, sample) reaches a stage only through the
+Protocols.
 """

@@ -24,6 +24,7 @@ VERBS = {
     "train-detector": "pipeline.commands.train:train_detector",
     "boxes": "pipeline.commands.train:boxes",
     "train-keypoints": "pipeline.commands.train:train_keypoints",
+    "ablate": "pipeline.commands.study:ablate",
     "submit": "pipeline.commands.predict:submit",
     "evaluate": "pipeline.commands.score:evaluate",
     "export": "pipeline.commands.publish:export",

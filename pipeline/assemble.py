@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from detector.config import DetectorConfig
 from detector.data import DetectorData, target_boxes, true_boxes, true_extents
@@ -16,6 +17,7 @@ from detector.inference import NetworkDetector, load_detector
 from detector.module import DetectorModule
 from detector.networks.build import GarmentNetwork
 from detector.out_of_fold import Found, refuse_seen
+from keypoints.collapse import CollapseError
 from keypoints.config import KeypointsConfig
 from keypoints.data import KeypointsData, match_boxes
 from keypoints.inference import STAGE as KEYPOINTS
@@ -38,6 +40,7 @@ from pipeline.learning.weights import save_checkpoint
 from pipeline.reporting.records import provenance
 
 __all__ = [
+    "CollapseError",
     "DetectorConfig",
     "Found",
     "KeypointsConfig",
@@ -166,6 +169,22 @@ def to_crop(training_set: TrainingSet, boxes: Sequence[Detection], config: Keypo
         return matched
     sizes = training_set.sizes_wh
     return [replace(box, box=np.array([0, 0, *size], dtype=float)) for box, size in zip(matched, sizes, strict=True)]
+
+
+def detector_forward(schema: Schema, checkpoint: Path) -> tuple[nn.Module, Callable[[Tensor], object], int]:
+    """Return a trained network, what runs it on inputs (B, 3, size, size) of 0..255, and that size, to be measured."""
+    network = load_detector(checkpoint, schema).network
+    return network, network.detections, network.size
+
+
+def keypoints_forward(schema: Schema, config: KeypointsConfig) -> tuple[nn.Module, Callable[[Tensor], object], int]:
+    """Return the network that a training starts from, what runs it on crops, and their size, as `detector_forward` does."""
+    network, _ = build_network(config, schema)
+
+    def forward(crops: Tensor) -> object:
+        return network(crops, torch.zeros(len(crops), dtype=torch.int64, device=crops.device))
+
+    return network, forward, config.crop.size
 
 
 def box_source(

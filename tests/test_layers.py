@@ -1,6 +1,6 @@
 """The layer rule: contract <- learning <- detector, keypoints <- assemble <- views <- commands <- __main__.
 
-The rest of `pipeline` (data, inference, reporting, sample) never imports a stage, nor what imports one.
+The rest of `pipeline` (data, inference, studies, reporting, sample) never imports a stage, nor what imports one.
 """
 
 import ast

@@ -32,6 +32,8 @@ from pipeline.reporting.records import (
 
 log = logging.getLogger("pipeline")
 FINAL, VAL = "final", "val"
+PLACE = ("accelerator", "devices", "num_nodes", "strategy", "workers", "save_every")
+"""Settings of a training that say where it runs, and decide nothing about its weights."""
 REMEDY = "choose another run folder (RUN=)"
 
 
@@ -58,9 +60,9 @@ def train_detector(settings: Settings, data: Sequence[Path], run: Path, limit: i
         fold = None if name == FINAL else int(name.removeprefix("fold"))
         rows = [row for row, f in zip(training_set.rows, training_set.folds, strict=True) if f != fold]
         with alone(out, REMEDY, enabled=ranks.is_zero()):
-            if _kept(out):
+            if kept(out):
                 continue
-            with recorded(out, settings, data, _inputs(training_set), assemble.interrupted(out)):
+            with recorded(out, settings, data, inputs_of(training_set), assemble.interrupted(out)):
                 assemble.train_detector(rows, schema, settings.detector, out, fold, settings.pictures)
 
 
@@ -82,10 +84,10 @@ def boxes(settings: Settings, data: Sequence[Path], run: Path, limit: int = 0) -
     checkpoints = {fold: run / "detector" / f"fold{fold}.safetensors" for fold in range(settings.folds)}
     for checkpoint in checkpoints.values():
         refuse_another_make(
-            checkpoint, _inputs(training_set), "train it again: remove it, or choose another run folder"
+            checkpoint, inputs_of(training_set), "train it again: remove it, or choose another run folder"
         )
     refuse_other_settings(run / "detector", _claimed(settings, training_set, schema, asdict(settings.detector)))
-    inputs = _inputs(training_set) | {file.stem: file_hash(file) for file in checkpoints.values()}
+    inputs = inputs_of(training_set) | {file.stem: file_hash(file) for file in checkpoints.values()}
     out = run / "boxes.csv"
     writing = alone(out, REMEDY, enabled=ranks.is_zero())
     with writing, recorded(out, settings, data, inputs, any(shards.glob("*/*.jsonl"))) as record:
@@ -140,12 +142,12 @@ def train_keypoints(
     file, out = boxes or run / "boxes.csv", run / "keypoints" / f"{name}.safetensors"
     chosen = read_boxes(file, schema)
     remedy = "write it again with the boxes command, or name other --boxes"
-    refuse_another_make(file, _inputs(training_set) | _present(file.parent / "detector", settings.folds), remedy)
-    inputs = _inputs(training_set) | {"boxes": file_hash(file)}
+    refuse_another_make(file, inputs_of(training_set) | _present(file.parent / "detector", settings.folds), remedy)
+    inputs = inputs_of(training_set) | {"boxes": file_hash(file)}
     chosen = assemble.to_crop(training_set, chosen, settings.keypoints)
     claim(out.with_suffix(""), _claimed(settings, training_set, schema, asdict(settings.keypoints)) | inputs)
     with alone(out, "choose another --name", enabled=ranks.is_zero()):
-        if _kept(out):
+        if kept(out):
             return
         with recorded(out, settings, data, inputs, assemble.interrupted(out) or out.exists()) as record:
             if not out.exists():
@@ -176,7 +178,7 @@ def recorded(
         write_json(out.with_suffix(".json"), record)
 
 
-def _kept(out: Path) -> bool:
+def kept(out: Path) -> bool:
     """Tell whether a step is done: its result is there, and the record, which is written last; make sees them as new."""
     record = out.with_suffix(".json")
     if not (out.exists() and record.exists()):
@@ -188,7 +190,7 @@ def _kept(out: Path) -> bool:
     return True
 
 
-def _inputs(training_set: TrainingSet) -> dict[str, str]:
+def inputs_of(training_set: TrainingSet) -> dict[str, str]:
     return {"annotations": training_set.fingerprint}
 
 
@@ -209,13 +211,12 @@ def _check_name(name: str, without_fold: int, val: bool) -> None:
 
 def _claimed(settings: Settings, training_set: TrainingSet, schema: Schema, stage: dict[str, Any]) -> dict[str, Any]:
     """Everything that decides about a stage's weights; where it runs does not."""
-    where = {"accelerator", "devices", "num_nodes", "strategy", "workers", "save_every"}
     return {
         "data": training_set.fingerprint,
         "schema": schema.fingerprint,
         "folds": settings.folds,
         "detail": settings.pictures.detail,
-        "config": stage | {"train": {name: value for name, value in stage["train"].items() if name not in where}},
+        "config": stage | {"train": {name: value for name, value in stage["train"].items() if name not in PLACE}},
     }
 
 

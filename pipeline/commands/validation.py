@@ -13,13 +13,15 @@ from pipeline.contract.files import file_hash
 from pipeline.contract.formats.submission import write_submission
 from pipeline.contract.records import Detection
 from pipeline.contract.schema import Schema
-from pipeline.data.select import TrainingSet
+from pipeline.data.select import RowSet, TrainingSet
 from pipeline.inference.box_sources import GivenBoxes
 from pipeline.inference.predict import Device, predict
 from pipeline.inference.shards import remove_shards
 from pipeline.reporting.scores import score, score_figures, score_lines
 
 VAL_FOLD = 0
+OUT_OF_FOLD, TRUE, WHOLE_IMAGES = "out_of_fold_boxes", "true_boxes", "whole_images"
+"""Where crops come from, as the figures on `val` name it."""
 
 
 def score_on_val(
@@ -31,32 +33,44 @@ def score_on_val(
     the detector's margin, show what the boxes cost. A network of whole images gets those, which `boxes` hold then.
     Predictions are kept beside the checkpoint, as submission files.
     """
-    by_key = {box.key: box for box in boxes}
-    chosen = training_set.take([i for i, row in enumerate(training_set.rows) if by_key[row.key].fold == VAL_FOLD])
-    held_out, sizes_wh = chosen.rows, chosen.sizes_wh
-    extents, sizes = assemble.true_extents(held_out), torch.tensor(sizes_wh)
-    locator = assemble.load_locator(checkpoint, schema)
-    given = torch.tensor(np.stack([by_key[row.key].box for row in held_out]), dtype=torch.float32)
-    if locator.source == "image":
-        sources = {"whole_images": given}
+    chosen, found = held_out(training_set, boxes)
+    extents, sizes = assemble.true_extents(chosen.rows), torch.tensor(chosen.sizes_wh)
+    if settings.keypoints.crop.source == "image":
+        sources = {WHOLE_IMAGES: found}
     else:
         true = assemble.target_boxes(extents, sizes, settings.detector.margin).float()
-        sources = {"out_of_fold_boxes": given, "true_boxes": true}
-    device = Device.of(settings.keypoints.train)
-    figures = {}
-    for name, given in sources.items():
-        out = checkpoint.with_suffix("") / f"{name}.csv"
-        job = {"keypoints": file_hash(checkpoint), "rows": chosen.fingerprint, "boxes": given.tolist()}
-        parts, pictures = out.with_suffix(".parts"), settings.pictures
-        result = predict(
-            held_out, GivenBoxes(given), locator, schema, device, parts, job, sizes_wh=sizes_wh, pictures=pictures
-        )
-        if result is None:  # a process of another rank
-            continue
-        write_submission(out, held_out, np.stack([p.xy for p in result.keypoints]), result.sizes_wh, schema)
-        remove_shards(parts)
-        scored = score(out, held_out, schema)
-        figures[name] = {"images": len(held_out), **score_figures(scored, "default")}
-        print(f"val, {name.replace('_', ' ')}")
-        print("\n".join(score_lines(scored, "default")))
-    return figures
+        sources = {OUT_OF_FOLD: found, TRUE: true}
+    folder = checkpoint.with_suffix("")
+    figures = {
+        name: score_in_boxes(chosen, given, schema, settings, checkpoint, folder / f"{name}.csv")
+        for name, given in sources.items()
+    }
+    return {name: one for name, one in figures.items() if one is not None}
+
+
+def held_out(training_set: TrainingSet, boxes: Sequence[Detection]) -> tuple[RowSet, torch.Tensor]:
+    """Return the rows of fold 0, and the box (N, 4) of each among those out of fold."""
+    by_key = {box.key: box for box in boxes}
+    chosen = training_set.take([i for i, row in enumerate(training_set.rows) if by_key[row.key].fold == VAL_FOLD])
+    return chosen, torch.tensor(np.stack([by_key[row.key].box for row in chosen.rows]), dtype=torch.float32)
+
+
+def score_in_boxes(
+    chosen: RowSet, given: torch.Tensor, schema: Schema, settings: Settings, checkpoint: Path, out: Path
+) -> dict[str, Any] | None:
+    """Return the figures of a network on these rows in the given boxes (N, 4); its predictions stay in `out`.
+
+    Returns None on other processes than the first.
+    """
+    locator, device = assemble.load_locator(checkpoint, schema), Device.of(settings.keypoints.train)
+    job = {"keypoints": file_hash(checkpoint), "rows": chosen.fingerprint, "boxes": given.tolist()}
+    parts, pictures, rows, sizes_wh = out.with_suffix(".parts"), settings.pictures, chosen.rows, chosen.sizes_wh
+    result = predict(rows, GivenBoxes(given), locator, schema, device, parts, job, sizes_wh=sizes_wh, pictures=pictures)
+    if result is None:
+        return None
+    write_submission(out, rows, np.stack([p.xy for p in result.keypoints]), result.sizes_wh, schema)
+    remove_shards(parts)
+    scored = score(out, rows, schema)
+    print(f"val, {out.stem.replace('_', ' ')}")
+    print("\n".join(score_lines(scored, "default")))
+    return {"images": len(rows), **score_figures(scored, "default")}

@@ -39,6 +39,10 @@ class UserError(ValueError):
     """
 
 
+class BusyError(UserError):
+    """Another process is writing what this one would write."""
+
+
 class DataError(UserError):
     """Input that cannot be used, with every fault found (rows count from 1, the header being row 1)."""
 

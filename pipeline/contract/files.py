@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+import logging
 import os
 import re
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,8 +14,11 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from pipeline.contract.faults import UserError
+from pipeline.contract.faults import BusyError, UserError
 
+log = logging.getLogger("pipeline")
+WAIT_S = 5.0
+"""Between two tries of what another process is at."""
 PARTIAL = re.compile(r"(.+)\.\d+-[0-9a-f]{8}\.partial")
 """What a file is called while it is written: its name, the process, a random number. A killed process leaves it."""
 
@@ -55,9 +60,20 @@ def refuse_foreign(path: Path, is_ours: Callable[[Path], bool], what: str, remed
         raise UserError(f"{path} exists and is not {what}; {remedy}, or remove it")
 
 
+def when_free(step: Callable[[], Any]) -> None:
+    """Take a step as soon as no other process is at it."""
+    while True:
+        try:
+            step()
+            return
+        except BusyError as error:
+            log.info("waiting: %s", error)
+            time.sleep(WAIT_S)
+
+
 @contextmanager
 def alone(path: Path, remedy: str = "choose another one", enabled: bool = True) -> Iterator[None]:
-    """Write `path`, a file or folder, as the only process that does; raise UserError while another one is at it.
+    """Write `path`, a file or folder, as the only process that does; raise BusyError while another one is at it.
 
     What a killed process left half-written beside it is removed. With `enabled` off (other ranks) nothing is done.
     """
@@ -71,7 +87,7 @@ def alone(path: Path, remedy: str = "choose another one", enabled: bool = True) 
         place.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
-        raise UserError(f"another process is writing {path}; wait for it, or {remedy}") from None
+        raise BusyError(f"another process is writing {path}; wait for it, or {remedy}") from None
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
     try:

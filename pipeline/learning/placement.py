@@ -40,6 +40,13 @@ def precision(options: Placement) -> str:
     return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
 
 
+def device_of(options: Placement) -> str:
+    """Return torch's name for the kind of device that networks run on: cpu, cuda ..."""
+    if options.accelerator == "cpu" or not torch.accelerator.is_available():
+        return "cpu"
+    return torch.accelerator.current_accelerator().type
+
+
 def devices(value: str, accelerator: str = "auto") -> str | int | list[int]:
     """Turn "auto", "2" or "0,1" into what Lightning takes; raise UserError for more devices than there are."""
     if value == "auto":

@@ -65,7 +65,7 @@ def refuse_other_settings(folder: Path, config: dict[str, Any]) -> None:
         known = None
     if not isinstance(known, dict):
         raise UserError(f"{file}: damaged, it should hold the settings of this run; {remedy}")
-    differing = _differences(known, yaml.safe_load(_as_yaml(config)))
+    differing = differences(known, yaml.safe_load(_as_yaml(config)))
     if differing:
         raise UserError(f"{folder} holds a run with other settings ({'; '.join(differing[:5])}); {remedy}")
 
@@ -83,8 +83,8 @@ def refuse_another_make(file: Path, inputs: dict[str, Any], remedy: str) -> None
     made, of = known["outputs"], known.get("inputs")
     if not (isinstance(made, dict) and isinstance(of, dict)):
         raise UserError(f"{record}: damaged, it should name by hash what {file.name} was made from; {remedy}")
-    differing = _differences(made.get(file.name), file_hash(file), "its own hash")
-    differing += _differences({name: of.get(name) for name in inputs}, inputs)
+    differing = differences(made.get(file.name), file_hash(file), "its own hash")
+    differing += differences({name: of.get(name) for name in inputs}, inputs)
     if differing:
         raise UserError(f"{file} is not what this step needs: by {record.name}, {'; '.join(differing[:5])}; {remedy}")
 
@@ -218,10 +218,11 @@ def _as_yaml(config: dict[str, Any]) -> str:
     return yaml.safe_dump(json.loads(json.dumps(config)), sort_keys=False)
 
 
-def _differences(old: Any, new: Any, name: str = "") -> list[str]:
+def differences(old: Any, new: Any, name: str = "") -> list[str]:
+    """Name what differs between two nested plain values, such as `config.train.lr was 0.01, now 0.02`."""
     if isinstance(old, dict) and isinstance(new, dict):
         keys = [*old, *(k for k in new if k not in old)]
-        return [d for k in keys for d in _differences(old.get(k), new.get(k), f"{name}.{k}" if name else k)]
+        return [d for k in keys for d in differences(old.get(k), new.get(k), f"{name}.{k}" if name else k)]
     return [] if old == new else [f"{name} was {old}, now {new}"]
 
 

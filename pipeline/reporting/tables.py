@@ -70,7 +70,7 @@ def _end_to_end(records: Sequence[Record]) -> str:
                 f.get("points", MISSING), f.get("images_skipped", MISSING), f.get("fallback", MISSING),
             ])  # fmt: skip
     head = ["run", "test", "boxes from", "images", "NE %", *names, "points", "skipped", "whole image"]
-    return "## End to end\n\nNormalised error, variant `default`, from the submission file.\n\n" + _table(head, rows)
+    return "## End to end\n\nNormalised error, variant `default`, from the submission file.\n\n" + as_table(head, rows)
 
 
 DETECTOR = (
@@ -106,7 +106,7 @@ def _networks(records: Sequence[Record]) -> str:
         for *place, f in scored
     ]
     text = "## Stage 2 on val\n\nNormalised error of networks trained without fold 0, on that fold.\n\n"
-    return text + _table(["run", "network", "crops from", "images", "NE %", *names], rows)
+    return text + as_table(["run", "network", "crops from", "images", "NE %", *names], rows)
 
 
 def _detectors(records: Sequence[Record]) -> str:
@@ -115,7 +115,7 @@ def _detectors(records: Sequence[Record]) -> str:
         "## Stage 1\n\n`val` is fold 0, by the detector that had not seen it; AP counts detections of the annotated "
         "category; containment is the share of true visible points inside the padded box and the squared crop.\n\n"
     )
-    return text + _table(["run", "images of", *DETECTOR], rows)
+    return text + as_table(["run", "images of", *DETECTOR], rows)
 
 
 def _boxes(records: Sequence[Record]) -> str:
@@ -125,7 +125,7 @@ def _boxes(records: Sequence[Record]) -> str:
         "true points, the offset of centres is in fractions of it. Training on out-of-fold boxes is meant to make the "
         "rows alike.\n\n"
     )
-    return text + _table(["run", "images of", *BOXES], rows)
+    return text + as_table(["run", "images of", *BOXES], rows)
 
 
 def _costs(records: Sequence[Record]) -> str:
@@ -138,7 +138,7 @@ def _costs(records: Sequence[Record]) -> str:
             time = _number(one.get("wall_s"), 0) + (" (resumed)" if one.get("resumed") else "")
             rows.append([record["name"], step, time, _number(one.get("peak_memory_gb"), 1)])
     text = "## Time and memory\n\nA resumed step shows the time of its last part alone.\n\n"
-    return text + _table(["run", "step", "wall time s", "peak memory GB"], rows)
+    return text + as_table(["run", "step", "wall time s", "peak memory GB"], rows)
 
 
 def _submit_step(submission: Record) -> str:
@@ -163,7 +163,8 @@ def _provenance(records: Sequence[Record]) -> str:
     return "\n".join(lines)
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+def as_table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Write a Markdown table."""
     line: Callable[[Sequence[Any]], str] = lambda cells: "| " + " | ".join(str(c) for c in cells) + " |"  # noqa: E731
     return "\n".join([line(head), line(["---"] * len(head)), *(line(row) for row in rows)]) + "\n"
 

@@ -1,0 +1,124 @@
+"""The verb that compares settings: every row of a study, with every seed, is a run of the other commands."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline import assemble
+from pipeline.assemble import Settings
+from pipeline.commands.study_runs import BENCHES, Bench, note, outcome_of
+from pipeline.contract.faults import BusyError, UserError
+from pipeline.contract.files import alone, when_free, write_text
+from pipeline.contract.schema import load_schema
+from pipeline.data.select import load_training_set
+from pipeline.reporting.pictures import save_png
+from pipeline.studies.chart import draw_chart
+from pipeline.studies.runs import COLLAPSED, DONE, FAILED, Run, planned, share
+from pipeline.studies.study import Study, check_seeds, raise_all, read_study
+from pipeline.studies.table import as_csv, as_markdown, lines_of
+
+log = logging.getLogger("pipeline")
+
+
+def ablate(
+    study: Path,
+    data: Sequence[Path],
+    run: Path,
+    only: str = "",
+    seeds: int = 0,
+    limit: int = 0,
+    base: Path | None = None,
+    schema: str = "",
+) -> bool:
+    """Compare settings: train every row of a study with every seed, and write one table of them.
+
+    Args:
+        study: YAML file of the study, such as configs/ablations/keypoints.yaml
+        data: train roots: folders with Annotations/*.csv and Images/
+        run: run folder; holds everything that is trained, and the table NAME.csv, NAME.md and NAME.png
+        only: make only share I/N of the runs, such as 2/4, on one of N machines
+        seeds: so many seeds, 0, 1 ...; without it as many as the study says (0)
+        limit: rehearse on so many images (0: all)
+        base: the preset to start from; without it the one that the study names
+        schema: packaged schema, or a YAML file; without it that of the preset
+    """
+    if seeds:
+        check_seeds(seeds, "--seeds")
+    read = read_study(study, Settings, base, {"schema": schema} if schema else None)
+    _check_rows(study, read)
+    runs = planned(read, seeds or read.seeds)
+    own = share(runs, only)
+    whole = read.base
+    rows = load_training_set(data, load_schema(whole.schema), whole.folds, run, limit, whole.layout, whole.pictures)
+    bench = BENCHES[read.stage](read, tuple(data), run, limit, rows.fingerprint)
+    write_tables(bench, runs)
+    for one in own:
+        log.info("run %d of %d: %s, seed %d", one.number, len(runs), one.row.name, one.seed)
+        _make(bench, one)
+        write_tables(bench, runs)
+    print((run / f"{read.name}.md").read_text(encoding="utf-8"))
+    print("\n".join(str(run / f"{read.name}{suffix}") for suffix in (".csv", ".md", ".png")))
+    failed = [one.name for one in own if outcome_of(bench, one).state == FAILED]
+    if failed:
+        log.error("failed: %s; the same command tries them again", ", ".join(failed))
+    return not failed
+
+
+def _check_rows(file: Path, study: Study) -> None:
+    """Raise UserError, naming every row, for settings that a training would refuse; after this all rows can run."""
+    faults = []
+    for name, settings in (("base and common", study.base), *((f"row {row.name}", row.settings) for row in study.rows)):
+        try:
+            schema = load_schema(settings.schema)
+            _check_device(settings)
+            assemble.check_detector(schema, settings.detector)
+            assemble.check_keypoints(schema, settings.keypoints)
+        except UserError as error:
+            faults.append(f"{file}: {name}: {error}")
+    raise_all(faults)
+
+
+def _check_device(settings: Settings) -> None:
+    for stage in ("detector", "keypoints"):
+        train = getattr(settings, stage).train
+        if train.devices not in ("auto", "1") or train.num_nodes != 1:
+            raise UserError(
+                f"{stage}.train.devices is {train.devices!r} and .num_nodes {train.num_nodes}; a study trains on one "
+                "device: leave them out, and divide its runs with --only"
+            )
+
+
+def _make(bench: Bench, run: Run) -> None:
+    """Make a run unless it is done; one that collapses is noted, and is not tried again."""
+    before = outcome_of(bench, run)
+    if before.state in (DONE, COLLAPSED):
+        log.info("%s is %s already", run.name, before.state)
+        return
+    try:
+        bench.make(run)
+    except BusyError as error:
+        log.info("%s: left to the process that is at it (%s)", run.name, error)
+    except UserError as error:
+        state = COLLAPSED if isinstance(error, assemble.CollapseError) else FAILED
+        log.warning("%s has %s: %s", run.name, state, error)
+        note(bench, run, state, str(error))
+    if outcome_of(bench, run).state in (DONE, COLLAPSED):
+        bench.measure(run)
+
+
+def write_tables(bench: Bench, runs: Sequence[Run]) -> None:
+    """Write the table and the chart from what is there, one process at a time."""
+    study, stem = bench.study, bench.run / bench.study.name
+
+    def write() -> None:
+        with alone(stem.with_suffix(".md")):
+            outcomes: dict[str, list[Any]] = {row.name: [] for row in study.rows}
+            for one in runs:
+                outcomes[one.row.name].append(outcome_of(bench, one))
+            lines = lines_of(study, outcomes, {row.name: bench.costs(row) for row in study.rows})
+            write_text(stem.with_suffix(".csv"), as_csv(lines))
+            write_text(stem.with_suffix(".md"), as_markdown(study, lines))
+            save_png(stem.with_suffix(".png"), draw_chart(study.name, lines))
+
+    when_free(write)

@@ -1,0 +1,258 @@
+"""The runs of a study, made by the commands that train: what is there is kept, what was interrupted goes on."""
+
+import logging
+import shutil
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pipeline import assemble
+from pipeline.assemble import Settings
+from pipeline.commands import train
+from pipeline.commands.study_settings import deciding, fingerprint, of_boxes, on_one_device
+from pipeline.commands.validation import OUT_OF_FOLD, TRUE, WHOLE_IMAGES, held_out, score_in_boxes
+from pipeline.contract.faults import BusyError, UserError
+from pipeline.contract.files import WAIT_S, alone, file_hash, when_free
+from pipeline.contract.formats.boxes import read_boxes
+from pipeline.contract.schema import load_schema
+from pipeline.data.dealt import FOLDS
+from pipeline.data.select import load_training_set
+from pipeline.learning.placement import device_of, precision
+from pipeline.reporting.records import differences, provenance, read_json, refuse_another_make, write_json
+from pipeline.reporting.tables import DAMAGE
+from pipeline.studies.costs import Costs, measure
+from pipeline.studies.runs import DONE, PENDING, Outcome, Run
+from pipeline.studies.study import Row, Study
+
+log = logging.getLogger("pipeline")
+REMEDY = "choose another run folder (RUN=)"
+FIXED = "fixed"
+"""The one keypoint network by which the rows of a study of the detector are scored."""
+
+
+@dataclass(frozen=True)
+class Bench(ABC):
+    """Where a study runs: everything that is trained lies in the folder `run`. `annotations` is the rows' fingerprint."""
+
+    study: Study
+    data: tuple[Path, ...]
+    run: Path
+    limit: int
+    annotations: str
+
+    @abstractmethod
+    def make(self, run: Run) -> None:
+        """Train and score; raises UserError (CollapseError) when that ends badly, BusyError when another process is at it."""
+
+    @abstractmethod
+    def records(self, run: Run) -> list[Path]:
+        """Return the records of the run, the one that is written last at the end."""
+
+    @abstractmethod
+    def inputs(self, run: Run) -> dict[str, Path]:
+        """Return the files, by their names in the last record, that the run was made from."""
+
+    @abstractmethod
+    def figures(self, records: Sequence[dict[str, Any]]) -> dict[str, float | None]:
+        """Return the figures of a run from its records."""
+
+    @abstractmethod
+    def forward(self, run: Run) -> tuple[Any, Callable[..., Any], int]:
+        """Return the network to be measured, what runs it, and the side of its pictures."""
+
+    @property
+    def notes(self) -> Path:
+        return self.run / "studies" / self.study.name
+
+    def boxes_folder(self, settings: Settings, name: str) -> Path:
+        """Return the run folder of the detectors of these settings: RUN itself for those of the base."""
+        if of_boxes(settings) == of_boxes(self.study.base):
+            return self.run
+        return self.run / "detectors" / name
+
+    def make_boxes(self, settings: Settings, folder: Path) -> None:
+        """Train a detector a fold, and write their boxes, unless that is done; processes share the folds among them."""
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / FOLDS).exists():
+            shutil.copyfile(self.run / FOLDS, folder / FOLDS)  # the pictures have been looked at
+        left = [f"fold{fold}" for fold in range(settings.folds)]
+        while left:
+            name = left.pop(0)
+            try:
+                train.train_detector(settings, self.data, folder, self.limit, only=name)
+            except BusyError:
+                left.append(name)
+                time.sleep(WAIT_S)
+        if not (folder / "boxes.json").exists():
+            when_free(lambda: (folder / "boxes.json").exists() or train.boxes(settings, self.data, folder, self.limit))
+
+    def costs(self, row: Row) -> Costs | None:
+        """Return what was measured of a row with these settings; None where nothing was."""
+        file = self.notes / "costs" / f"{row.name}.json"
+        known = read_json(file) if file.exists() else {}
+        if known.get("settings") != self._measured(row):
+            return None
+        return Costs(known["parameters"], known["flops"], known["images_per_second"], known["machine"])
+
+    def measure(self, run: Run) -> None:
+        """Measure the network of a row once."""
+        if self.costs(run.row) is None:
+            network, forward, size = self.forward(run)
+            group = getattr(run.row.settings, self.study.stage)
+            machine = provenance()["machine"]
+            costs = measure(network, forward, size, device_of(group.train), precision(group.train), machine)
+            write_json(
+                self.notes / "costs" / f"{run.row.name}.json", asdict(costs) | {"settings": self._measured(run.row)}
+            )
+
+    def _measured(self, row: Row) -> dict[str, Any]:
+        return asdict(getattr(row.settings, self.study.stage))
+
+
+class KeypointsBench(Bench):
+    """Every run is a network RUN/keypoints/ROW-seedS, trained without fold 0 and scored on it."""
+
+    def make(self, run: Run) -> None:
+        settings, boxes = on_one_device(run.settings), self._boxes(run)
+        base = on_one_device(self.study.base)
+        self.make_boxes(replace(base, detector=settings.detector, pictures=settings.pictures), boxes.parent)
+        train.train_keypoints(settings, self.data, self.run, self.limit, boxes=boxes, name=run.name, val=True)
+
+    def _boxes(self, run: Run) -> Path:
+        return self.boxes_folder(run.settings, fingerprint(run.settings)) / "boxes.csv"
+
+    def records(self, run: Run) -> list[Path]:
+        return [self.run / "keypoints" / f"{run.name}.json"]
+
+    def inputs(self, run: Run) -> dict[str, Path]:
+        return {"boxes": self._boxes(run)}
+
+    def figures(self, records: Sequence[dict[str, Any]]) -> dict[str, float | None]:
+        val = records[-1]["figures"]["val"]
+        # A network of whole images has one figure, which no true box could change.
+        found, true = val.get(OUT_OF_FOLD) or val[WHOLE_IMAGES], val.get(TRUE, {})
+        return {"ne": found["ne"], "ne_true_boxes": true.get("ne"), **found["by_category"]}
+
+    def forward(self, run: Run) -> tuple[Any, Callable[..., Any], int]:
+        return assemble.keypoints_forward(load_schema(run.row.settings.schema), run.row.settings.keypoints)
+
+
+class DetectorBench(Bench):
+    """Every run is the detectors and boxes of a run folder RUN/detectors/ROW-seedS, scored by the base's keypoint network."""
+
+    def folder(self, run: Run) -> Path:
+        return self.boxes_folder(run.settings, run.name)
+
+    def make(self, run: Run) -> None:
+        base = on_one_device(self.study.base)
+        self.make_boxes(base, self.run)
+        try:
+            when_free(lambda: train.train_keypoints(base, self.data, self.run, self.limit, name=FIXED, val=True))
+        except assemble.CollapseError as error:  # not this run's fault
+            raise UserError(f"the keypoint network that all rows are scored with: {error}") from None
+        settings, folder = on_one_device(run.settings), self.folder(run)
+        self.make_boxes(settings, folder)
+        self._score(settings, folder)
+
+    @property
+    def _network(self) -> Path:
+        return self.run / "keypoints" / f"{FIXED}.safetensors"
+
+    def _score(self, settings: Settings, folder: Path) -> None:
+        """Score the fixed keypoint network in the boxes of a folder."""
+        schema = load_schema(settings.schema)
+        training_set = load_training_set(
+            self.data, schema, settings.folds, folder, self.limit, settings.layout, settings.pictures
+        )
+        network, boxes, out = self._network, folder / "boxes.csv", folder / f"{FIXED}.csv"
+        inputs = train.inputs_of(training_set) | {"keypoints": file_hash(network), "boxes": file_hash(boxes)}
+        with alone(out):
+            if train.kept(out):
+                refuse_another_make(out, inputs, "remove it, and it is made again")
+                return
+            chosen, given = held_out(training_set, read_boxes(boxes, schema))
+            with train.recorded(out, settings, self.data, inputs) as record:
+                record["figures"] = {"val": score_in_boxes(chosen, given, schema, settings, network, out)}
+
+    def records(self, run: Run) -> list[Path]:
+        folder = self.folder(run)
+        folds = [folder / "detector" / f"fold{fold}.json" for fold in range(run.row.settings.folds)]
+        return [*folds, folder / "boxes.json", folder / f"{FIXED}.json"]
+
+    def inputs(self, run: Run) -> dict[str, Path]:
+        return {"boxes": self.folder(run) / "boxes.csv", "keypoints": self._network}
+
+    def figures(self, records: Sequence[dict[str, Any]]) -> dict[str, float | None]:
+        boxes, scored = (record["figures"]["val"] for record in records[-2:])
+        names = ("ap", "ap50", "recall50", "contained_in_square")
+        return {"ne": scored["ne"], **{name: boxes[name] for name in names}, **scored["by_category"]}
+
+    def forward(self, run: Run) -> tuple[Any, Callable[..., Any], int]:
+        checkpoint = self.folder(run) / "detector" / "fold0.safetensors"
+        return assemble.detector_forward(load_schema(run.row.settings.schema), checkpoint)
+
+
+BENCHES: dict[str, type[Bench]] = {"keypoints": KeypointsBench, "detector": DetectorBench}
+"""By the stage of a study."""
+
+
+def outcome_of(bench: Bench, run: Run) -> Outcome:
+    """Read what became of a run. Raises UserError for what is left of a run of the same name with other settings."""
+    files = bench.records(run)
+    settings = deciding(asdict(run.settings))
+    if files[-1].exists():
+        records = [_read(file, settings) for file in files]
+        _check_inputs(bench, run, files[-1], records[-1])
+        try:
+            return _done(bench.figures(records), records)
+        except DAMAGE as error:
+            raise UserError(f"{files[-1]}: not the record of a study's run ({error!r}); {REMEDY}") from None
+    noted = bench.notes / f"{run.name}.json"
+    if noted.exists():
+        content = _read(noted, settings)
+        return Outcome(content["state"], message=content["message"])
+    return Outcome(PENDING)
+
+
+def _done(figures: dict[str, float | None], records: Sequence[dict[str, Any]]) -> Outcome:
+    made = records[-1]["provenance"]
+    return Outcome(
+        DONE,
+        figures,
+        seconds=sum(one["wall_s"] for one in records),
+        resumed=any(one["resumed"] for one in records),
+        machine=made["machine"],
+        commit=made["commit"],
+        command=made["command"],
+    )
+
+
+def note(bench: Bench, run: Run, state: str, message: str) -> None:
+    """Keep what a run ended in that has no result."""
+    content = {"state": state, "message": message, "provenance": provenance(), "settings": asdict(run.settings)}
+    write_json(bench.notes / f"{run.name}.json", content)
+
+
+def _read(file: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    content = read_json(file)
+    differing = differences(deciding(content.get("settings", {})), settings)
+    if differing:
+        raise UserError(
+            f"{file} is of other settings than the study's ({'; '.join(differing[:5])}); {REMEDY}, or rename the row"
+        )
+    return content
+
+
+def _check_inputs(bench: Bench, run: Run, file: Path, record: dict[str, Any]) -> None:
+    """Raise UserError when a run was made from other data, boxes or networks than those that are there."""
+    there = {name: file_hash(one) for name, one in bench.inputs(run).items() if one.exists()}
+    expected = {"annotations": bench.annotations, **there}
+    made = record.get("inputs")
+    differing = differences({name: made.get(name) for name in expected} if isinstance(made, dict) else {}, expected)
+    if differing:
+        raise UserError(
+            f"{file} was made from other inputs than those that are there ({'; '.join(differing)}); {REMEDY}"
+        )

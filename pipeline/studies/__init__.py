@@ -1,0 +1,1 @@
+"""Studies: named overrides -> runs -> one table. They know runs and tables, and no stage."""

@@ -1,0 +1,59 @@
+"""What a network costs: parameters, operations, and a short measurement of its speed on this machine."""
+
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+SECONDS = 2.0
+"""How long the speed is measured, after a warm-up."""
+BATCH = 8
+PRECISIONS = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+"""Lightning's mixed precisions; others are measured in float32."""
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Of one network: `flops` of one picture, forward (a multiplication and an addition are two), and what `machine` did."""
+
+    parameters: int
+    flops: int
+    images_per_second: float
+    machine: str
+
+
+@torch.no_grad()
+def measure(
+    network: nn.Module, forward: Callable[[Tensor], Any], size: int, device: str, precision: str, machine: str
+) -> Costs:
+    """Measure a network; `forward` runs it on pictures (B, 3, size, size) of 0..255 RGB on `device`."""
+    network.eval().to(device)
+    pictures = (
+        torch.randint(0, 256, (BATCH, 3, size, size), generator=torch.Generator().manual_seed(0)).float().to(device)
+    )
+    with FlopCounterMode(display=False) as counter:
+        forward(pictures[:1])
+    mixed = PRECISIONS.get(precision)
+    with torch.autocast(device, dtype=mixed) if mixed else nullcontext():
+        seconds = _seconds_a_call(lambda: forward(pictures), device)
+    parameters = sum(one.numel() for one in network.parameters())
+    return Costs(parameters, counter.get_total_flops(), BATCH / seconds, machine)
+
+
+def _seconds_a_call(call: Callable[[], Any], device: str) -> float:
+    """Return the mean time of a call, over about SECONDS of calls."""
+    synchronise = torch.accelerator.synchronize if device != "cpu" else lambda: None
+    for _ in range(2):
+        call()
+    synchronise()
+    start, calls = time.perf_counter(), 0
+    while not calls or time.perf_counter() - start < SECONDS:
+        call()
+        synchronise()
+        calls += 1
+    return (time.perf_counter() - start) / calls
