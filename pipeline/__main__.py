@@ -26,6 +26,7 @@ VERBS = {
     "train-keypoints": "pipeline.commands.train:train_keypoints",
     "ablate": "pipeline.commands.study:ablate",
     "submit": "pipeline.commands.predict:submit",
+    "claims": "pipeline.commands.claims:claims",
     "evaluate": "pipeline.commands.score:evaluate",
     "export": "pipeline.commands.publish:export",
     "report": "pipeline.commands.publish:report",

@@ -50,6 +50,7 @@ __all__ = [
     "load_locator",
     "match_boxes",
     "target_boxes",
+    "true_boxes",
     "true_extents",
 ]
 
