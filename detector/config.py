@@ -42,7 +42,7 @@ class NetworkConfig:
         if self.finest_stride not in (8, 16, 32):
             raise UserError(f"detector.network.finest_stride is {self.finest_stride}; expected 8, 16 or 32")
         strides = [stride for stride in (8, 16, 32) if stride >= self.finest_stride]
-        check_strides(self.backbone, strides, self.frozen_stride)
+        check_strides(self.backbone, strides, self.frozen_stride, "detector.network")
 
 
 @dataclass

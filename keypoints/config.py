@@ -183,7 +183,7 @@ class KeypointsConfig:
         if codec.target not in LOSSES[self.loss.name].takes:
             fitting = ", ".join(name for name, known in LOSSES.items() if codec.target in known.takes)
             raise UserError(f"keypoints.loss.name is {self.loss.name!r}; codec {self.codec.name} takes {fitting}")
-        check_strides(self.network.backbone, head.strides, self.network.frozen_stride)
+        check_strides(self.network.backbone, head.strides, self.network.frozen_stride, "keypoints.network")
 
 
 RENAMED = {

@@ -89,16 +89,19 @@ def build_backbone(
     return Backbone(body, channels, strides, frozen, statistics(name, weights))
 
 
-def check_strides(name: str, strides: Sequence[int], frozen_stride: int = 0) -> None:
-    """Raise ValueError, naming the strides that exist, when the backbone `name` lacks one of those (0 freezes nothing)."""
+def check_strides(name: str, strides: Sequence[int], frozen_stride: int = 0, group: str = "network") -> None:
+    """Raise UserError, naming the strides that exist, when the backbone `name` lacks one of those (0 freezes nothing).
+
+    `group` is what the settings stand in, for the message.
+    """
     levels = ", ".join(map(str, backbone_levels(name)))
     missing = [stride for stride in strides if stride not in backbone_levels(name)]
     if missing:
         raise UserError(
-            f"backbone {name} has no map of stride {', '.join(map(str, missing))}; it has maps of stride {levels}"
+            f"{group}: backbone {name} has no map of stride {', '.join(map(str, missing))}; it has maps of stride {levels}"
         )
     if frozen_stride and frozen_stride not in backbone_levels(name):
-        raise UserError(f"frozen_stride is {frozen_stride}; backbone {name} has maps of stride {levels}, or 0")
+        raise UserError(f"{group}.frozen_stride is {frozen_stride}; backbone {name} has maps of stride {levels}, or 0")
 
 
 @cache

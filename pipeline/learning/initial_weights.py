@@ -29,6 +29,16 @@ def statistics(name: str, weights: str) -> Statistics:
     return (settings.mean, settings.std) if settings else ((0.5,) * 3, (0.5,) * 3)
 
 
+def initialisation(name: str, weights: str) -> str:
+    """Say what the features of a backbone were learned from, before anything of this project: none, ImageNet, body pose.
+
+    A file of one's own is called by its name.
+    """
+    if weights == "package":
+        return "body pose" if name in OWN else "ImageNet"
+    return {"none": "none", "timm": "ImageNet"}.get(weights, Path(weights).name)
+
+
 def packaged_file(name: str) -> Path:
     """Find the packaged weights of a backbone; raises UserError when there are none.
 

@@ -54,7 +54,7 @@ def _plain(value: Any, kind: type, where: str) -> Any:
             return float(value)
         if kind is str and type(value) in (int, float):
             return str(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         pass
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise UserError(f"{where} is {value!r}; expected {KINDS.get(kind, kind.__name__)}")

@@ -7,9 +7,9 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from pipeline.learning.initial_weights import initialisation
 from pipeline.reporting.tables import MISSING, as_table
 from pipeline.studies.costs import Costs
 from pipeline.studies.noise import Mean, mean, within_noise
@@ -27,8 +27,6 @@ LABELS = {
     "contained_in_square": "containment",
 }
 """What figures are called; a category has its own name."""
-INITIALISATIONS = {"none": "none", "package": "ImageNet", "timm": "ImageNet"}
-"""First weights of the backbone, by its setting; a file is called by its name."""
 NOISE = {True: "within noise", False: "beyond noise", None: "noise unknown"}
 HEAD = "<!-- written by `python -m pipeline ablate`; do not edit -->\n\n"
 
@@ -68,8 +66,8 @@ def lines_of(study: Study, outcomes: Mapping[str, Sequence[Outcome]], costs: Map
         own, first = means.get(MAIN), lines[0].means.get(MAIN) if lines else None
         if own and first:
             difference, noise = own.value - first.value, within_noise(own, first)
-        weights = getattr(row.settings, study.stage).network.backbone_weights
-        start = INITIALISATIONS.get(weights, Path(weights).name)
+        network = getattr(row.settings, study.stage).network
+        start = initialisation(network.backbone, network.backbone_weights)
         lines.append(Line(row, start, outcomes[row.name], means, difference, noise, costs.get(row.name)))
     return lines
 

@@ -32,6 +32,7 @@ from pipeline.data.dealt import Dealt, read_dealt, write_dealt
 from pipeline.data.survey import survey
 from pipeline.inference.shards import FORMAT, JOB, ShardWriter, open_shards
 from pipeline.learning.weights import HEADER, upgrade
+from pipeline.studies.study import read_study
 from tests.fuzz.mutations import bytes_like, text_like, values_like
 
 ROOT = Path(__file__).parents[2]
@@ -226,6 +227,11 @@ def readers(folder: Path) -> dict[str, Reader]:
             _schema,
         ),
         "preset": ("preset.yaml", [file.read_bytes() for file in (ROOT / "configs").glob("*.yaml")], _preset),
+        "study": (
+            "study.yaml",
+            [_study(name) for name in ("keypoints", "detector")],
+            lambda file: read_study(file, Settings),
+        ),
     }
     found = {name: Reader(file, text_like(seeds) | noise, read) for name, (file, seeds, read) in texts.items()}
     header, state = _old_weights()
@@ -244,6 +250,12 @@ def readers(folder: Path) -> dict[str, Reader]:
     for name, content in _pictures().items():
         found[name] = Reader(f"x.{name.lower()}", bytes_like([content]), _picture)
     return found
+
+
+def _study(name: str) -> bytes:
+    """Return a study of the project that lies anywhere."""
+    text = (ROOT / "configs" / "ablations" / f"{name}.yaml").read_text(encoding="utf-8")
+    return text.replace("../cpu.yaml", str(ROOT / "configs" / "cpu.yaml")).encode()
 
 
 OWN_SCHEMA = b"""name: accessories

@@ -30,6 +30,7 @@ NAMES = (
         "job",
         "schema",
         "preset",
+        "study",
         "safetensors",
     ),
     *("torch weights", "JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"),

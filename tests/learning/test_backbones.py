@@ -9,6 +9,7 @@ import timm
 import torch
 
 from pipeline.learning.backbones import BACKBONES, backbone_levels, build_backbone
+from pipeline.learning.initial_weights import initialisation
 
 
 def test_packaged_weights_are_those_of_the_network() -> None:
@@ -190,3 +191,17 @@ def test_a_backbone_of_ones_own_is_one_class_and_one_line(tmp_path: Path, monkey
     assert not any(parameter.requires_grad for parameter in backbone.parameters())
     with pytest.raises(ValueError, match="backbone means has no map of stride 4; it has maps of stride 8"):
         build_backbone("means", "none", (4, 8))
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "learned_from"),
+    [
+        ("tf_efficientnet_lite0", "package", "ImageNet"),
+        ("movenet_lightning", "package", "body pose"),
+        ("resnet50", "timm", "ImageNet"),
+        ("resnet50", "none", "none"),
+        ("conv4", "mine/first.safetensors", "first.safetensors"),
+    ],
+)
+def test_what_features_were_learned_from(name: str, weights: str, learned_from: str) -> None:
+    assert initialisation(name, weights) == learned_from

@@ -15,6 +15,7 @@ from pipeline.studies.table import Line, as_csv, as_markdown, lines_of
 @dataclass
 class Network:
     backbone_weights: str
+    backbone: str = "tf_efficientnet_lite0"
 
 
 @dataclass
