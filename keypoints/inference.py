@@ -1,5 +1,6 @@
 """A trained keypoint network as the pipeline uses it: crops in, points in crop pixels out."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -7,12 +8,17 @@ from torch import Tensor, nn
 
 from keypoints.config import KeypointsConfig, upgrade_config
 from keypoints.networks.build import build_network, upgrade_state
+from pipeline.contract.formats.yaml_files import read_yaml
 from pipeline.contract.protocols import Codec, Outputs
 from pipeline.contract.records import Points
 from pipeline.contract.schema import Schema
+from pipeline.learning.configs import restore
+from pipeline.learning.fit import RESUME, read_resume
 from pipeline.learning.weights import fill, load_checkpoint, restored
 
 STAGE = "keypoints"
+CONFIG = "config.yaml"
+"""In a training's folder: the settings that it was claimed for."""
 
 
 class NetworkLocator(nn.Module):
@@ -59,14 +65,28 @@ def _last(stages: list[Outputs]) -> Outputs:
     return {name: value.float() for name, value in stages[-1].items()}
 
 
-def load_locator(path: Path, schema: Schema, flip_test: bool = True) -> NetworkLocator:
-    """Load a keypoint checkpoint; raises ValueError when it is of another stage or schema."""
+def load_network(path: Path, schema: Schema) -> tuple[nn.Module, Codec, KeypointsConfig]:
+    """Load a keypoint checkpoint: its network, codec and settings; raises UserError when it is of another stage or schema."""
     content = load_checkpoint(Path(path), STAGE, schema)
     config = restored(KeypointsConfig, content, path, upgrade_config)
     network, codec = build_network(config, schema)
     fill(network, upgrade_state(content["state_dict"]), path)
-    flip_index = torch.tensor(schema.flip_index)
-    crop = config.crop
-    return NetworkLocator(
-        network.eval(), codec, (crop.size, crop.size), crop.padding, flip_index, flip_test, crop.source
-    )
+    return network.eval(), codec, config
+
+
+def unfinished_network(folder: Path, schema: Schema) -> tuple[nn.Module, Codec, KeypointsConfig]:
+    """Load the network of a training that was interrupted, or that the collapse alarm ended, from what it left in `folder`."""
+    settings, resume = folder / CONFIG, folder / RESUME
+    config = restore(KeypointsConfig, read_yaml(settings).get("config", {}), str(settings))
+    config = replace(config, network=replace(config.network, backbone_weights="none"))
+    network, codec = build_network(config, schema)
+    state = read_resume(resume)["state_dict"]
+    fill(network, {key.removeprefix("network."): value for key, value in state.items()}, resume)
+    return network.eval(), codec, config
+
+
+def load_locator(path: Path, schema: Schema, flip_test: bool = True) -> NetworkLocator:
+    """Load a keypoint checkpoint to predict with; raises UserError as `load_network` does."""
+    network, codec, config = load_network(path, schema)
+    crop, flip_index = config.crop, torch.tensor(schema.flip_index)
+    return NetworkLocator(network, codec, (crop.size, crop.size), crop.padding, flip_index, flip_test, crop.source)

@@ -29,7 +29,8 @@ from pipeline.contract.images import PictureOptions
 from pipeline.contract.protocols import BoxSource
 from pipeline.contract.records import Annotation, Detection
 from pipeline.contract.schema import Schema
-from pipeline.data.select import RowSet, TrainingSet
+from pipeline.data.select import RowSet
+from pipeline.data.survey import image_sizes
 from pipeline.inference.box_sources import SourceParts, build_source
 from pipeline.inference.predict import Device, Prediction, predict
 from pipeline.learning import configs, ranks
@@ -163,13 +164,15 @@ def _finish(run: Path) -> None:
         forget(run)
 
 
-def to_crop(training_set: TrainingSet, boxes: Sequence[Detection], config: KeypointsConfig) -> list[Detection]:
-    """Return what the network is to be shown of each row: its box, or the whole image."""
-    matched = match_boxes(training_set.rows, boxes, config.without_fold)
+def to_crop(
+    rows: Sequence[Annotation], boxes: Sequence[Detection], config: KeypointsConfig, sizes_wh: np.ndarray | None = None
+) -> list[Detection]:
+    """Return what the network is to be shown of each row: its box, or the whole image, of sizes_wh (N, 2) where known."""
+    matched = match_boxes(rows, boxes, config.without_fold)
     if config.crop.source == "box":
         return matched
-    sizes = training_set.sizes_wh
-    return [replace(box, box=np.array([0, 0, *size], dtype=float)) for box, size in zip(matched, sizes, strict=True)]
+    sizes_wh = image_sizes(rows) if sizes_wh is None else sizes_wh
+    return [replace(box, box=np.array([0, 0, *size], dtype=float)) for box, size in zip(matched, sizes_wh, strict=True)]
 
 
 def detector_forward(schema: Schema, checkpoint: Path) -> tuple[nn.Module, Callable[[Tensor], object], int]:

@@ -5,8 +5,10 @@ With `assemble` the modules that import both stages.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from PIL import Image
 
@@ -15,13 +17,15 @@ from detector.data import DetectorData, target_boxes, training_inputs, true_exte
 from detector.networks.build import GarmentNetwork
 from keypoints.config import KeypointsConfig
 from keypoints.data import KeypointsData, match_boxes
+from keypoints.inference import load_network, unfinished_network
 from keypoints.networks.build import build_network
-from pipeline.assemble import Settings, built
+from pipeline.assemble import Settings, built, to_crop
+from pipeline.contract import geometry, warp
 from pipeline.contract.records import Annotation, Detection, ImageBatch
 from pipeline.contract.schema import Schema
 from pipeline.data.survey import image_sizes
 from pipeline.learning.loading import ImageDataset, StepBatchSampler, collate
-from pipeline.reporting.look import boxes_sheet, crops_sheet, inputs_sheet
+from pipeline.reporting.look import boxes_sheet, crops_sheet, inputs_sheet, points_sheet
 from pipeline.reporting.model_card import model_card
 
 Config = TypeVar("Config", DetectorConfig, KeypointsConfig)
@@ -73,7 +77,7 @@ def look_at_keypoints(
     rows: Sequence[Annotation], boxes: Sequence[Detection], schema: Schema, config: KeypointsConfig, count: int
 ) -> Image.Image:
     """Draw the first crops of the keypoint network's training, with points, weights and targets."""
-    data = KeypointsData(rows, boxes, schema, config)
+    data = KeypointsData(rows, to_crop(rows, boxes, config), schema, config)
     batch = _first_draws(data.train_dataset(), config.train.seed, count)
     sample = data.training_crops(batch)
     _, codec = build_network(_random(config), schema)
@@ -81,6 +85,31 @@ def look_at_keypoints(
     return crops_sheet(
         sample.crops, sample.xy, sample.target_weight, codec.encode(sample.targeted).get("maps"), captions, schema
     )
+
+
+def look_at_network(
+    rows: Sequence[Annotation], boxes: Sequence[Detection], schema: Schema, run: Path, name: str, count: int
+) -> Image.Image:
+    """Draw what the keypoint network RUN/keypoints/NAME, finished or not, says of the rows that its training watched."""
+    out = run / "keypoints" / f"{name}.safetensors"
+    network, codec, config = (
+        load_network(out, schema) if out.exists() else unfinished_network(out.with_suffix(""), schema)
+    )
+    data = KeypointsData(rows, to_crop(rows, boxes, config), schema, config)
+    # Evenly, since the rows of a category stand together; of the fold left out, where there is one.
+    first = data.num_train if config.without_fold >= 0 else 0
+    watched = np.linspace(first, len(data.rows) - 1, count).round().astype(int).tolist()
+    dataset = ImageDataset([data.rows[i] for i in watched], [data.category[i] for i in watched])
+    batch = collate([dataset[i] for i in range(len(dataset))])
+    size_wh = (config.crop.size, config.crop.size)
+    affine = geometry.crop_from_image(data.boxes[watched], size_wh, config.crop.padding)
+    crops = warp.crop(batch.images, affine, size_wh, batch.sizes_wh, reduced=batch.reduced)
+    with torch.no_grad():
+        outputs = network(crops, batch.category)[-1]
+    maps = codec.heights(outputs) if "maps" in outputs else None
+    truth, seen = geometry.apply(affine, data.xy[watched]), data.weight[watched] > 0
+    captions = [data.rows[i].category for i in watched]
+    return points_sheet(crops, truth, seen, codec.decode(outputs).xy, maps, captions, schema)
 
 
 def _first_draws(dataset: ImageDataset, seed: int, count: int) -> ImageBatch:

@@ -229,6 +229,22 @@ def test_look_draws_sheets(trained: Path, drawn: Path, tmp_path: Path, stage: st
     assert sheets == ({"detector_inputs.png", "boxes.png"} if stage == "detector" else {"crops.png"})
 
 
+def test_look_draws_what_a_network_says_also_one_that_collapsed(
+    trained: Path, drawn: Path, tmp_path: Path, capsys
+) -> None:
+    folder = copy(trained, tmp_path / "run")
+    given = [*TINY, "--data", drawn / "train", "--run", folder]
+    dead = ["--keypoints.train.lr", 1e-9, "--keypoints.train.save_every", 1, "--keypoints.train.epochs", 3]
+    alarm = ["--keypoints.alarm.steps", 0, "--keypoints.alarm.warmup", 0]
+    assert run("train-keypoints", *given, *dead, *alarm, "--name", "dead") == 1
+    assert "training has collapsed" in capsys.readouterr().err
+    for name in ("final", "dead"):
+        assert run("look", *given, "--stage", "network", "--name", name, "--out", tmp_path / "look") == 0
+    assert {p.name for p in (tmp_path / "look").iterdir()} == {"network_final.png", "network_dead.png"}
+    assert run("look", *given, "--stage", "network", "--name", "none", "--out", tmp_path / "look") == 1
+    assert "none/config.yaml: No such file" in capsys.readouterr().err
+
+
 def test_report_writes_the_tables(trained: Path, drawn: Path, tmp_path: Path) -> None:
     folder = copy(trained, tmp_path / "run")
     out = folder / "submit-1" / "submission.csv"

@@ -45,6 +45,10 @@ class HeatmapCodec:
         """Cells are centred at (k + 0.5) * stride, so mirroring the map is all that aligns the two."""
         return {"maps": outputs["maps"].flip(-1)[:, flip_index]}
 
+    def heights(self, outputs: Outputs) -> Tensor:
+        """Return the maps (N, K, h, w) as heights of 0..1, 1 for the peak of a perfect blob, to be looked at."""
+        return outputs["maps"].float().clamp(0, 1)
+
     def decode(self, outputs: Outputs) -> Points:
         """Return the points in crop pixels; scores are the heights of the peaks, clipped to 0..1."""
         heatmaps = outputs["maps"].float()

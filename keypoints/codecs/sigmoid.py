@@ -1,6 +1,7 @@
 """Maps of logits, each cell a yes or no of its own."""
 
 import torch
+from torch import Tensor
 
 from keypoints.codecs.heatmap import HeatmapCodec
 from pipeline.contract.protocols import Outputs
@@ -12,6 +13,10 @@ class SigmoidCodec(HeatmapCodec):
 
     target = "probability"
 
+    def heights(self, outputs: Outputs) -> Tensor:
+        """Return the probabilities (N, K, h, w)."""
+        return torch.sigmoid(outputs["maps"].float())
+
     def decode(self, outputs: Outputs) -> Points:
         """Return the points in crop pixels, as those of the heatmaps that the logits stand for."""
-        return super().decode({"maps": torch.sigmoid(outputs["maps"].float())})
+        return super().decode({"maps": self.heights(outputs)})

@@ -21,6 +21,12 @@ class SoftmaxCodec(HeatmapCodec):
             name: maps / maps.sum((-2, -1), keepdim=True).clamp(min=1e-6) for name, maps in super().encode(xy).items()
         }
 
+    def heights(self, outputs: Outputs) -> Tensor:
+        """Return the distributions (N, K, h, w), 1 where a perfect blob has its peak."""
+        maps = outputs["maps"].float()
+        p = torch.softmax(maps.flatten(2), -1).view(maps.shape)
+        return (p * (2 * torch.pi * self.sigma**2)).clamp(0, 1)
+
     def decode(self, outputs: Outputs) -> Points:
         """Return the points in crop pixels; a score is the probability of the peak, 1 for a perfect blob.
 

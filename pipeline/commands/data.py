@@ -69,19 +69,21 @@ def look(
     settings: Settings,
     data: Sequence[Path],
     run: Path,
-    stage: Literal["detector", "keypoints"],
+    stage: Literal["detector", "keypoints", "network"],
     out: Path,
     limit: int = 0,
+    name: str = "final",
 ) -> None:
-    """Draw what a stage's loader really yields, and the boxes out of fold, as contact sheets.
+    """Draw what a stage's loader really yields, the boxes out of fold, or what a network says, as contact sheets.
 
     Args:
         settings: both stages, folds, schema
         data: train roots: folders with Annotations/*.csv and Images/
         run: run folder; holds everything that is trained
-        stage: which loader
+        stage: which loader, or the network RUN/keypoints/NAME, also one that is being trained or has collapsed
         out: folder for the contact sheets
         limit: rehearse on so many images (0: all)
+        name: name of the network
     """
     schema = load_schema(settings.schema)
     rows = sample_rows(find_layout(settings.layout).read_annotations(data, schema), limit)
@@ -93,9 +95,11 @@ def look(
         chosen = read_boxes(file, schema)
         if stage == "detector":
             sheets["boxes"] = views.look_at_boxes(rows, chosen, schema, settings)
+        elif stage == "network":
+            sheets[f"network_{name}"] = views.look_at_network(rows, chosen, schema, run, name, LOOKED_AT)
         else:
             sheets["crops"] = views.look_at_keypoints(rows, chosen, schema, settings.keypoints, LOOKED_AT)
-    elif stage == "keypoints":
+    elif stage != "detector":
         raise UserError(f"{file}: not there yet; write it with the boxes command")
     for name, sheet in sheets.items():
         save_png(out / f"{name}.png", sheet)

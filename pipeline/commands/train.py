@@ -144,7 +144,7 @@ def train_keypoints(
     remedy = "write it again with the boxes command, or name other --boxes"
     refuse_another_make(file, inputs_of(training_set) | _present(file.parent / "detector", settings.folds), remedy)
     inputs = inputs_of(training_set) | {"boxes": file_hash(file)}
-    chosen = assemble.to_crop(training_set, chosen, settings.keypoints)
+    chosen = assemble.to_crop(training_set.rows, chosen, settings.keypoints, training_set.sizes_wh)
     claim(out.with_suffix(""), _claimed(settings, training_set, schema, asdict(settings.keypoints)) | inputs)
     with alone(out, "choose another --name", enabled=ranks.is_zero()):
         if kept(out):

@@ -77,3 +77,22 @@ def crops_sheet(
             shown = targets[i] * (weight[i] > 0)[:, None, None]
             tiles.append((overlay_heatmaps(as_picture(crops[i]), shown, schema), ["targets"]))
     return contact_sheet(tiles, columns=8)
+
+
+def points_sheet(
+    crops: Tensor, truth: Tensor, seen: Tensor, xy: Tensor, maps: Tensor | None, captions: Sequence[str], schema: Schema
+) -> Image.Image:
+    """Draw crops (N, 3, h, w) with the predicted points xy (N, K, 2), filled, and the true ones, hollow, that are `seen` (N, K).
+
+    The network's maps (N, K, h, w) of 0..1, where it has such, are drawn beside them.
+    """
+    tiles = []
+    for i, caption in enumerate(captions):
+        picture = as_picture(crops[i])
+        draw_points(picture, truth[i].numpy(), seen[i].numpy(), schema, filled=False, radius=3)
+        draw_points(picture, xy[i].numpy(), seen[i].numpy(), schema, radius=3)
+        tiles.append((picture, [caption]))
+        if maps is not None:
+            shown = maps[i] * seen[i][:, None, None]
+            tiles.append((overlay_heatmaps(as_picture(crops[i]), shown, schema), ["maps"]))
+    return contact_sheet(tiles, columns=8)

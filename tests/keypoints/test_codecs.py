@@ -169,3 +169,13 @@ def test_unnormalised_coordinates_are_crop_pixels() -> None:
     assert torch.equal(codec.decode(codec.encode(xy)).xy, xy)
     mirrored = (xy * torch.tensor([-1.0, 1]) + torch.tensor([128.0, 0]))[:, flip_index]
     assert torch.equal(codec.decode(codec.mirror(codec.encode(mirrored), flip_index)).xy, xy)
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_maps_are_looked_at_as_heights(name: str) -> None:
+    """A perfect blob at a cell's centre has its peak at 1, and exp(-1 / 2 / 1.5**2) of it one cell away."""
+    codec = CODECS[name]((128, 128), 4, 1.5)
+    heights = codec.heights(logits(name, codec.encode(torch.tensor([[[62.0, 66.0]]]))))[0, 0]
+    assert float(heights[16, 15]) == pytest.approx(1, abs=0.01)
+    assert float(heights[16, 16]) == pytest.approx(0.8007, abs=0.01)
+    assert 0 <= heights.min() <= heights.max() <= 1

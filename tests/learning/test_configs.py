@@ -80,8 +80,16 @@ def test_presets_say_their_format_and_hold_settings_that_exist(file: Path) -> No
         ),
         (keypoints.KeypointsConfig, {"train": {"seed": -1}}, "^keypoints.train.seed is -1; expected 0 to"),
         (keypoints.KeypointsConfig, {"alarm": {"rows": -1}}, "keypoints.alarm.rows is -1; expected 0 to"),
-        (detector.DetectorConfig, {"network": {"frozen_stride": 100}}, r"detector\.network\.frozen_stride is 100; backbone"),
-        (keypoints.KeypointsConfig, {"network": {"frozen_stride": 100}}, r"keypoints\.network\.frozen_stride is 100; backbone"),
+        (
+            detector.DetectorConfig,
+            {"network": {"frozen_stride": 100}},
+            r"detector\.network\.frozen_stride is 100; backbone",
+        ),
+        (
+            keypoints.KeypointsConfig,
+            {"network": {"frozen_stride": 100}},
+            r"keypoints\.network\.frozen_stride is 100; backbone",
+        ),
         (keypoints.KeypointsConfig, {"without_fold": -2}, "keypoints.without_fold is -2; expected -1 to"),
     ],
 )
