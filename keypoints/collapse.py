@@ -20,6 +20,10 @@ NE_SHARE = 0.9
 SPREAD_SHARE = 0.1
 PATIENCE = 2
 FEWEST_ROWS = 8
+REMEDY = (
+    "Lower the learning rate (--keypoints.train.lr), lengthen the warm-up, use pretrained weights, or look at the crops "
+    "(python -m pipeline look --stage keypoints); then start in a new run folder"
+)
 
 
 class CollapseError(UserError):
@@ -49,16 +53,17 @@ class CollapseAlarm:
         self.strikes = 0
 
     def check(self, xy: np.ndarray, watching: bool = True) -> float:
-        """Return the NE of points xy (N, K, 2) in crop pixels; raise CollapseError at the second bad look in a row."""
+        """Return the NE of points xy (N, K, 2) in crop pixels; raise CollapseError at the second bad look in a row.
+
+        Points that are not finite end it at once, watching or not: nothing leads back from there.
+        """
+        if not np.isfinite(xy).all():
+            raise CollapseError(f"training has diverged: its points are not finite. {REMEDY}")
         ne = self._ne(xy)
         signs = self._signs(xy, ne)
         self.strikes = self.strikes + 1 if signs and watching else 0
         if self.strikes >= PATIENCE:
-            raise CollapseError(
-                f"training has collapsed: {'; '.join(signs)}. Lower the learning rate (--keypoints.train.lr), lengthen the "
-                "warm-up, use pretrained weights, or look at the crops (python -m pipeline look --stage keypoints); "
-                "then start in a new run folder"
-            )
+            raise CollapseError(f"training has collapsed: {'; '.join(signs)}. {REMEDY}")
         return ne
 
     def _ne(self, xy: np.ndarray) -> float:

@@ -72,3 +72,12 @@ def test_rings_for_points_that_hardly_vary_although_their_mean_is_fair(schema: S
     one.check(still)
     with pytest.raises(CollapseError, match=r"vary by 0\.0 crop pixels, the true ones by"):
         one.check(still)
+
+
+def test_points_that_are_not_finite_end_it_at_once(schema: Schema) -> None:
+    """After a step too large everything is NaN, and every comparison with it is false."""
+    one, truth = alarm(schema)
+    broken = truth.copy()
+    broken[3, 15] = np.nan
+    with pytest.raises(CollapseError, match="training has diverged: its points are not finite"):
+        one.check(broken, watching=False)
