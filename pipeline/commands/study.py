@@ -61,18 +61,20 @@ def ablate(
     print("\n".join(str(run / f"{read.name}{suffix}") for suffix in (".csv", ".md", ".png")))
     failed = [one.name for one in own if outcome_of(bench, one).state == FAILED]
     if failed:
-        log.error("failed: %s; the same command tries them again", ", ".join(failed))
+        log.warning("failed: %s; the same command tries them again", ", ".join(failed))
     return not failed
 
 
 def _check_rows(file: Path, study: Study) -> None:
     """Raise UserError, naming every row, for settings that a training would refuse; after this all rows can run."""
-    faults = []
+    faults, schema = [], load_schema(study.base.schema)
+    detectors: list[Any] = []
     for name, settings in (("base and common", study.base), *((f"row {row.name}", row.settings) for row in study.rows)):
         try:
-            schema = load_schema(settings.schema)
             _check_device(settings)
-            assemble.check_detector(schema, settings.detector)
+            if settings.detector not in detectors:  # most rows of stage 2 share it, and building takes time
+                assemble.check_detector(schema, settings.detector)
+                detectors.append(settings.detector)
             assemble.check_keypoints(schema, settings.keypoints)
         except UserError as error:
             faults.append(f"{file}: {name}: {error}")

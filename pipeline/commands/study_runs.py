@@ -1,6 +1,5 @@
 """The runs of a study, made by the commands that train: what is there is kept, what was interrupted goes on."""
 
-import logging
 import shutil
 import time
 from abc import ABC, abstractmethod
@@ -12,7 +11,16 @@ from typing import Any
 from pipeline import assemble
 from pipeline.assemble import Settings
 from pipeline.commands import train
-from pipeline.commands.study_settings import deciding, fingerprint, of_boxes, on_one_device
+from pipeline.commands.study_settings import (
+    REMEDY,
+    deciding,
+    fingerprint,
+    of_boxes,
+    on_one_device,
+    read_of,
+    refuse_other_inputs,
+    refuse_others,
+)
 from pipeline.commands.validation import OUT_OF_FOLD, TRUE, WHOLE_IMAGES, held_out, score_in_boxes
 from pipeline.contract.faults import BusyError, UserError
 from pipeline.contract.files import WAIT_S, alone, file_hash, when_free
@@ -21,14 +29,12 @@ from pipeline.contract.schema import load_schema
 from pipeline.data.dealt import FOLDS
 from pipeline.data.select import load_training_set
 from pipeline.learning.placement import device_of, precision
-from pipeline.reporting.records import differences, provenance, read_json, refuse_another_make, write_json
+from pipeline.reporting.records import provenance, read_json, refuse_another_make, write_json
 from pipeline.reporting.tables import DAMAGE
 from pipeline.studies.costs import Costs, measure
 from pipeline.studies.runs import DONE, PENDING, Outcome, Run
 from pipeline.studies.study import Row, Study
 
-log = logging.getLogger("pipeline")
-REMEDY = "choose another run folder (RUN=)"
 FIXED = "fixed"
 """The one keypoint network by which the rows of a study of the detector are scored."""
 
@@ -69,12 +75,16 @@ class Bench(ABC):
 
     def boxes_folder(self, settings: Settings, name: str) -> Path:
         """Return the run folder of the detectors of these settings: RUN itself for those of the base."""
-        if of_boxes(settings) == of_boxes(self.study.base):
+        if of_boxes(asdict(settings)) == of_boxes(asdict(self.study.base)):
             return self.run
         return self.run / "detectors" / name
 
     def make_boxes(self, settings: Settings, folder: Path) -> None:
         """Train a detector a fold, and write their boxes, unless that is done; processes share the folds among them."""
+        record = folder / "boxes.json"
+        if record.exists():
+            refuse_others(record, of_boxes(read_json(record).get("settings")), of_boxes(asdict(settings)))
+            return
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / FOLDS).exists():
             shutil.copyfile(self.run / FOLDS, folder / FOLDS)  # the pictures have been looked at
@@ -86,8 +96,7 @@ class Bench(ABC):
             except BusyError:
                 left.append(name)
                 time.sleep(WAIT_S)
-        if not (folder / "boxes.json").exists():
-            when_free(lambda: (folder / "boxes.json").exists() or train.boxes(settings, self.data, folder, self.limit))
+        when_free(lambda: record.exists() or train.boxes(settings, self.data, folder, self.limit))
 
     def costs(self, row: Row) -> Costs | None:
         """Return what was measured of a row with these settings; None where nothing was."""
@@ -204,15 +213,16 @@ def outcome_of(bench: Bench, run: Run) -> Outcome:
     files = bench.records(run)
     settings = deciding(asdict(run.settings))
     if files[-1].exists():
-        records = [_read(file, settings) for file in files]
-        _check_inputs(bench, run, files[-1], records[-1])
+        records = [read_of(file, settings) for file in files]
+        there = {name: file_hash(one) for name, one in bench.inputs(run).items() if one.exists()}
+        refuse_other_inputs(files[-1], records[-1], {"annotations": bench.annotations, **there})
         try:
             return _done(bench.figures(records), records)
         except DAMAGE as error:
             raise UserError(f"{files[-1]}: not the record of a study's run ({error!r}); {REMEDY}") from None
     noted = bench.notes / f"{run.name}.json"
     if noted.exists():
-        content = _read(noted, settings)
+        content = read_of(noted, settings)
         return Outcome(content["state"], message=content["message"])
     return Outcome(PENDING)
 
@@ -234,25 +244,3 @@ def note(bench: Bench, run: Run, state: str, message: str) -> None:
     """Keep what a run ended in that has no result."""
     content = {"state": state, "message": message, "provenance": provenance(), "settings": asdict(run.settings)}
     write_json(bench.notes / f"{run.name}.json", content)
-
-
-def _read(file: Path, settings: dict[str, Any]) -> dict[str, Any]:
-    content = read_json(file)
-    differing = differences(deciding(content.get("settings", {})), settings)
-    if differing:
-        raise UserError(
-            f"{file} is of other settings than the study's ({'; '.join(differing[:5])}); {REMEDY}, or rename the row"
-        )
-    return content
-
-
-def _check_inputs(bench: Bench, run: Run, file: Path, record: dict[str, Any]) -> None:
-    """Raise UserError when a run was made from other data, boxes or networks than those that are there."""
-    there = {name: file_hash(one) for name, one in bench.inputs(run).items() if one.exists()}
-    expected = {"annotations": bench.annotations, **there}
-    made = record.get("inputs")
-    differing = differences({name: made.get(name) for name in expected} if isinstance(made, dict) else {}, expected)
-    if differing:
-        raise UserError(
-            f"{file} was made from other inputs than those that are there ({'; '.join(differing)}); {REMEDY}"
-        )

@@ -1,12 +1,17 @@
-"""What of the settings decides about a study's runs, and their boxes."""
+"""What of the settings decides about a study's runs and boxes, and what is left of runs with others."""
 
 import hashlib
 import json
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 from pipeline.assemble import Settings
 from pipeline.commands.train import PLACE
+from pipeline.contract.faults import UserError
+from pipeline.reporting.records import differences, read_json
+
+REMEDY = "choose another run folder (RUN=)"
 
 
 def on_one_device(settings: Settings) -> Settings:
@@ -24,11 +29,39 @@ def deciding(settings: Any) -> Any:
     return {name: deciding(value) for name, value in settings.items() if name not in left_out}
 
 
-def of_boxes(settings: Settings) -> dict[str, Any]:
-    """Everything of the settings that decides about the boxes out of fold."""
-    return {"detector": deciding(asdict(settings))["detector"], "detail": settings.pictures.detail}
+def of_boxes(settings: Any) -> dict[str, Any]:
+    """Everything of plain settings that decides about the boxes out of fold; None where something is missing."""
+    known = deciding(settings) if isinstance(settings, dict) else {}
+    pictures = known.get("pictures")
+    return {"detector": known.get("detector"), "detail": pictures.get("detail") if isinstance(pictures, dict) else None}
 
 
 def fingerprint(settings: Settings) -> str:
     """Name the detectors of these settings."""
-    return hashlib.sha256(json.dumps(of_boxes(settings), sort_keys=True).encode()).hexdigest()[:12]
+    return hashlib.sha256(json.dumps(of_boxes(asdict(settings)), sort_keys=True).encode()).hexdigest()[:12]
+
+
+def read_of(file: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """Read the record of a run with these plain settings; raise UserError for one of others."""
+    content = read_json(file)
+    refuse_others(file, deciding(content.get("settings")), settings)
+    return content
+
+
+def refuse_others(file: Path, known: Any, settings: dict[str, Any]) -> None:
+    """Raise UserError, naming what differs, when a record's settings are not the study's."""
+    differing = differences(known, settings)
+    if differing:
+        raise UserError(
+            f"{file} is of other settings than the study's ({'; '.join(differing[:5])}); {REMEDY}, or rename the row"
+        )
+
+
+def refuse_other_inputs(file: Path, record: dict[str, Any], expected: dict[str, str]) -> None:
+    """Raise UserError when a run was made from other data, boxes or networks than those that are there, by their hashes."""
+    made = record.get("inputs")
+    differing = differences({name: made.get(name) for name in expected} if isinstance(made, dict) else {}, expected)
+    if differing:
+        raise UserError(
+            f"{file} was made from other inputs than those that are there ({'; '.join(differing)}); {REMEDY}"
+        )

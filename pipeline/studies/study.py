@@ -52,7 +52,8 @@ def read_study(file: Path, config: type, base: Path | None = None, common: dict[
     _check_head(file, content)
     preset = base or file.parent / str(content["base"])
     if not preset.is_file():
-        raise UserError(f"{file}: base is {content['base']!r}; expected a preset that exists, relative to this file")
+        given = f"--base is {str(base)!r}" if base else f"{file}: base is {content['base']!r}"
+        raise UserError(f"{given}; expected a preset that exists" + ("" if base else ", relative to this file"))
     values = read_yaml(preset)
     check_format(values.get("format", 1), str(preset))
     start = flatten(config, values, str(preset))

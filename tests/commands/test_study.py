@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from pipeline import assemble
+from pipeline.commands.study_runs import KeypointsBench
 from pipeline.contract.files import alone
 from pipeline.studies import costs
 from tests.commands.running import TINY, run
@@ -217,3 +218,11 @@ def test_a_study_of_the_detector(drawn: Path, folder: Path, trainings: list[str]
     assert float(table(folder)["base"]["ne_mean"]) == pytest.approx(fixed["out_of_fold_boxes"]["ne"], abs=1e-6)
     assert ablate(file, drawn, folder) == 0
     assert len(trainings) == 3
+
+
+def test_a_network_of_whole_images_has_one_figure() -> None:
+    whole = {"ne": 12.0, "by_category": {"skirt": 3.0}}
+    figures = KeypointsBench.figures(None, [{"figures": {"val": {"whole_images": whole}}}])  # type: ignore[arg-type]
+    assert figures == {"ne": 12.0, "ne_true_boxes": None, "skirt": 3.0}
+    val = {"out_of_fold_boxes": whole, "true_boxes": {"ne": 9.0, "by_category": {"skirt": 2.0}}}
+    assert KeypointsBench.figures(None, [{"figures": {"val": val}}])["ne_true_boxes"] == 9.0  # type: ignore[arg-type]

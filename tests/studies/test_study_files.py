@@ -53,6 +53,8 @@ def test_a_base_and_a_schema_from_the_command_line_win(tmp_path: Path) -> None:
     study = read(write(tmp_path, [{"name": "a"}]), base=tmp_path / "base.yaml", common={"schema": "own.yaml"})
     assert study.rows[0].settings.keypoints.crop.size == 96
     assert study.rows[0].settings.schema == "own.yaml"
+    with pytest.raises(UserError, match=r"^--base is 'none.yaml'; expected a preset that exists$"):
+        read(write(tmp_path, [{"name": "a"}]), base=Path("none.yaml"))
 
 
 def test_a_seed_is_that_of_the_stage_alone(tmp_path: Path) -> None:
