@@ -50,6 +50,7 @@ class CollapseAlarm:
             mean = (self.truth[members] * counted).sum(0) / counted.sum(0).clip(1)
             constant[members] = mean
         self.constant_ne = self._ne(constant)
+        self.signs: list[str] = []
         self.strikes = 0
 
     def check(self, xy: np.ndarray, watching: bool = True) -> float:
@@ -60,11 +61,16 @@ class CollapseAlarm:
         if not np.isfinite(xy).all():
             raise CollapseError(f"training has diverged: its points are not finite. {REMEDY}")
         ne = self._ne(xy)
-        signs = self._signs(xy, ne)
-        self.strikes = self.strikes + 1 if signs and watching else 0
+        self.signs = self._signs(xy, ne) if watching else []
+        self.strikes = self.strikes + 1 if self.signs else 0
         if self.strikes >= PATIENCE:
-            raise CollapseError(f"training has collapsed: {'; '.join(signs)}. {REMEDY}")
+            self.end()
         return ne
+
+    def end(self) -> None:
+        """Raise CollapseError when the last look was a bad one: there is none to come that could be better."""
+        if self.signs:
+            raise CollapseError(f"training has collapsed: {'; '.join(self.signs)}. {REMEDY}")
 
     def _ne(self, xy: np.ndarray) -> float:
         points = geometry.apply(self.image_from_crop, torch.tensor(xy, dtype=torch.float64)).numpy()

@@ -59,6 +59,10 @@ class KeypointsModule(pl.LightningModule):
         watching = self.trainer.global_step >= warmup
         self.log("ne", self.alarm.check(xy, watching), prog_bar=True)
 
+    def on_train_end(self) -> None:
+        if self.alarm is not None:
+            self.alarm.end()
+
     def configure_optimizers(self) -> dict[str, Any]:
         steps = self.trainer.max_steps
         optimizer, schedule = build_optimizer(self.network, self.network.backbone, self.config.train, steps)

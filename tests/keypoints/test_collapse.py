@@ -81,3 +81,14 @@ def test_points_that_are_not_finite_end_it_at_once(schema: Schema) -> None:
     broken[3, 15] = np.nan
     with pytest.raises(CollapseError, match="training has diverged: its points are not finite"):
         one.check(broken, watching=False)
+
+
+def test_a_bad_look_is_not_forgiven_at_the_end(schema: Schema) -> None:
+    one, truth = alarm(schema)
+    one.check(np.zeros_like(truth), watching=False)
+    one.end()
+    one.check(truth)
+    one.end()
+    one.check(np.zeros_like(truth))
+    with pytest.raises(CollapseError, match="training has collapsed: NE is"):
+        one.end()

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from keypoints.augment import cut_out, mirror_keypoints, random_affines
+from keypoints.collapse import CollapseError
 from keypoints.data import KeypointsData, match_boxes
 from keypoints.module import KeypointsModule
 from pipeline.contract import geometry
@@ -222,7 +223,18 @@ def test_a_training_can_go_unwatched(rows: list[Annotation], schema: Schema) -> 
     config = keypoints_config(size=64, monitor_rows=0, backbone_weights="none")
     data = KeypointsData(rows, boxes_of(rows), schema, config)
     assert data.monitor_loader() is None
-    assert KeypointsModule(config, schema, data).alarm is None
+    module = KeypointsModule(config, schema, data)
+    assert module.alarm is None
+    module.on_train_end()
+
+
+def test_a_training_whose_last_look_was_bad_has_collapsed(rows: list[Annotation], schema: Schema) -> None:
+    config = keypoints_config(size=64, backbone="conv4", backbone_weights="none")
+    module = KeypointsModule(config, schema, KeypointsData(rows, boxes_of(rows), schema, config))
+    module.on_train_end()
+    module.alarm.check(np.zeros((len(module.alarm.rows), 24, 2)))
+    with pytest.raises(CollapseError, match="training has collapsed"):
+        module.on_train_end()
 
 
 def trousers(points: dict[int, tuple[float, float, int]]) -> Annotation:
