@@ -115,8 +115,8 @@ $(OUT)/submission.json: $(DETECTOR).json $(KEYPOINTS).json
 STUDY_OF = $(or $(STUDY),configs/ablations/$(if $(filter sample,$(PRESET)),sample_)$*.yaml)
 STUDY_RUN = $(if $(filter file,$(origin RUN)),runs/$(basename $(notdir $(STUDY_OF)))-$(PRESET)-$(DATA_PRINT),$(RUN))
 STUDY_BASE = $(if $(STUDY),$(if $(filter command environment,$(origin PRESET)),--base $(CONFIG)),--base $(CONFIG))
-ablate-detector:  ## compare settings of stage 1: STUDY= (four rows on the sample, about 20 minutes)
-ablate-keypoints:  ## compare settings of stage 2: STUDY=
+ablate-detector:  ## compare settings of stage 1: STUDY= (four rows on the sample, at most 20 minutes)
+ablate-keypoints:  ## compare settings of stage 2, likewise
 ablate-detector ablate-keypoints: ablate-%: $(ANNOTATIONS) | $(INSTALLED)
 	$(PIPELINE) ablate --study $(STUDY_OF) --data $(ROOTS) --run $(STUDY_RUN) $(STUDY_BASE) $(WITH_SCHEMA) \
 		$(if $(ONLY),--only $(ONLY)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(LIMIT),--limit $(LIMIT)) $(ARGS)

@@ -1,5 +1,6 @@
 """What a network costs: parameters, operations, and a short measurement of its speed on this machine."""
 
+import math
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -46,14 +47,16 @@ def measure(
 
 
 def _seconds_a_call(call: Callable[[], Any], device: str) -> float:
-    """Return the mean time of a call, over about SECONDS of calls."""
+    """Return the time of the fastest of about SECONDS of calls: what else the machine does only makes them slower."""
     synchronise = torch.accelerator.synchronize if device != "cpu" else lambda: None
     for _ in range(2):
         call()
     synchronise()
-    start, calls = time.perf_counter(), 0
-    while not calls or time.perf_counter() - start < SECONDS:
+    end = time.perf_counter() + SECONDS
+    fastest = math.inf
+    while math.isinf(fastest) or time.perf_counter() < end:
+        start = time.perf_counter()
         call()
         synchronise()
-        calls += 1
-    return (time.perf_counter() - start) / calls
+        fastest = min(fastest, time.perf_counter() - start)
+    return fastest
