@@ -1,5 +1,6 @@
 """The files of configs/ are read by the commands, and say what their names say."""
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 LAID_OVER = sorted(file for folder in ("keypoints", "collapse") for file in (CONFIGS / folder).glob("*.yaml"))
 
 
+@cache
 def settings(*files: Path) -> Settings:
     """Parse the files as train-keypoints does, later ones over earlier ones."""
     options = [part for file in files for part in ("--config", str(file))]

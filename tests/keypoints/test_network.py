@@ -86,7 +86,9 @@ def learned(drawn: Path, schema: Schema, steps: int, lr: float, **parts: object)
 NAMED = {"ids": lambda parts: "-".join(map(str, parts.values()))}
 
 
-@pytest.mark.parametrize("parts", NETWORKS, **NAMED)
+@pytest.mark.parametrize(
+    "parts", [pytest.param(one, marks=[pytest.mark.slow] * (one.get("network") == "cpn")) for one in NETWORKS], **NAMED
+)
 def test_eight_garments_are_learned(drawn: Path, schema: Schema, parts: dict) -> None:
     steps = 220 if parts.get("codec") == "sigmoid" else 180
     assert learned(drawn, schema, steps, 3e-3, backbone="conv4", backbone_weights="none", **parts) < 0.05
@@ -120,6 +122,7 @@ def test_the_heavy_networks_learn(drawn: Path, schema: Schema, parts: dict) -> N
     assert learned(drawn, schema, 200, 1e-3, backbone_weights="none", **parts) < 0.15
 
 
+@pytest.mark.slow
 def test_eight_garments_are_learned_from_body_pose(drawn: Path, schema: Schema) -> None:
     assert learned(drawn, schema, 120, 3e-3, backbone="movenet_lightning", **SOFTMAX) < 0.05
 
