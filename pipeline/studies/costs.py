@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+
+from pipeline.reporting.model_card import network_costs
 
 SECONDS = 2.0
 """How long the speed is measured, after a warm-up."""
@@ -33,17 +34,15 @@ def measure(
     network: nn.Module, forward: Callable[[Tensor], Any], size: int, device: str, precision: str, machine: str
 ) -> Costs:
     """Measure a network; `forward` runs it on pictures (B, 3, size, size) of 0..255 RGB on `device`."""
-    network.eval().to(device)
+    counted = network_costs(network.eval(), size, lambda _, images: forward(images))
+    network.to(device)
     pictures = (
         torch.randint(0, 256, (BATCH, 3, size, size), generator=torch.Generator().manual_seed(0)).float().to(device)
     )
-    with FlopCounterMode(display=False) as counter:
-        forward(pictures[:1])
     mixed = PRECISIONS.get(precision)
     with torch.autocast(device, dtype=mixed) if mixed else nullcontext():
         seconds = _seconds_a_call(lambda: forward(pictures), device)
-    parameters = sum(one.numel() for one in network.parameters())
-    return Costs(parameters, counter.get_total_flops(), BATCH / seconds, machine)
+    return Costs(counted.parameters, round(1e9 * counted.gflops), BATCH / seconds, machine)
 
 
 def _seconds_a_call(call: Callable[[], Any], device: str) -> float:

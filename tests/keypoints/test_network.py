@@ -107,7 +107,7 @@ SLOW_LEARNERS = [
     *({"network": "cpm", "backbone": name, **SOFTMAX} for name in ("densenet169", "densenet201")),
     {"network": "deconvolution", "backbone": "resnet50", **SOFTMAX},
 ]
-"""From random weights they stand at an NE of 8 to 11 % after so many steps."""
+"""From random weights they stand at an NE of 8 to 11 % after so many steps: issue 15 asks for 5."""
 
 
 @pytest.mark.slow
@@ -117,9 +117,10 @@ def test_eight_garments_are_learned_by_the_heavy_networks(drawn: Path, schema: S
 
 
 @pytest.mark.slow
+@pytest.mark.xfail(strict=True, raises=AssertionError, reason="8 to 11 % after 200 steps at 64 px (issue 15)")
 @pytest.mark.parametrize("parts", SLOW_LEARNERS, **NAMED)
-def test_the_heavy_networks_learn(drawn: Path, schema: Schema, parts: dict) -> None:
-    assert learned(drawn, schema, 200, 1e-3, backbone_weights="none", **parts) < 0.15
+def test_eight_garments_are_learned_by_slow_learners(drawn: Path, schema: Schema, parts: dict) -> None:
+    assert learned(drawn, schema, 200, 1e-3, backbone_weights="none", **parts) < 0.05
 
 
 @pytest.mark.slow
