@@ -1,7 +1,8 @@
 """The collapse alarm: stops a training that ended up answering much the same whatever it is shown.
 
 Regression and heatmap networks both fall into that hole (shared notes: seed.md; field/competition.md section 7). It shows
-in two ways: an NE not better than that of the best constant in the same crops, and points that hardly vary.
+in two ways: an NE not better than that of the best constant in the same crops, and points that hardly vary. A training whose
+NE still falls is in no hole, however bad it is: slow ones pass for long what collapsed ones end at.
 """
 
 from collections.abc import Sequence
@@ -18,6 +19,8 @@ from pipeline.contract.schema import Schema
 
 NE_SHARE = 0.9
 SPREAD_SHARE = 0.1
+GAIN = 0.02
+"""Fraction by which NE falls below the best so far where a training still gets better."""
 PATIENCE = 2
 FEWEST_ROWS = 8
 REMEDY = (
@@ -50,18 +53,21 @@ class CollapseAlarm:
             mean = (self.truth[members] * counted).sum(0) / counted.sum(0).clip(1)
             constant[members] = mean
         self.constant_ne = self._ne(constant)
+        self.best_ne = np.inf
         self.signs: list[str] = []
         self.strikes = 0
 
     def check(self, xy: np.ndarray, watching: bool = True) -> float:
         """Return the NE of points xy (N, K, 2) in crop pixels; raise CollapseError at the second bad look in a row.
 
-        Points that are not finite end it at once, watching or not: nothing leads back from there.
+        A look is bad when it shows signs of a collapse and NE does not fall any more. Points that are not finite end it at once, watching or not: nothing leads back from there.
         """
         if not np.isfinite(xy).all():
             raise CollapseError(f"training has diverged: its points are not finite. {REMEDY}")
         ne = self._ne(xy)
-        self.signs = self._signs(xy, ne) if watching else []
+        better = ne < (1 - GAIN) * self.best_ne
+        self.best_ne = min(self.best_ne, ne)
+        self.signs = self._signs(xy, ne) if watching and not better else []
         self.strikes = self.strikes + 1 if self.signs else 0
         if self.strikes >= PATIENCE:
             self.end()

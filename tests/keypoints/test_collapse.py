@@ -41,7 +41,8 @@ def test_the_best_constant_by_hand(schema: Schema) -> None:
 def test_rings_at_the_second_look_at_a_constant(schema: Schema) -> None:
     one, truth = alarm(schema)
     constant = np.broadcast_to(truth.mean(0), truth.shape)
-    assert one.check(constant) == pytest.approx(0.05)
+    assert one.check(constant, watching=False) == pytest.approx(0.05)
+    one.check(constant)
     with pytest.raises(
         CollapseError, match=r"NE is 5.0%, the best constant in these crops has 5.0%; points of skirt vary by 0.0"
     ):
@@ -54,6 +55,18 @@ def test_stays_silent_for_a_good_network_and_before_it_watches(schema: Schema) -
         assert one.check(truth + np.random.default_rng(0).normal(0, 0.5, truth.shape)) < 0.03
         one.check(np.zeros_like(truth), watching=False)
     assert one.strikes == 0
+
+
+def test_a_bad_training_that_gets_better_is_only_slow(schema: Schema) -> None:
+    """Points 50 crop pixels off, then 45, 40, 35: worse than the best constant, but on their way; at 34 they stand still."""
+    one, truth = alarm(schema)
+    for shift in (50, 45, 40, 35):
+        one.check(truth + shift)
+        assert one.strikes == 0
+        one.end()
+    one.check(truth + 34.5)
+    with pytest.raises(CollapseError, match="training has collapsed: NE is"):
+        one.check(truth + 34.4)
 
 
 def test_one_bad_look_is_forgiven(schema: Schema) -> None:
@@ -69,6 +82,7 @@ def test_rings_for_points_that_hardly_vary_although_their_mean_is_fair(schema: S
     one, truth = alarm(schema)
     one.constant_ne = 1.0  # as if the crops were hard
     still = np.broadcast_to(truth.mean(0), truth.shape)
+    one.check(still, watching=False)
     one.check(still)
     with pytest.raises(CollapseError, match=r"vary by 0\.0 crop pixels, the true ones by"):
         one.check(still)

@@ -232,6 +232,7 @@ def test_a_training_whose_last_look_was_bad_has_collapsed(rows: list[Annotation]
     config = keypoints_config(size=64, backbone="conv4", backbone_weights="none")
     module = KeypointsModule(config, schema, KeypointsData(rows, boxes_of(rows), schema, config))
     module.on_train_end()
+    module.alarm.check(np.zeros((len(module.alarm.rows), 24, 2)), watching=False)
     module.alarm.check(np.zeros((len(module.alarm.rows), 24, 2)))
     with pytest.raises(CollapseError, match="training has collapsed"):
         module.on_train_end()
