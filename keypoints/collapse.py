@@ -60,7 +60,8 @@ class CollapseAlarm:
     def check(self, xy: np.ndarray, watching: bool = True) -> float:
         """Return the NE of points xy (N, K, 2) in crop pixels; raise CollapseError at the second bad look in a row.
 
-        A look is bad when it shows signs of a collapse and NE does not fall any more. Points that are not finite end it at once, watching or not: nothing leads back from there.
+        A look is bad when it shows signs of a collapse and NE does not fall any more. Points that are not finite end it at
+        once, watching or not: nothing leads back from there.
         """
         if not np.isfinite(xy).all():
             raise CollapseError(f"training has diverged: its points are not finite. {REMEDY}")

@@ -28,7 +28,7 @@ VERBS = {
     "submit": "pipeline.commands.predict:submit",
     "claims": "pipeline.commands.claims:claims",
     "evaluate": "pipeline.commands.score:evaluate",
-    "export": "pipeline.commands.publish:export",
+    "publish": "pipeline.commands.publish:publish",
     "report": "pipeline.commands.publish:report",
 }
 """The function of each verb. Its parameters are the options, its docstring is the help."""

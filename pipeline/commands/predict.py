@@ -17,6 +17,7 @@ from pipeline.contract.schema import Schema, load_schema
 from pipeline.data.select import PredictionSet, RowSet, load_test_rows
 from pipeline.inference.predict import Device, Prediction, predict
 from pipeline.inference.shards import open_shards, remove_shards
+from pipeline.learning.pairs import DEFAULT, Pair
 from pipeline.reporting.pictures import prediction_sheet, save_png
 from pipeline.reporting.records import Results, alone_at_out, measured, provenance
 from pipeline.reporting.scores import answers_of, score, score_figures, score_lines
@@ -27,12 +28,13 @@ log = logging.getLogger("pipeline")
 @alone_at_out
 def submit(
     test: Path,
-    detector: Path,
-    keypoints: Path,
     out: Path,
     device: Device,
     pictures: PictureOptions,
     answers: Path | None = None,
+    weights: str = DEFAULT,
+    detector: Path | None = None,
+    keypoints: Path | None = None,
     boxes: str = "",
     flip_test: bool = True,
     on_error: Literal["stop", "skip"] = "stop",
@@ -45,12 +47,13 @@ def submit(
 
     Args:
         test: folder with test.csv and Images/
-        detector: detector checkpoint
-        keypoints: keypoint checkpoint
         out: submission CSV; record and picture go beside it
         device: where the networks run
         pictures: what a picture may cost
         answers: answer CSV, to score the submission
+        weights: pair of networks: the name of a packaged one, or a folder that `publish` wrote
+        detector: detector checkpoint, for the one of the pair
+        keypoints: keypoint checkpoint, for the one of the pair
         boxes: where crops come from: detector, truth (the answers) or image (the whole one); without it what the keypoint
             network was trained for
         flip_test: average over each crop and its mirror image
@@ -66,14 +69,15 @@ def submit(
     results.claim()
     loaded, skip = load_schema(schema), on_error == "skip"
     # Whatever is wrong with the weights is said before any picture is read.
-    locator = assemble.load_locator(keypoints, loaded, flip_test=flip_test)
+    pair = Pair.of(weights, detector, keypoints)
+    locator = assemble.load_locator(pair.keypoints, loaded, flip_test=flip_test)
     boxes = boxes or ("image" if locator.source == "image" else "detector")
-    network = assemble.load_detector(detector, loaded)
+    network = assemble.load_detector(pair.detector, loaded)
     tested = load_test_rows(test, loaded, limit, layout, pictures, skip)
     truth = answers_of(tested.rows, answers, loaded, layout, tested.sizes_wh) if answers else None
     kept = [i for i in range(len(tested.rows)) if i not in tested.unread]
     read, known = tested.take(kept), None if truth is None else [truth[i] for i in kept]
-    job = {"detector": file_hash(detector), "keypoints": file_hash(keypoints), "rows": read.fingerprint}
+    job = {"detector": file_hash(pair.detector), "keypoints": file_hash(pair.keypoints), "rows": read.fingerprint}
     job |= {"boxes": boxes, "flip_test": flip_test, "detail": pictures.detail}
     if boxes == "truth" and known is not None:
         job["truth"] = RowSet(rows=known, sizes_wh=read.sizes_wh, digests=read.digests).fingerprint

@@ -6,26 +6,29 @@ from safetensors import SafetensorError, safe_open
 
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import refuse_foreign
-from pipeline.learning.weights import export_checkpoint
+from pipeline.learning.pairs import FILES, MANIFEST, is_manifest, publish_pair
 from pipeline.reporting.records import holds, provenance, write_json
 from pipeline.reporting.tables import HEAD, gather, write_report
 
 
-def export(checkpoint: Path, out: Path, float16: bool = True) -> None:
-    """Copy a checkpoint of any format into the present one, with float16 weights, to be published.
+def publish(detector: Path, keypoints: Path, out: Path, terms: str, float16: bool = True) -> None:
+    """Make a pair of weights to be shared: both networks in the present format and in float16, and their hashes.
 
     Args:
-        checkpoint: trained network of either stage
-        out: new file, .safetensors
+        detector: detector checkpoint
+        keypoints: keypoint checkpoint
+        out: folder of the pair, named like it
+        terms: what others may do with the weights, and what they were made from, in one sentence
         float16: weights in float16, half the size
     """
-    if out.suffix != ".safetensors":
-        raise UserError(f"--out is {out}; weights are written as safetensors, name it {out.stem}.safetensors")
-    if out.exists() and checkpoint.exists() and out.samefile(checkpoint):
-        raise UserError(f"--out is {out}, the checkpoint itself; choose another --out")
-    refuse_foreign(out, _is_weights, "a file of weights", "choose another --out")
-    export_checkpoint(checkpoint, out, provenance(), float16)
-    print(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
+    files = [out / name for name in FILES.values()]
+    for file in files:
+        refuse_foreign(file, _is_weights, "a file of weights", "choose another --out")
+    refuse_foreign(out / MANIFEST, is_manifest, "a list that this command wrote", "choose another --out")
+    about = {"terms": terms, "provenance": provenance()}
+    publish_pair({"detector": detector, "keypoints": keypoints}, out, about, float16)
+    for file in files:
+        print(f"{file}: {file.stat().st_size / 1e6:.1f} MB")
 
 
 def report(

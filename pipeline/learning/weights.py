@@ -65,7 +65,7 @@ def save_checkpoint(
         "train_ids_digest": ids_digest(ids),
         "train_ids_count": len(ids),
     }
-    _write(path, header, state_dict, ids)
+    write_checkpoint(path, header, state_dict, ids)
 
 
 def load_checkpoint(path: Path, stage: str, schema: Schema) -> dict[str, Any]:
@@ -73,13 +73,13 @@ def load_checkpoint(path: Path, stage: str, schema: Schema) -> dict[str, Any]:
 
     A file of an older format has its training ids inside; they come as `train_ids`.
     """
-    content = _read(path)
+    content = read_checkpoint(path)
     if content["stage"] != stage:
         raise UserError(f"{path}: a checkpoint of the {content['stage']} stage, expected one of the {stage} stage")
     try:  # through Schema: what an older file does not say, from_dict fills in
         other = Schema.from_dict(content["schema"]) != schema
     except UserError as error:
-        raise UserError(f"{path}: {error}; train it again, or export it again") from None
+        raise UserError(f"{path}: {error}; train it again, or publish it again") from None
     if other:
         raise UserError(
             f"{path}: trained for schema {content['schema']['name']} with {len(content['schema']['keypoints'])} keypoints and "
@@ -110,7 +110,7 @@ def restored(
             stored = upgrade_config(stored)
         lacking = [name for name in config.DECISIVE if not _holds(stored, name)]
         if lacking:
-            raise UserError(f"no {', '.join(lacking)}; export them again, or train again")
+            raise UserError(f"no {', '.join(lacking)}; publish them again, or train again")
         if isinstance(stored.get("network"), dict):
             stored = stored | {"network": stored["network"] | {"backbone_weights": "none"}}
         return restore(config, stored, "settings")
@@ -176,22 +176,6 @@ def ids_digest(ids: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest()
 
 
-def export_checkpoint(source: Path, out: Path, provenance: dict[str, Any], float16: bool = True) -> None:
-    """Copy a trained network of any format into the present one, by default with float16 weights, half the size."""
-    content = _read(source)
-    state = {k: _halved(v) if float16 else v for k, v in content["state_dict"].items()}
-    header = {key: content[key] for key in HEADER}
-    header["provenance"] = content["provenance"] | {"exported": provenance}
-    known = "train_ids" in content or ids_file(source).exists()
-    _write(out, header, state, training_ids(source, content) if known else None)
-
-
-def _halved(value: Tensor) -> Tensor:
-    """Return a float32 tensor in float16, or as it is where one of its values is too large for that."""
-    half = value.half() if value.dtype == torch.float32 else value
-    return half if torch.equal(half.isfinite(), value.isfinite()) else value
-
-
 def upgrade(header: dict[str, Any]) -> dict[str, Any]:
     """Bring what a file of any older format holds, header and `state_dict`, to the present one."""
     steps = {1: _from_1}
@@ -226,8 +210,8 @@ def _finite_variance(key: str, value: Tensor) -> Tensor:
     return value
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """Return the present format's header, `state_dict`, and `train_ids` where the file holds them."""
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a network of any stage and schema: its header, `state_dict`, and `train_ids` where the file holds them."""
     content, metadata = read_tensors(path)
     try:
         if metadata:
@@ -245,14 +229,15 @@ def _read(path: Path) -> dict[str, Any]:
         odd = ["header"]
     if odd:
         raise UserError(
-            f"{path}: not a checkpoint of this project (by its {', '.join(odd)}); name one that a training or `export` wrote "
+            f"{path}: not a checkpoint of this project (by its {', '.join(odd)}); name one that a training or `publish` wrote "
             "(a training's own last.ckpt only resumes that training)"
         )
     return content
 
 
-def _write(path: Path, header: dict[str, Any], state_dict: dict[str, Tensor], ids: list[str] | None) -> None:
-    _check_finite(path, state_dict, "nothing was written; train with a lower lr, or export without float16")
+def write_checkpoint(path: Path, header: dict[str, Any], state_dict: dict[str, Tensor], ids: list[str] | None) -> None:
+    """Write a network with a whole header; `ids` of its training images, where they are known, as `save_checkpoint` does."""
+    _check_finite(path, state_dict, "nothing was written; train with a lower lr, or publish without float16")
     tensors = {key: value.detach().cpu().contiguous().clone() for key, value in state_dict.items()}
     metadata = {key: json.dumps(value) for key, value in header.items()}
     if header["fold"] is not None and ids is not None:

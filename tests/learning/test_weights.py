@@ -14,7 +14,6 @@ from torch import nn
 
 from detector.inference import load_detector
 from keypoints.inference import load_locator
-from pipeline.__main__ import main
 from pipeline.contract.faults import UserError
 from pipeline.contract.schema import Schema
 from pipeline.learning.weights import FORMAT, fill, ids_digest, load_checkpoint, save_checkpoint, training_ids, upgrade
@@ -206,30 +205,6 @@ def test_an_older_file_loads_and_knows_its_images(schema: Schema) -> None:
     assert upgrade(content) == content
 
 
-def test_export_writes_the_present_format(tmp_path: Path, schema: Schema, capsys: pytest.CaptureFixture) -> None:
-    half, whole = tmp_path / "half.safetensors", tmp_path / "whole.safetensors"
-    for out, float16 in ((half, "true"), (whole, "false")):
-        assert main(["export", "--checkpoint", str(OLD), "--out", str(out), "--float16", float16]) == 0
-        assert header(out)["provenance"]["exported"]["command"].startswith("python -m pipeline")
-    before, after = (load_detector(file, schema, with_ids=True) for file in (OLD, half))
-    assert after.train_ids == before.train_ids
-    old, new = before.network.state_dict(), after.network.state_dict()
-    assert all(torch.equal(old[key], new[key]) for key in old | new)
-    assert main(["export", "--checkpoint", str(OLD), "--out", str(tmp_path / "x.pt")]) == 1
-    assert "name it x.safetensors" in capsys.readouterr().err
-
-
-def test_what_float16_cannot_hold_stays_float32(tmp_path: Path, schema: Schema) -> None:
-    state = {"w": torch.full((2,), 0.5), "running_var": torch.tensor([1.0, 70000])}
-    file, out = save(tmp_path / "x.safetensors", schema, state), tmp_path / "y.safetensors"
-    assert main(["export", "--checkpoint", str(file), "--out", str(out)]) == 0
-    assert {k: v.dtype for k, v in safetensors.torch.load_file(out).items()} == {
-        "w": torch.float16,
-        "running_var": torch.float32,
-    }
-    assert load_checkpoint(out, "detector", schema)["state_dict"]["running_var"].tolist() == [1, 70000]
-
-
 def test_variances_that_had_overflowed_act_as_before(schema: Schema, tmp_path: Path) -> None:
     """The first published keypoint weights had seven infinite variances; those channels gave their bias."""
     old = torch.load(OLD, weights_only=True)
@@ -318,5 +293,5 @@ def test_settings_of_weights_are_checked(tmp_path: Path, schema: Schema, change:
 def test_what_predictions_depend_on_has_no_default(tmp_path: Path, schema: Schema, name: str) -> None:
     old = torch.load(OLD, weights_only=True)
     torch.save(old | {"config": {k: v for k, v in old["config"].items() if k != name}}, tmp_path / "x.pt")
-    with pytest.raises(UserError, match=rf"x\.pt: weights with: no (network\.)?{name}; export them again"):
+    with pytest.raises(UserError, match=rf"x\.pt: weights with: no (network\.)?{name}; publish them again"):
         load_detector(tmp_path / "x.pt", schema)

@@ -1,0 +1,134 @@
+"""Pairs of weights that belong together: a folder with a detector, a keypoint network, and their SHA-256 in weights.json.
+
+Those of this project lie in the folder `weights` beside the packages, in a checkout as in an installation.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pipeline.contract.faults import UserError
+from pipeline.contract.files import json_object, write_bytes, write_text
+from pipeline.contract.schema import Schema
+from pipeline.learning.weights import HEADER, read_checkpoint, write_checkpoint
+
+PACKAGED = Path(__file__).parents[2] / "weights"
+MANIFEST = "weights.json"
+DEFAULT = "cpu"
+FORMAT = 1
+FILES = {"detector": "detector.safetensors", "keypoints": "keypoints.safetensors"}
+"""The file of each stage."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The networks of both stages, and what the pair is called."""
+
+    name: str
+    detector: Path
+    keypoints: Path
+
+    @classmethod
+    def of(cls, name: str, detector: Path | None, keypoints: Path | None) -> "Pair":
+        """Return the two files where both are named, else the pair of this name with the one that is named in its place."""
+        if detector is not None and keypoints is not None:
+            return cls("", detector, keypoints)
+        pair = find_pair(name)
+        return cls(pair.name, detector or pair.detector, keypoints or pair.keypoints)
+
+
+def packaged() -> list[str]:
+    """Name the pairs that came with this project."""
+    return sorted(file.parent.name for file in PACKAGED.glob(f"*/{MANIFEST}"))
+
+
+def find_pair(name: str) -> Pair:
+    """Return the packaged pair of this name, or the one in this folder, each file of it as it was published.
+
+    Raises UserError when there is none, and when a file of it is missing, damaged or another one.
+    """
+    folder = PACKAGED / name if name in packaged() else Path(name)
+    manifest = folder / MANIFEST
+    if not manifest.is_file():
+        raise UserError(
+            f"--weights is {name!r}; expected {' or '.join(packaged())}, or a folder that `publish` wrote, with {MANIFEST}"
+        )
+    digests = _digests(manifest)
+    for file in FILES.values():
+        _check(folder / file, digests[file])
+    return Pair(folder.resolve().name, *(folder / file for file in FILES.values()))
+
+
+def publish_pair(sources: dict[str, Path], folder: Path, about: dict[str, Any], float16: bool = True) -> None:
+    """Copy a network of each stage, of any format, into a folder as a pair; by default with float16 weights, half the size.
+
+    `about` is kept beside the hashes; its `provenance` goes into the files too. A file that is as it should be already is
+    copied as it is, and keeps its hash.
+    """
+    contents = {stage: read_checkpoint(source) for stage, source in sources.items()}
+    for stage, content in contents.items():
+        if content["stage"] != stage:
+            raise UserError(f"--{stage} is {sources[stage]}, a checkpoint of the {content['stage']} stage")
+    first, second = (Schema.from_dict(content["schema"]) for content in contents.values())
+    if first != second:
+        raise UserError(f"{' and '.join(map(str, sources.values()))} were trained for different schemas; expected one")
+    for stage, content in contents.items():
+        _publish(sources[stage], content, folder / FILES[stage], about["provenance"], float16)
+    digests = {file: _digest(folder / file) for file in FILES.values()}
+    manifest = {"format": FORMAT, "schema": first.name, "sha256": digests, **about}
+    write_text(folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
+
+
+def _publish(source: Path, content: dict[str, Any], out: Path, provenance: dict[str, Any], float16: bool) -> None:
+    state = {key: _halved(value) if float16 else value for key, value in content["state_dict"].items()}
+    unchanged = all(state[key].dtype == value.dtype for key, value in content["state_dict"].items())
+    if unchanged and "exported" in content["provenance"]:
+        write_bytes(out, source.read_bytes())
+        return
+    header = {key: content[key] for key in HEADER}
+    header["provenance"] = content["provenance"] | {"exported": provenance}
+    write_checkpoint(out, header, state, ids=None)
+
+
+def _halved(value: Tensor) -> Tensor:
+    """Return a float32 tensor in float16, or as it is where one of its values is too large for that."""
+    half = value.half() if value.dtype == torch.float32 else value
+    return half if torch.equal(half.isfinite(), value.isfinite()) else value
+
+
+def is_manifest(file: Path) -> bool:
+    """Tell whether a file is one that `publish_pair` wrote."""
+    content = json_object(file)
+    return content is not None and {"format", "sha256"} <= content.keys()
+
+
+def _digests(manifest: Path) -> dict[str, str]:
+    content = json_object(manifest) or {}
+    digests = content.get("sha256")
+    if content.get("format") != FORMAT or not isinstance(digests, dict) or not set(FILES.values()) <= digests.keys():
+        raise UserError(
+            f"{manifest}: damaged, or of a newer version; expected format {FORMAT} and the sha256 of "
+            f"{' and '.join(FILES.values())}; copy the folder again, or publish the pair again"
+        )
+    return digests
+
+
+def _check(file: Path, expected: str) -> None:
+    try:
+        found = _digest(file)
+    except FileNotFoundError:
+        raise UserError(f"{file}: missing, {MANIFEST} beside it names it; copy the folder again") from None
+    if found != expected:
+        raise UserError(
+            f"{file}: its SHA-256 is {found[:16]}…, {MANIFEST} beside it says {str(expected)[:16]}…: damaged, changed or half "
+            "copied; copy the folder again, or publish the pair again"
+        )
+
+
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -1,0 +1,134 @@
+"""Pairs of weights: published, found by name or folder, and refused when a file is not what was published."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+
+from detector.inference import load_detector
+from pipeline.contract.faults import UserError
+from pipeline.contract.schema import Schema
+from pipeline.learning.pairs import DEFAULT, MANIFEST, PACKAGED, Pair, find_pair, packaged
+from pipeline.learning.weights import load_checkpoint, save_checkpoint
+from tests.commands.running import run, submit_options
+from tests.learning.test_weights import OLD, header, save
+
+FILES = ("detector.safetensors", "keypoints.safetensors")
+
+
+def publish(out: Path, detector: Path, keypoints: Path, *options: object) -> int:
+    pair = ("--detector", detector, "--keypoints", keypoints)
+    return run("publish", *pair, "--out", out, "--terms", "for tests", *options)
+
+
+def second(file: Path, schema: Schema) -> Path:
+    save_checkpoint(file, "keypoints", schema, {"lr": 0.1}, {"w": torch.ones(2)}, train_ids=["a"])
+    return file
+
+
+def test_the_packaged_pair_is_whole() -> None:
+    assert DEFAULT in packaged()
+    for name in packaged():
+        pair = find_pair(name)
+        assert (pair.name, pair.detector.parent, pair.keypoints.parent) == (name, PACKAGED / name, PACKAGED / name)
+    assert find_pair(str(PACKAGED / DEFAULT)) == find_pair(DEFAULT)
+
+
+def test_published_in_the_present_format_and_float16(tmp_path: Path, schema: Schema) -> None:
+    keypoints = second(tmp_path / "k.safetensors", schema)
+    for name, float16, dtype in (("half", "true", torch.float16), ("whole", "false", torch.float32)):
+        assert publish(tmp_path / name, OLD, keypoints, "--float16", float16) == 0
+        for file in FILES:
+            assert header(tmp_path / name / file)["provenance"]["exported"]["command"].startswith("python -m pipeline")
+        assert safetensors.torch.load_file(tmp_path / name / FILES[1])["w"].dtype == dtype
+    old, new = (load_detector(file, schema).network.state_dict() for file in (OLD, tmp_path / "half" / FILES[0]))
+    assert all(torch.equal(old[key], new[key]) for key in old | new)
+    assert json.loads((tmp_path / "half" / MANIFEST).read_text())["terms"] == "for tests"
+
+
+def test_publishing_the_published_changes_no_byte(tmp_path: Path, schema: Schema) -> None:
+    keypoints, one, other = second(tmp_path / "k.safetensors", schema), tmp_path / "one", tmp_path / "other"
+    assert publish(one, OLD, keypoints) == 0
+    before = [(one / file).read_bytes() for file in FILES]
+    for out in (one, other):
+        assert publish(out, *(one / file for file in FILES)) == 0
+        assert [(out / file).read_bytes() for file in FILES] == before
+
+
+def test_what_float16_cannot_hold_stays_float32(tmp_path: Path, schema: Schema) -> None:
+    state = {"w": torch.full((2,), 0.5), "running_var": torch.tensor([1.0, 70000])}
+    file, keypoints = save(tmp_path / "x.safetensors", schema, state), second(tmp_path / "k.safetensors", schema)
+    assert publish(tmp_path / "pair", file, keypoints) == 0
+    out = tmp_path / "pair" / FILES[0]
+    dtypes = {key: value.dtype for key, value in safetensors.torch.load_file(out).items()}
+    assert dtypes == {"w": torch.float16, "running_var": torch.float32}
+    assert load_checkpoint(out, "detector", schema)["state_dict"]["running_var"].tolist() == [1, 70000]
+
+
+def test_a_pair_is_of_both_stages_and_one_schema(tmp_path: Path, schema: Schema, capsys: pytest.CaptureFixture) -> None:
+    other = Schema.from_dict(schema.to_dict() | {"name": "mine"})
+    file, keypoints = save(tmp_path / "x.safetensors", schema), second(tmp_path / "k.safetensors", other)
+    for given, message in (
+        ((file, file), "--keypoints is .*x.safetensors, a checkpoint of the detector stage"),
+        ((file, keypoints), "different schemas"),
+    ):
+        assert publish(tmp_path / "pair", *given) == 1
+        assert not (tmp_path / "pair").exists()
+        with pytest.raises(AssertionError, match=message):
+            raise AssertionError(capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("name", [*FILES, MANIFEST])
+def test_publishing_overwrites_nothing_foreign(tmp_path: Path, schema: Schema, name: str) -> None:
+    file, keypoints = save(tmp_path / "x.safetensors", schema), second(tmp_path / "k.safetensors", schema)
+    (tmp_path / "pair").mkdir()
+    (tmp_path / "pair" / name).write_text("{}")
+    assert publish(tmp_path / "pair", file, keypoints) == 1
+    assert [one.name for one in (tmp_path / "pair").iterdir()] == [name]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda pair: (pair / FILES[1]).unlink(), "keypoints.safetensors: missing, weights.json beside it names it"),
+        (lambda pair: (pair / FILES[0]).write_bytes(b"x"), "detector.safetensors: its SHA-256 is .* damaged, changed"),
+        (lambda pair: (pair / MANIFEST).write_text("[]"), "weights.json: damaged, or of a newer version"),
+        (lambda pair: (pair / MANIFEST).write_text('{"format": 2}'), "weights.json: damaged, or of a newer version"),
+        (
+            lambda pair: (pair / MANIFEST).write_text('{"format": 1, "sha256": {}}'),
+            "weights.json: damaged, or of a newer",
+        ),
+        (lambda pair: (pair / MANIFEST).unlink(), "--weights is .*; expected cpu, or a folder that `publish` wrote"),
+    ],
+)
+def test_a_pair_that_is_not_as_published_is_refused(tmp_path: Path, spoil, message: str) -> None:
+    pair = tmp_path / "pair"
+    shutil.copytree(PACKAGED / DEFAULT, pair)
+    find_pair(str(pair))
+    spoil(pair)
+    with pytest.raises(UserError, match=message):
+        find_pair(str(pair))
+
+
+def test_one_network_may_stand_in_for_that_of_the_pair() -> None:
+    default, mine = find_pair(DEFAULT), Path("mine.safetensors")
+    assert Pair.of(DEFAULT, None, mine) == Pair(DEFAULT, default.detector, mine)
+    assert Pair.of(DEFAULT, mine, None) == Pair(DEFAULT, mine, default.keypoints)
+    assert Pair.of("not read at all", mine, mine).detector == mine
+
+
+def test_submit_needs_no_checkpoint_named(trained: Path, drawn: Path, tmp_path: Path) -> None:
+    options = ("--test", drawn / "test", "--workers", 0, "--limit", 2)
+    assert run("submit", *options, "--out", tmp_path / "default.csv") == 0
+    named = [part for stage, file in zip(("--detector", "--keypoints"), FILES, strict=True)
+             for part in (stage, PACKAGED / DEFAULT / file)]  # fmt: skip
+    assert run("submit", *options, *named, "--out", tmp_path / "named.csv") == 0
+    assert (tmp_path / "default.csv").read_bytes() == (tmp_path / "named.csv").read_bytes()
+    pair, detector = tmp_path / "pair", trained / "detector" / "final.safetensors"
+    assert publish(pair, detector, trained / "keypoints" / "final.safetensors") == 0
+    assert run("submit", *options, "--weights", pair, "--out", tmp_path / "mine.csv") == 0
+    assert run("submit", *submit_options(trained, drawn / "test"), "--limit", 2, "--out", tmp_path / "trained.csv") == 0
+    assert (tmp_path / "mine.csv").read_bytes() != (tmp_path / "default.csv").read_bytes()
