@@ -25,6 +25,7 @@ VERBS = {
     "boxes": "pipeline.commands.train:boxes",
     "train-keypoints": "pipeline.commands.train:train_keypoints",
     "ablate": "pipeline.commands.study:ablate",
+    "predict": "pipeline.commands.photos:predict",
     "submit": "pipeline.commands.predict:submit",
     "claims": "pipeline.commands.claims:claims",
     "evaluate": "pipeline.commands.score:evaluate",

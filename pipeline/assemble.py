@@ -25,6 +25,7 @@ from keypoints.inference import load_locator
 from keypoints.module import KeypointsModule
 from keypoints.networks.build import build_network
 from pipeline.contract.faults import UserError
+from pipeline.contract.files import file_hash
 from pipeline.contract.images import PictureOptions
 from pipeline.contract.protocols import BoxSource
 from pipeline.contract.records import Annotation, Detection
@@ -32,9 +33,11 @@ from pipeline.contract.schema import Schema
 from pipeline.data.select import RowSet
 from pipeline.data.survey import image_sizes
 from pipeline.inference.box_sources import SourceParts, build_source
+from pipeline.inference.find import Finder
 from pipeline.inference.predict import Device, Prediction, predict
 from pipeline.learning import configs, ranks
 from pipeline.learning.fit import RESUME, fit, forget
+from pipeline.learning.pairs import Pair
 from pipeline.learning.placement import placed, precision
 from pipeline.learning.synchronised import barrier
 from pipeline.learning.weights import save_checkpoint
@@ -43,6 +46,7 @@ from pipeline.reporting.records import provenance
 __all__ = [
     "CollapseError",
     "DetectorConfig",
+    "Finder",
     "Found",
     "KeypointsConfig",
     "NetworkDetector",
@@ -204,6 +208,27 @@ def box_source(
             raise UserError("boxes from the truth need --answers")
         boxes = true_boxes(truth, torch.tensor(sizes_wh), detector.margin)
     return build_source(name, SourceParts(detector, detector.fallback_score, boxes=boxes))
+
+
+def load_finder(
+    pair: Pair,
+    schema: Schema,
+    threshold: float,
+    flip_test: bool = True,
+    device: Device | None = None,
+    pictures: PictureOptions | None = None,
+) -> Finder:
+    """Load both networks to find every garment of at least the score `threshold` in photos of unknown content."""
+    detector, locator = load_detector(pair.detector, schema), load_locator(pair.keypoints, schema, flip_test)
+    if locator.source != "box":
+        raise UserError(
+            f"{pair.keypoints}: trained on whole images; garments in photos need a network trained on boxes"
+        )
+    pictures = pictures or PictureOptions()
+    source = build_source("detections", SourceParts(detector, threshold=threshold))
+    job = {"detector": detector.fingerprint, "keypoints": file_hash(pair.keypoints), "schema": schema.fingerprint}
+    job |= {"threshold": threshold, "flip_test": flip_test, "detail": pictures.detail}
+    return Finder(source, locator, schema, job, device or Device(), pictures)
 
 
 def predict_fold(

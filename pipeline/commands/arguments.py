@@ -21,7 +21,8 @@ from pipeline.learning.configs import check_format, check_groups
 def build_parser(verbs: dict[str, str], arguments: Sequence[str]) -> ArgumentParser:
     """Build the parser for these arguments: only the verb among them is imported, which takes seconds, and gets options.
 
-    A parameter that is a dataclass (Settings, Device) becomes an option a field.
+    A parameter that is a dataclass (Settings, Device) becomes an option a field, one before the `/` of a signature words
+    without an option's name.
     """
     set_parsing_settings(docstring_parse_attribute_docstrings=True)
     parser = ArgumentParser(prog="python -m pipeline", description="Key points of garments in photos, in two stages.")
@@ -49,7 +50,9 @@ def call(verbs: dict[str, str], arguments: Sequence[str]) -> Any:
         if is_dataclass(hint):
             options[name] = hint(**{field.name: options.pop(field.name) for field in fields(hint)})
     options.pop("config", None)
-    return function(**options)
+    parameters = inspect.signature(function).parameters.items()
+    positional = [options.pop(name) for name, one in parameters if one.kind is one.POSITIONAL_ONLY]
+    return function(*positional, **options)
 
 
 def _add_options(parser: ArgumentParser, function: Callable[..., Any]) -> None:
@@ -65,6 +68,9 @@ def _add_options(parser: ArgumentParser, function: Callable[..., Any]) -> None:
             continue
         needed = parameter.default is parameter.empty
         options: dict[str, Any] = {"type": hints[name], "help": described[name]}
+        if parameter.kind is parameter.POSITIONAL_ONLY:
+            parser.add_argument(name, nargs="+", **options | {"type": get_args(hints[name])[0]})
+            continue
         if get_origin(hints[name]) is Sequence:
             options |= {"type": get_args(hints[name])[0], "nargs": "+" if needed else "*"}
         elif parameter.default is False:

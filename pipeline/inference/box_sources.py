@@ -12,6 +12,7 @@ from pipeline.contract.records import FALLBACK, ORIGINS, Detections, ImageBatch,
 
 LEAST_SIDE = 1
 """Pixels: what is thinner is no box to crop."""
+SAME_IOU, SAME_INSIDE = 0.5, 0.8
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,10 @@ class BestOfCategory(nn.Module):
 
 
 class EveryDetection(nn.Module):
-    """Every box that the detector finds with at least a score: none, one or several regions an image."""
+    """Every garment that the detector finds with at least a score: none, one or several regions an image.
+
+    A garment that is found under several categories, or in parts, is the best of them.
+    """
 
     def __init__(self, detector: Detector, threshold: float) -> None:
         super().__init__()
@@ -74,6 +78,7 @@ class EveryDetection(nn.Module):
     def regions(self, batch: ImageBatch) -> Regions:
         found = self.detector.detect(batch)
         kept = found[(_croppable(found) & (found.score >= self.threshold)).nonzero()[:, 0]]
+        kept = kept[one_a_garment(kept).nonzero()[:, 0]]
         return Regions(kept.boxes, kept.image, kept.category, kept.score, _origins("detector", kept.image), found)
 
 
@@ -123,6 +128,32 @@ def build_source(name: str, parts: SourceParts) -> BoxSource:
     if name not in SOURCES:
         raise UserError(f"box source is {name!r}; expected one of {', '.join(SOURCES)}")
     return SOURCES[name].build(parts)
+
+
+def one_a_garment(found: Detections) -> Tensor:
+    """Return which detections (D,) to keep so that no two of an image are the same garment: greedily, the best first.
+
+    Two are the same when they overlap by an IoU of SAME_IOU, or when SAME_INSIDE of the smaller lies inside the other:
+    detectors take the upper part of a dress for a blouse.
+    """
+    area = (found.boxes[:, 2:] - found.boxes[:, :2]).prod(-1)
+    low = torch.maximum(found.boxes[:, None, :2], found.boxes[None, :, :2])
+    high = torch.minimum(found.boxes[:, None, 2:], found.boxes[None, :, 2:])
+    shared = (high - low).clamp(min=0).prod(-1)
+    smaller, union = torch.minimum(area[:, None], area), area[:, None] + area - shared
+    same = (shared >= SAME_IOU * union) | (shared >= SAME_INSIDE * smaller)
+    rank = torch.empty_like(found.image).scatter_(
+        0, found.score.argsort(descending=True, stable=True), torch.arange(len(area), device=area.device)
+    )
+    beaten_by = same & (found.image[:, None] == found.image) & (rank < rank[:, None])
+    kept = torch.ones_like(rank, dtype=torch.bool)
+    # Each round settles at least the best of those that are not settled yet; a chain of overlaps takes as many as it is long.
+    for _ in range(len(area)):
+        settled = ~(beaten_by & kept).any(-1)
+        if bool((settled == kept).all()):
+            break
+        kept = settled
+    return kept
 
 
 def whole_images(batch: ImageBatch) -> Tensor:

@@ -150,9 +150,9 @@ def alone_at_out(command: Callable[..., Any]) -> Callable[..., Any]:
     """Let a command write what its option `out` names as the only process that does."""
 
     @wraps(command)
-    def run(**options: Any) -> Any:
+    def run(*named: Any, **options: Any) -> Any:
         with alone(options["out"], "choose another --out", enabled=ranks.is_zero()):
-            return command(**options)
+            return command(*named, **options)
 
     return run
 

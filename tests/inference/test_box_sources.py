@@ -2,14 +2,24 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from pipeline.contract.records import ORIGINS, Detections, ImageBatch, ImageRow, Regions
 from pipeline.contract.schema import Schema
 from pipeline.inference import box_sources
-from pipeline.inference.box_sources import BestOfCategory, GivenBoxes, SourceParts, WholeImages, build_source
+from pipeline.inference.box_sources import (
+    BestOfCategory,
+    GivenBoxes,
+    SourceParts,
+    WholeImages,
+    build_source,
+    one_a_garment,
+)
 from pipeline.inference.shards import boxes_of
 
 Found = list[tuple[list[float], int, int, float]]
@@ -82,8 +92,8 @@ def test_falls_back_to_the_whole_image_and_says_so(found: Found) -> None:
 def test_every_detection_above_the_threshold_is_a_region() -> None:
     found = [
         ([0.0, 0, 60, 60], 0, 0, 0.95),
-        ([5.0, 5, 60, 60], 0, 4, 0.5),
-        ([5.0, 5, 60, 60], 0, 4, 0.49),
+        ([65.0, 5, 120, 60], 0, 4, 0.5),
+        ([65.0, 5, 120, 60], 0, 4, 0.49),
         ([7.0, 7, 7.5, 60], 0, 4, 0.9),  # no area
         ([1.0, 1, 9, 9], 2, 1, 0.8),
     ]
@@ -93,7 +103,7 @@ def test_every_detection_above_the_threshold_is_a_region() -> None:
     assert regions.category.tolist() == [0, 4, 1]
     assert regions.instance.tolist() == [0, 1, 0]
     assert regions.score.tolist() == pytest.approx([0.95, 0.5, 0.8])
-    assert regions.boxes[1].tolist() == [5, 5, 60, 60]
+    assert regions.boxes[1].tolist() == [65, 5, 120, 60]
     none = build_source("detections", SourceParts(Fixed([]))).regions(batch([3]))
     assert len(none.boxes) == len(none.image) == 0
 
@@ -141,3 +151,50 @@ def test_whole_images_are_as_wide_and_high_as_their_pictures() -> None:
     regions = WholeImages().regions(batch([3, 0], size=(120, 70)))
     assert regions.boxes.tolist() == [[0, 0, 120, 70]] * 2
     assert origins(regions) == ["image"] * 2
+
+
+def kept(found: Found) -> list[int]:
+    detected = Fixed(found).detect(batch([0]))
+    return one_a_garment(detected).nonzero()[:, 0].tolist()
+
+
+DRESS, BLOUSE, SKIRT = [0.0, 0, 100, 200], [0.0, 0, 100, 90], [0.0, 100, 100, 200]
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ([(DRESS, 0, 2, 0.9), (BLOUSE, 0, 0, 0.5), (SKIRT, 0, 4, 0.4)], [0]),  # parts of the best
+        ([(DRESS, 0, 2, 0.3), (BLOUSE, 0, 0, 0.5), (SKIRT, 0, 4, 0.4)], [1, 2]),  # the parts are better
+        ([(BLOUSE, 0, 0, 0.5), ([0.0, 0, 100, 170], 0, 1, 0.6)], [1]),  # IoU 0.53
+        ([(BLOUSE, 0, 0, 0.5), ([0.0, 60, 100, 190], 0, 1, 0.6)], [0, 1]),  # a third of the smaller is shared
+        ([(DRESS, 0, 2, 0.9), (BLOUSE, 1, 0, 0.5)], [0, 1]),  # of two pictures
+        ([(BLOUSE, 0, 0, 0.5), (BLOUSE, 0, 1, 0.5)], [0]),  # of equals, the first
+        # A chain: the second goes, and no longer beats the third.
+        ([([0.0, 0, 9, 9], 0, 0, 0.9), ([0.0, 3, 9, 12], 0, 0, 0.8), ([0.0, 6, 9, 15], 0, 0, 0.7)], [0, 2]),
+        ([], []),
+    ],
+)
+def test_one_garment_is_found_once(found: Found, expected: list[int]) -> None:
+    assert kept(found) == expected
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10_000))
+def test_suppression_is_that_of_a_plain_loop(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(0, 25))
+    low = rng.uniform(0, 60, (n, 2))
+    boxes = np.concatenate([low, low + rng.uniform(5, 60, (n, 2))], 1)
+    found = [(box.tolist(), int(rng.integers(2)), 0, float(rng.uniform())) for box in boxes]
+    loop: list[int] = []
+    for i in sorted(range(n), key=lambda i: -found[i][3]):
+        if not any(found[i][1] == found[j][1] and same_garment(boxes[i], boxes[j]) for j in loop):
+            loop.append(i)
+    assert kept(found) == sorted(loop)
+
+
+def same_garment(a: np.ndarray, b: np.ndarray) -> bool:
+    shared = np.clip(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0, None).prod()
+    one, other = (a[2:] - a[:2]).prod(), (b[2:] - b[:2]).prod()
+    return shared / (one + other - shared) >= 0.5 or shared / min(one, other) >= 0.8

@@ -1,0 +1,152 @@
+"""The verb that finds garments in photos of any kind."""
+
+import logging
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path, PurePosixPath
+
+from pipeline import assemble
+from pipeline.contract.faults import UserError
+from pipeline.contract.files import write_text
+from pipeline.contract.formats.found import YOLO, write_tables, yolo_data, yolo_labels
+from pipeline.contract.garments import PhotoResult
+from pipeline.contract.images import PictureOptions
+from pipeline.contract.schema import Schema, load_schema
+from pipeline.data.photos import PHOTOS, Photo, find_photos
+from pipeline.inference.ledger import Ledger, open_ledger
+from pipeline.inference.predict import Device
+from pipeline.learning.pairs import DEFAULT, Pair
+from pipeline.reporting.overlay import save_crops, save_overlay, save_video
+from pipeline.reporting.records import alone_at_out
+
+log = logging.getLogger("pipeline")
+CHUNK = 256
+"""Photos that are predicted, drawn and written down together."""
+OVERLAYS, LABELS, CROPS, PARTS = "overlays", "labels", "crops", ".parts"
+
+
+@dataclass(frozen=True)
+class _Drawing:
+    """What is made of each photo beside its line."""
+
+    folder: Path
+    schema: Schema
+    overlays: bool
+    crops: bool
+
+    def of(self, photo: Photo, file: Path, result: PhotoResult) -> None:
+        """Write label, overlay and crops of a photo whose pixels are in `file`; nothing of one that could not be read."""
+        if result.error:
+            return
+        name = _place(photo.name)
+        write_text(self.folder / LABELS / _label_name(name, photo), yolo_labels(result, self.schema))
+        picture = name if name.suffix.lower() in (".jpg", ".jpeg") else name.with_name(f"{name.name}.jpg")
+        if self.overlays:
+            save_overlay(file, self.folder / OVERLAYS / picture, result, self.schema)
+        if self.crops:
+            save_crops(file, self.folder / CROPS / picture, result)
+
+    def of_videos(self, rates: dict[str, float]) -> None:
+        """Join the overlays of each video, by the path as it was named, with the frames a second."""
+        for name, rate in rates.items() if self.overlays else ():
+            frames = self.folder / OVERLAYS / _place(name)
+            if frames.is_dir():
+                save_video(frames, frames.with_name(f"{frames.stem}-overlay.mp4"), rate)
+
+
+@alone_at_out
+def predict(
+    source: Sequence[str],
+    /,
+    out: Path,
+    device: Device,
+    pictures: PictureOptions,
+    weights: str = DEFAULT,
+    detector: Path | None = None,
+    keypoints: Path | None = None,
+    threshold: float = 0.4,
+    flip_test: bool = True,
+    overlays: bool = True,
+    save_crop: bool = False,
+    every: int = 1,
+    limit: int = 0,
+    schema: str = "fashionai",
+) -> None:
+    """Find the garments in photos, with their categories and points; the same command goes on where it was.
+
+    Args:
+        source: photos, folders, patterns in quotes, .txt lists with a path a line, videos, or the number of a camera
+        out: folder of the results: predictions.jsonl, garments.csv, COCO results, YOLO labels, overlays
+        device: where the networks run; one device
+        pictures: what a picture may cost
+        weights: pair of networks: the name of a packaged one, or a folder that `publish` wrote
+        detector: detector checkpoint, for the one of the pair
+        keypoints: keypoint checkpoint, for the one of the pair
+        threshold: least score of a garment
+        flip_test: average over each crop and its mirror image
+        overlays: draw what was found on each photo
+        save_crop: write the box of each garment as a picture
+        every: of a video, take every such frame
+        limit: rehearse on so many photos (0: all)
+        schema: packaged schema, or a YAML file of your own
+    """
+    if not 0 < threshold <= 1:
+        raise UserError(f"--threshold is {threshold}; expected a number above 0, at most 1")
+    if every < 1 or limit < 0:
+        raise UserError(f"--every is {every}, --limit {limit}; expected 1 or more, and 0 or more")
+    loaded, pair = load_schema(schema), Pair.of(weights, detector, keypoints)
+    finder = assemble.load_finder(pair, loaded, threshold, flip_test, device, pictures)
+    photos = find_photos(source, every)
+    ledger = open_ledger(out, finder.job)
+    drawing = _Drawing(out, loaded, overlays, save_crop)
+    try:
+        counts = _predict_all(islice(photos, limit or None), ledger, finder, drawing)
+    finally:
+        write_tables(out, (PhotoResult.from_dict(one, loaded) for one in ledger.results()), loaded)
+        write_text(out / LABELS / YOLO, yolo_data(loaded))
+    print(
+        f"{out}: {counts['photos']} photos, {counts['done']} of them done before, {counts['garments']} garments in the others"
+    )
+    if counts["unread"]:
+        print(f"{counts['unread']} photos could not be read; {ledger.lines} says why")
+
+
+def _predict_all(photos: Iterator[Photo], ledger: Ledger, finder: assemble.Finder, drawing: _Drawing) -> dict[str, int]:
+    counts, videos = dict.fromkeys(("photos", "done", "garments", "unread"), 0), {}
+    with tempfile.TemporaryDirectory(dir=ledger.folder, prefix=".frames-") as frames:
+        while chunk := list(islice(photos, CHUNK)):
+            counts["photos"] += len(chunk)
+            new = [photo for photo in chunk if not ledger.holds(photo.name, photo.version)]
+            counts["done"] += len(chunk) - len(new)
+            videos |= {photo.name.rpartition("/")[0]: photo.rate for photo in new if photo.rate}
+            files = [photo.save(Path(frames)) for photo in new]
+            results = finder.find([photo.name for photo in new], files, ledger.folder / PARTS)
+            for photo, file, result in zip(new, files, results, strict=True):
+                drawing.of(photo, file, result)
+                counts["garments"] += len(result.garments)
+                counts["unread"] += bool(result.error)
+                if photo.pixels is not None:
+                    file.unlink()
+            ledger.append(
+                [(result.to_dict(drawing.schema), photo.version) for photo, result in zip(new, results, strict=True)]
+            )
+            if new:
+                log.info("%d photos", counts["photos"])
+    drawing.of_videos(videos)
+    return counts
+
+
+def _place(name: str) -> PurePosixPath:
+    """Return where the files of a photo go: its path as it was named, without what leads out of a folder."""
+    parts = [part for part in PurePosixPath(name).parts if part not in ("/", "..") and not part.endswith(":")]
+    return PurePosixPath(*parts)
+
+
+def _label_name(name: PurePosixPath, photo: Photo) -> PurePosixPath:
+    """Return the photo's name in .txt, as YOLO wants it; with its own suffix where others differ by that alone."""
+    alike = [] if photo.path is None else [photo.path.with_suffix(suffix) for suffix in PHOTOS]
+    if sum(one.exists() for one in alike) > 1:
+        return name.with_name(f"{name.name}.txt")
+    return name.with_suffix(".txt")

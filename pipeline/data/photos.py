@@ -1,0 +1,145 @@
+"""What users name as photos: files, folders, patterns, lists, videos, a camera; told one by one, however many there are."""
+
+import glob
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from pipeline.contract.faults import UserError
+
+PHOTOS = (".jpg", ".jpeg", ".png", ".webp", ".avif", ".bmp", ".tif", ".tiff", ".gif")
+VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
+LISTS = (".txt",)
+"""Suffixes of what is taken out of a folder; a file that is named itself may have any."""
+FRAME_DIGITS = 6
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """A photo by its `name`, the path as it was named, and its `version`, which another content changes.
+
+    A frame of a video or camera is named VIDEO/NUMBER and comes as `pixels` (h, w, 3) RGB, with the frames a second that are
+    taken; other photos have a `path`.
+    """
+
+    name: str
+    version: str
+    path: Path | None = None
+    pixels: np.ndarray | None = None
+    rate: float = 0.0
+
+    def save(self, folder: Path) -> Path:
+        """Return a file of the photo: its own, or one of the frame's pixels in the folder."""
+        if self.path is not None:
+            return self.path
+        file = folder / f"{self.name.replace('/', '_')}.png"
+        Image.fromarray(self.pixels).save(file, compress_level=1)
+        return file
+
+
+def find_photos(sources: Sequence[str], every: int = 1) -> Iterator[Photo]:
+    """Return an iterator over the photos of each source in turn: a photo, a folder with all below it, a pattern such as
+    'shop/*.jpg', a .txt with a path a line, a video, or the number of a camera. Of videos every `every`-th frame is taken.
+
+    Raises UserError for sources that are none of these, and folders without a photo. A path of a list that leads nowhere, and
+    a video that cannot be read, are told all the same: as photos, which then cannot be read.
+    """
+    faults = [fault for fault in map(_fault_of, sources) if fault]
+    if faults:
+        raise UserError("\n".join(faults))
+    return _photos_of(sources, every)
+
+
+def _fault_of(source: str) -> str:
+    if _is_camera(source):
+        return ""
+    if Path(source).is_dir() and next(_of_folder(Path(source)), None) is None:
+        return f"{source}: no photo in it; expected files in {', '.join(PHOTOS + VIDEOS)}"
+    if Path(source).exists():
+        return ""
+    if glob.has_magic(source):
+        matched = next(glob.iglob(source, recursive=True), None)
+        return "" if matched else f"{source}: nothing matches this pattern; put it in quotes, and check the folder"
+    return (
+        f"{source}: no such photo; expected a photo, a folder, a pattern in quotes, a .txt with a path a line, a video, or the "
+        "number of a camera"
+    )
+
+
+def _is_camera(source: str) -> bool:
+    return source.isdecimal() and not Path(source).exists()
+
+
+def _photos_of(sources: Sequence[str], every: int) -> Iterator[Photo]:
+    for source in sources:
+        if _is_camera(source):
+            yield from _frames(source, int(source), "", every)
+            continue
+        paths = [source] if Path(source).exists() else sorted(glob.glob(source, recursive=True))
+        for path in map(Path, paths):
+            for file in _of_folder(path) if path.is_dir() else [path]:
+                yield from _of_file(file, every)
+
+
+def version_of(path: Path) -> str:
+    """Return what changes with a file's content, without reading it; empty where there is no file."""
+    try:
+        state = path.stat()
+    except OSError:
+        return ""
+    return f"{state.st_size}-{state.st_mtime_ns}"
+
+
+def _of_file(path: Path, every: int) -> Iterator[Photo]:
+    suffix = path.suffix.lower()
+    if suffix in VIDEOS:
+        yield from _frames(path.as_posix(), path, version_of(path), every)
+    elif suffix in LISTS:
+        yield from _of_list(path, every)
+    else:
+        yield Photo(path.as_posix(), version_of(path), path)
+
+
+def _of_folder(folder: Path) -> Iterator[Path]:
+    for place, folders, files in os.walk(folder):
+        folders.sort()  # os.walk goes on in this order
+        yield from (Path(place) / name for name in sorted(files) if Path(name).suffix.lower() in PHOTOS + VIDEOS)
+
+
+def _of_list(file: Path, every: int) -> Iterator[Photo]:
+    """Paths of a list are relative to it."""
+    try:
+        with file.open(encoding="utf-8-sig") as lines:
+            for line in filter(None, map(str.strip, lines)):
+                path = Path(os.path.normpath(file.parent / line))
+                # A list of lists may name itself.
+                yield from [Photo(path.as_posix(), "", path)] if path.suffix.lower() in LISTS else _of_file(path, every)
+    except UnicodeDecodeError:
+        raise UserError(f"{file}: not a text in UTF-8; expected a path a line") from None
+
+
+def _frames(name: str, source: Path | int, version: str, every: int) -> Iterator[Photo]:
+    capture = cv2.VideoCapture(source if isinstance(source, int) else str(source))
+    try:
+        if not capture.isOpened() and isinstance(source, int):
+            raise UserError(f"camera {name}: cannot be opened; check its number, and who may use it")
+        if not capture.isOpened():
+            yield Photo(name, version, source)
+            return
+        number, rate = 0, (capture.get(cv2.CAP_PROP_FPS) or 25.0) / every
+        while True:
+            wanted = number % every == 0
+            read, pixels = capture.read() if wanted else (capture.grab(), None)
+            if not read:
+                return
+            if wanted:
+                place = f"{name}/{number:0{FRAME_DIGITS}d}"
+                yield Photo(place, version, pixels=pixels[..., ::-1], rate=rate)
+            number += 1
+    finally:
+        capture.release()

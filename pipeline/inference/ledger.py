@@ -1,0 +1,118 @@
+"""predictions.jsonl, which is both the result and the list of what is done: a line a photo, appended and never held whole."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.contract.faults import UserError
+from pipeline.contract.files import json_object, write_text
+from pipeline.data.photos import version_of
+
+LINES = "predictions.jsonl"
+JOB = "job.json"
+FORMAT = 1
+VERSION = "file_version"
+"""In a line, beside the result: what tells whether the photo is still the same."""
+
+
+@dataclass
+class Ledger:
+    """The folder of a job, of which eight bytes a photo are held: hashes of the names and versions that are done."""
+
+    folder: Path
+    done: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint64))
+
+    @property
+    def lines(self) -> Path:
+        return self.folder / LINES
+
+    def holds(self, name: str, version: str) -> bool:
+        """Tell whether the photo was done when the ledger was opened."""
+        key = _key(name, version)
+        place = int(np.searchsorted(self.done, key))
+        return place < len(self.done) and self.done[place] == key
+
+    def append(self, lines: Sequence[tuple[dict[str, Any], str]]) -> None:
+        """Add the results of photos, each with its version, all of them or (after a power cut) the first few."""
+        text = "".join(json.dumps({**line, VERSION: version}, allow_nan=False) + "\n" for line, version in lines)
+        with self.lines.open("ab") as file:
+            file.write(text.encode())
+            file.flush()
+            os.fsync(file.fileno())
+
+    def results(self) -> Iterator[dict[str, Any]]:
+        """Yield the result of each photo, in the order in which they were done."""
+        with self.lines.open("rb") as lines:
+            for line in lines:
+                yield {key: value for key, value in json.loads(line).items() if key != VERSION}
+
+
+def open_ledger(folder: Path, job: dict[str, Any]) -> Ledger:
+    """Begin or go on with the job in this folder.
+
+    Lines of photos that could not be read, or have changed since, are dropped: they are done again. Raises UserError when the
+    folder is of another job, or somebody else's.
+    """
+    described = {"format": FORMAT, **json.loads(json.dumps(job))}
+    file = folder / JOB
+    if file.exists():
+        _refuse_other(folder, json_object(file), described)
+    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"{folder} exists and is no folder of predictions; choose another --out, or move it away")
+    else:
+        write_text(file, json.dumps(described, indent=1) + "\n")
+    ledger = Ledger(folder)
+    ledger.done = _keep_good_lines(ledger.lines)
+    return ledger
+
+
+def _refuse_other(folder: Path, known: dict[str, Any] | None, job: dict[str, Any]) -> None:
+    if known == job:
+        return
+    named = (
+        [f"{key} was {known.get(key)}, now {job[key]}" for key in job if known.get(key) != job[key]] if known else []
+    )
+    raise UserError(
+        f"{folder} holds predictions of another job ({'; '.join(named) or f'{JOB} is damaged'}); choose another --out, or "
+        "remove it"
+    )
+
+
+def _keep_good_lines(file: Path) -> np.ndarray:
+    """Drop what is to be done again from the file, by way of a second one, and return the keys of what is left, sorted."""
+    if not file.exists():
+        file.touch()
+    kept, keys, dropped = file.with_name(f"{LINES}.partial"), bytearray(), False
+    with file.open("rb") as lines, kept.open("wb") as good:
+        for line in lines:
+            key = _key_of(line)
+            if key is None:
+                dropped = True
+            else:
+                good.write(line)
+                keys += key.tobytes()
+    os.replace(kept, file) if dropped else kept.unlink()
+    return np.unique(np.frombuffer(bytes(keys), np.uint64))
+
+
+def _key_of(line: bytes) -> np.uint64 | None:
+    """Return the key of a whole line whose photo is as it was, or is gone; None for one that is to be done again."""
+    try:
+        content = json.loads(line) if line.endswith(b"\n") else {}
+        name, version = content["photo"], content[VERSION]
+    except (ValueError, KeyError, TypeError):
+        return None
+    path = Path(name)
+    present = version_of(path if path.is_file() else path.parent)  # a frame lies in its video
+    changed = path.is_file() or path.parent.is_file()
+    return None if "error" in content or (changed and present != version) else _key(name, version)
+
+
+def _key(name: str, version: str) -> np.uint64:
+    return np.frombuffer(hashlib.blake2b(f"{name}\0{version}".encode(), digest_size=8).digest(), np.uint64)[0]

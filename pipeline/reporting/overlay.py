@@ -1,0 +1,73 @@
+"""A photo with what was found in it drawn on: boxes with category and score, points with a rim."""
+
+import io
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from pipeline.contract.files import write_bytes
+from pipeline.contract.garments import Garment, PhotoResult
+from pipeline.contract.schema import Schema
+from pipeline.reporting.pictures import draw_box, draw_points, drawable
+
+COLOURS = ((255, 190, 0), (200, 80, 255), (60, 220, 90), (0, 200, 220), (255, 120, 160), (160, 200, 60))
+"""Of boxes, by category in turn; points are red and blue."""
+QUALITY = 90
+
+
+def overlay(picture: Image.Image, scale: float, result: PhotoResult, schema: Schema) -> Image.Image:
+    """Draw on a picture whose pixels are `scale` of the photo's; return it."""
+    unit = max(picture.size) / 400
+    for garment in result.garments:
+        colour = COLOURS[schema.category_index(garment.category) % len(COLOURS)]
+        draw_box(picture, garment.box * scale, colour, width=max(2, round(unit)))
+        has = np.isfinite(garment.point_score)
+        draw_points(picture, np.nan_to_num(garment.xy * scale), has, schema, radius=max(2.0, 1.8 * unit))
+        _label(picture, garment, scale, colour, round(max(11, 8 * unit)))
+    return picture
+
+
+def save_overlay(file: Path, out: Path, result: PhotoResult, schema: Schema) -> None:
+    """Write the photo of `file` with its garments, as JPEG."""
+    picture, scale = drawable(file)
+    _save(out, overlay(picture, scale, result, schema))
+
+
+def save_crops(file: Path, out: Path, result: PhotoResult) -> None:
+    """Write the box of each garment as a JPEG: `out` with the garment's number and category in its name."""
+    picture, scale = drawable(file)
+    for number, garment in enumerate(result.garments):
+        x0, y0, x1, y1 = (float(value) for value in garment.box * scale)
+        crop = picture.crop((int(x0), int(y0), max(int(x0) + 1, round(x1)), max(int(y0) + 1, round(y1))))
+        _save(out.with_name(f"{out.stem}-{number}-{garment.category}.jpg"), crop)
+
+
+def save_video(frames: Path, out: Path, rate: float) -> None:
+    """Join the overlays of a video's frames, the JPEGs of a folder in their order, into an MP4 of `rate` frames a second."""
+    files = sorted(frames.glob("*.jpg"))
+    with Image.open(files[0]) as first:
+        size_wh = first.size
+    partial = out.with_name(f"{out.stem}.partial.mp4")
+    writer = cv2.VideoWriter(str(partial), cv2.VideoWriter_fourcc(*"mp4v"), rate, size_wh)
+    for file in files:
+        writer.write(cv2.imread(str(file)))
+    writer.release()
+    os.replace(partial, out)
+
+
+def _label(picture: Image.Image, garment: Garment, scale: float, colour: tuple[int, int, int], size: int) -> None:
+    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(size=size)
+    text = f"{garment.category} {garment.score:.2f}"
+    x, y = (float(value) for value in garment.box[:2] * scale)
+    left, top, right, bottom = draw.textbbox((x, max(0.0, y - 1.3 * size)), text, font=font)
+    draw.rectangle([left - 2, top - 2, right + 2, bottom + 2], fill=colour)
+    draw.text((x, max(0.0, y - 1.3 * size)), text, fill=(0, 0, 0), font=font)
+
+
+def _save(out: Path, picture: Image.Image) -> None:
+    content = io.BytesIO()
+    picture.save(content, format="JPEG", quality=QUALITY)
+    write_bytes(out, content.getvalue())

@@ -1,0 +1,176 @@
+"""`predict` on photos, a video and what is none: every photo has a line, what is done is not done again."""
+
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.commands import photos
+from pipeline.contract.schema import Schema
+from pipeline.inference.find import Finder
+from tests.commands.running import run
+from tests.data.test_photos import film
+
+OPTIONS = ("--workers", 0, "--accelerator", "cpu", "--flip_test", "false", "--threshold", 0.2)
+
+
+@pytest.fixture
+def shop(drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The present folder, with shop/: three drawn photos, the second a PNG with transparency, and one that is no image."""
+    monkeypatch.chdir(tmp_path)
+    files = sorted((drawn / "test" / "Images").rglob("*.jpg"))[:3]
+    (tmp_path / "shop").mkdir()
+    shutil.copy(files[0], "shop/a.jpg")
+    Image.open(files[1]).convert("RGBA").save("shop/b.png")
+    shutil.copy(files[2], "shop/d.jpg")
+    (tmp_path / "shop" / "c.jpg").write_bytes(b"not an image")
+    return tmp_path
+
+
+def predict(*options: object) -> int:
+    return run("predict", *OPTIONS, *options)
+
+
+def size(file: str | Path) -> tuple[int, int]:
+    with Image.open(file) as image:
+        return image.size
+
+
+def lines(out: str = "out") -> list[dict]:
+    return [json.loads(line) for line in Path(out, "predictions.jsonl").read_text().splitlines()]
+
+
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Return a list that gets the names of the photos of each call of the networks."""
+    calls, find = [], Finder.find
+
+    def noted(self, names, files, shards):
+        calls.append(list(names))
+        return find(self, names, files, shards)
+
+    monkeypatch.setattr(Finder, "find", noted)
+    return calls
+
+
+def test_every_photo_has_a_line_and_its_files(shop: Path, schema: Schema, capsys: pytest.CaptureFixture) -> None:
+    assert predict("shop", "--out", "out", "--save_crop") == 0
+    by_name = {line["photo"]: line for line in lines()}
+    assert list(by_name) == ["shop/a.jpg", "shop/b.png", "shop/c.jpg", "shop/d.jpg"]
+    assert "not an image" in by_name.pop("shop/c.jpg")["error"]
+    for name, line in by_name.items():
+        assert (line["width"], line["height"]) == size(name)
+        for garment in line["garments"]:
+            assert list(garment["points"]) == [schema.keypoints[k] for k in schema.members[garment["category"]]]
+            assert garment["score"] >= 0.2
+        picture = name if name.endswith(".jpg") else f"{name}.jpg"
+        assert size(Path("out/overlays", picture)) == size(name)
+        labels = Path("out/labels", name).with_suffix(".txt").read_text()
+        assert len(labels.splitlines()) == len(line["garments"])
+        crops = list(Path("out/crops/shop").glob(f"{Path(picture).stem}-*.jpg"))
+        assert len(crops) == len(line["garments"])
+    garments = sum(len(line["garments"]) for line in by_name.values())
+    assert garments >= 3
+    assert len(json.loads(Path("out/coco_results.json").read_text())) == garments
+    assert len(Path("out/garments.csv").read_text().splitlines()) == 1 + garments
+    assert not Path("out/overlays/shop/c.jpg").exists()
+    assert sorted(file.name for file in Path("out").iterdir()) == [
+        *("coco_images.json", "coco_results.json", "crops", "garments.csv", "job.json", "labels", "overlays"),
+        "predictions.jsonl",
+    ]
+    assert "1 photos could not be read" in capsys.readouterr().out
+
+
+def test_only_what_is_new_changed_or_unread_is_done(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert predict("shop", "--out", "out") == 0
+    calls = counted(monkeypatch)
+    assert predict("shop", "--out", "out") == 0
+    assert calls == [["shop/c.jpg"]]
+    Path("shop/d.jpg").rename("shop/e.jpg")
+    shutil.copy("shop/a.jpg", "shop/c.jpg")
+    Image.open("shop/a.jpg").rotate(90).save("shop/b.png")
+    assert predict("shop", "--out", "out") == 0
+    assert calls[1:] == [["shop/b.png", "shop/c.jpg", "shop/e.jpg"]]
+    found = {line["photo"]: line for line in lines()}
+    assert len(found) == len(lines()) == 5  # d.jpg is gone, its result is not
+    same = ("garments", "width", "height")
+    assert [found["shop/c.jpg"][key] for key in same] == [found["shop/a.jpg"][key] for key in same]
+    assert len(json.loads(Path("out/coco_images.json").read_text())["images"]) == 5
+
+
+def test_after_an_interrupt_it_goes_on(
+    shop: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(photos, "CHUNK", 1)
+    assert predict("shop", "--out", "whole") == 0
+    append, whole = photos.Ledger.append, Path("whole/predictions.jsonl").read_bytes()
+
+    def interrupted(self, new):
+        if new and new[0][0]["photo"] == "shop/b.png":
+            raise KeyboardInterrupt
+        append(self, new)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(photos.Ledger, "append", interrupted)
+        assert predict("shop", "--out", "out") == 130
+    assert [line["photo"] for line in lines()] == ["shop/a.jpg"]
+    assert Path("out/garments.csv").exists()
+    assert predict("shop", "--out", "out") == 0
+    assert Path("out/predictions.jsonl").read_bytes() == whole
+    assert [file.name for file in Path("out").iterdir() if file.name.startswith(".")] == []
+
+
+def test_frames_of_a_video(shop: Path) -> None:
+    film(shop / "clip.avi", frames=4)
+    assert predict("clip.avi", "--every", 2, "--out", "out", "--threshold", 1) == 0
+    assert [(line["photo"], line["width"], line["height"]) for line in lines()] == [
+        ("clip.avi/000000", 64, 48),
+        ("clip.avi/000002", 64, 48),
+    ]
+    joined = cv2.VideoCapture("out/overlays/clip-overlay.mp4")
+    frames = [frame.mean() for read, frame in iter(joined.read, (False, None)) if read]
+    assert frames == pytest.approx([0, 80], abs=6)
+    assert joined.get(cv2.CAP_PROP_FPS) == pytest.approx(2.5)
+
+
+def test_points_follow_the_turn_of_exif(shop: Path) -> None:
+    """A photo that is stored lying has the points of the same photo standing."""
+    stored, exif = Image.open("shop/a.jpg").rotate(90, expand=True), Image.Exif()
+    exif[0x0112] = 6  # to be shown turned by 90 degrees, clockwise
+    Image.open("shop/a.jpg").save("shop/standing.png")
+    stored.save("shop/lying.png", exif=exif)
+    assert predict("shop/standing.png", "shop/lying.png", "--out", "out") == 0
+    standing, lying = ([g["box"] for g in line["garments"]] for line in lines())
+    assert np.array(standing).size > 0
+    np.testing.assert_array_equal(standing, lying)
+
+
+def test_photos_that_differ_by_suffix_alone_have_labels_each(shop: Path) -> None:
+    Image.open("shop/a.jpg").save("shop/a.png")
+    assert predict("shop", "--out", "out") == 0
+    assert sorted(file.name for file in Path("out/labels/shop").iterdir()) == [
+        *("a.jpg.txt", "a.png.txt", "b.txt", "d.txt"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("gone.jpg",), "gone.jpg: no such photo"),
+        (("shop", "--threshold", 0), "--threshold is 0.0; expected a number above 0"),
+        (("shop", "--every", 0), "--every is 0"),
+        (("shop", "--weights", "best"), "--weights is 'best'; expected cpu, or a folder"),
+        (("shop", "--devices", "2"), "photos are predicted on one device"),
+        (("shop", "--out", "shop"), "shop exists and is no folder of predictions"),
+    ],
+)
+def test_refused_before_anything_is_written(shop: Path, options: tuple, message: str, capsys) -> None:
+    out = () if "--out" in options else ("--out", "out")
+    assert run("predict", *OPTIONS, *out, *options) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+    assert not Path("out").exists()

@@ -1,0 +1,108 @@
+"""What users name as photos: each kind of source, in a fixed order, and what is none of them is refused."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.contract.faults import UserError
+from pipeline.data.photos import find_photos, version_of
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The present folder, with shop/a.jpg, shop/notes.doc and shop/deep/b.PNG."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "shop" / "deep").mkdir(parents=True)
+    for name in ("a.jpg", "deep/b.PNG"):
+        Image.new("RGB", (8, 6), "red").save(tmp_path / "shop" / name)
+    (tmp_path / "shop" / "notes.doc").write_text("no photo")
+    return tmp_path
+
+
+def film(file: Path, frames: int = 5) -> Path:
+    """A video whose frame i is grey of 40 i."""
+    writer = cv2.VideoWriter(str(file), cv2.VideoWriter_fourcc(*"MJPG"), 5, (64, 48))
+    for i in range(frames):
+        writer.write(np.full((48, 64, 3), 40 * i, np.uint8))
+    writer.release()
+    return file
+
+
+def names(*sources: str, every: int = 1) -> list[str]:
+    return [photo.name for photo in find_photos(sources, every)]
+
+
+def test_each_kind_of_source(shop: Path) -> None:
+    assert names("shop") == ["shop/a.jpg", "shop/deep/b.PNG"]
+    assert names("shop/a.jpg", "shop/deep") == ["shop/a.jpg", "shop/deep/b.PNG"]
+    assert names("shop/*.jpg") == names("sh*/*.j*") == ["shop/a.jpg"]
+    assert names("shop/**/*.PNG") == ["shop/deep/b.PNG"]
+    assert names("shop/notes.doc") == ["shop/notes.doc"]  # named itself: reading it will say that it is none
+
+
+def test_a_list_is_relative_to_itself_and_may_name_what_is_missing(shop: Path) -> None:
+    (shop / "shop" / "list.txt").write_text("\ufeffa.jpg\n\n  deep/b.PNG \ngone.jpg\n", encoding="utf-8")
+    found = list(find_photos(["shop/list.txt"]))
+    assert [photo.name for photo in found] == ["shop/a.jpg", "shop/deep/b.PNG", "shop/gone.jpg"]
+    assert [bool(photo.version) for photo in found] == [True, True, False]
+    (shop / "latin.txt").write_bytes("caf\xe9.jpg".encode("latin-1"))
+    with pytest.raises(UserError, match=r"latin\.txt: not a text in UTF-8"):
+        names("latin.txt")
+
+
+def test_frames_of_a_video_in_rgb(shop: Path) -> None:
+    film(shop / "shop" / "clip.avi")
+    assert names("shop")[1] == "shop/clip.avi/000000"
+    found = list(find_photos(["shop/clip.avi"], every=2))
+    assert [photo.name for photo in found] == [f"shop/clip.avi/{i:06d}" for i in (0, 2, 4)]
+    assert [abs(photo.pixels.mean() - grey) < 3 for photo, grey in zip(found, (0, 80, 160), strict=True)] == [True] * 3
+    assert {photo.version for photo in found} == {version_of(shop / "shop" / "clip.avi")}
+    file = found[1].save(shop)
+    assert (np.asarray(Image.open(file)) == found[1].pixels).all()
+
+
+def test_colours_of_a_frame_are_in_their_order(shop: Path) -> None:
+    writer = cv2.VideoWriter("red.avi", cv2.VideoWriter_fourcc(*"MJPG"), 5, (64, 48))
+    writer.write(np.full((48, 64, 3), (0, 0, 255), np.uint8))  # OpenCV's red
+    writer.release()
+    (photo,) = find_photos(["red.avi"])
+    assert photo.pixels.reshape(-1, 3).mean(0) == pytest.approx([254, 0, 0], abs=3)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("gone.jpg", "no such photo; expected a photo, a folder, a pattern"),
+        ("gone/*.jpg", "nothing matches this pattern"),
+        ("empty", "empty: no photo in it"),
+        ("99", "camera 99: cannot be opened"),
+    ],
+)
+def test_what_is_no_source_is_refused(shop: Path, source: str, message: str) -> None:
+    (shop / "empty").mkdir()
+    with pytest.raises(UserError, match=message):
+        names(source)
+
+
+def test_a_broken_video_is_told_as_a_photo_that_cannot_be_read(shop: Path) -> None:
+    (shop / "shop" / "b.mp4").write_bytes(b"no video")
+    found = list(find_photos(["shop"]))
+    assert [photo.name for photo in found] == ["shop/a.jpg", "shop/b.mp4", "shop/deep/b.PNG"]
+    assert found[1].path == Path("shop/b.mp4")
+
+
+def test_all_sources_are_looked_at_before_the_first_photo(shop: Path) -> None:
+    with pytest.raises(UserError, match=r"gone\.jpg: no such photo(.|\n)*lost\.jpg: no such photo"):
+        find_photos(["shop", "gone.jpg", "lost.jpg"])
+
+
+def test_a_version_changes_with_the_file(shop: Path) -> None:
+    file = shop / "shop" / "a.jpg"
+    before = version_of(file)
+    assert before == version_of(file)
+    Image.new("RGB", (9, 6), "blue").save(file)
+    assert version_of(file) != before
+    assert version_of(shop / "gone") == ""
