@@ -60,6 +60,8 @@ __all__ = [
 ]
 
 Built = TypeVar("Built")
+THRESHOLD = 0.4
+"""Least score of a garment in a photo of unknown content."""
 
 
 @dataclass

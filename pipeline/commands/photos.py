@@ -66,7 +66,7 @@ def predict(
     weights: str = DEFAULT,
     detector: Path | None = None,
     keypoints: Path | None = None,
-    threshold: float = 0.4,
+    threshold: float = assemble.THRESHOLD,
     flip_test: bool = True,
     overlays: bool = True,
     save_crop: bool = False,
@@ -130,7 +130,7 @@ def _predict_all(photos: Iterator[Photo], ledger: Ledger, finder: assemble.Finde
                 if photo.pixels is not None:
                     file.unlink()
             ledger.append(
-                [(result.to_dict(drawing.schema), photo.version) for photo, result in zip(new, results, strict=True)]
+                [(result.as_dict(drawing.schema), photo.version) for photo, result in zip(new, results, strict=True)]
             )
             if new:
                 log.info("%d photos", counts["photos"])

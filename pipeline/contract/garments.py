@@ -65,7 +65,7 @@ class PhotoResult:
     garments: list[Garment]
     error: str = ""
 
-    def to_dict(self, schema: Schema) -> dict[str, Any]:
+    def as_dict(self, schema: Schema) -> dict[str, Any]:
         """Return plain values, as a line of predictions.jsonl holds them."""
         if self.error:
             return {"photo": self.photo, "error": self.error}
@@ -75,7 +75,7 @@ class PhotoResult:
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any], schema: Schema) -> "PhotoResult":
-        """Return what `to_dict` wrote."""
+        """Return what `as_dict` wrote."""
         if "error" in plain:
             return cls(plain["photo"], (0, 0), [], plain["error"])
         garments = [Garment.from_dict(one, schema) for one in plain["garments"]]

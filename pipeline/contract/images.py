@@ -92,6 +92,12 @@ def read_image(path: Path, options: PictureOptions | None = None) -> Picture:
         return Picture(_shown(image, factor, orientation), size_wh, factor)
 
 
+def from_pillow(image: Image.Image, options: PictureOptions | None = None) -> Picture:
+    """Return an opened picture as `read_image` returns a file: as a viewer shows it, and reduced where it is large."""
+    orientation, factor = _orientation(image), reduction(image.size, (options or PictureOptions()).detail)
+    return Picture(_shown(image, factor, orientation), _turned(image.size, orientation), factor)
+
+
 def image_size(path: Path, options: PictureOptions | None = None) -> tuple[int, int]:
     """Return width and height as EXIF turns the picture; raises DataError as `read_image` does."""
     with _opened(path, options or PictureOptions()) as image:

@@ -39,17 +39,17 @@ def test_a_garment_has_the_points_of_its_category_alone(results: list[PhotoResul
     skirt = results[0].garments[0]
     members = list(schema.members["skirt"])
     assert np.isfinite(skirt.xy).all(-1).nonzero()[0].tolist() == sorted(members)
-    plain = results[0].to_dict(schema)
+    plain = results[0].as_dict(schema)
     assert plain["garments"][0]["points"]["waistband_left"] == {"x": 150.0, "y": 75.0, "score": 0.15}
     assert list(plain["garments"][0]["points"]) == [schema.keypoints[k] for k in members]
     assert plain["garments"][0]["box"] == [20, 10, 120, 90]
-    assert results[1].to_dict(schema) == {"photo": "b.jpg", "error": "not an image"}
+    assert results[1].as_dict(schema) == {"photo": "b.jpg", "error": "not an image"}
 
 
 def test_plain_values_come_back(results: list[PhotoResult], schema: Schema) -> None:
     for one in results:
-        again = PhotoResult.from_dict(json.loads(json.dumps(one.to_dict(schema))), schema)
-        assert again.to_dict(schema) == one.to_dict(schema)
+        again = PhotoResult.from_dict(json.loads(json.dumps(one.as_dict(schema))), schema)
+        assert again.as_dict(schema) == one.as_dict(schema)
         for garment, before in zip(again.garments, one.garments, strict=True):
             np.testing.assert_array_equal(garment.xy, before.xy)
 
