@@ -40,7 +40,7 @@ WITH_SCHEMA := $(if $(SCHEMA),--schema $(SCHEMA))
 OPTIONS = --config $(CONFIG) --run $(RUN) $(WITH_SCHEMA) $(if $(LIMIT),--limit $(LIMIT)) $(ARGS)
 
 .DELETE_ON_ERROR:
-.PHONY: help install test test-slow fuzz mutants faults lint format sample check look train-detector boxes train-keypoints submit ablate-detector ablate-keypoints
+.PHONY: help install demo test test-slow fuzz mutants faults lint format sample check look train-detector boxes train-keypoints submit ablate-detector ablate-keypoints
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -52,6 +52,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
+
+demo: $(INSTALLED)  ## find the garments in six photos and six drawn pictures, within a minute
+	$(PIPELINE) sample --out data/demo --train 1 --test 6
+	$(PIPELINE) predict docs/photos data/demo/test/Images --out runs/demo
+	@echo "look at runs/demo/overlays; your own: $(PIPELINE) predict FOLDER --out OUT"
 
 test: $(INSTALLED)  ## run the fast tests (about 5 minutes on 2 cores)
 	$(BIN)/python -m pytest -m "not slow"
