@@ -30,6 +30,7 @@ VERBS = {
     "claims": "pipeline.commands.claims:claims",
     "evaluate": "pipeline.commands.score:evaluate",
     "publish": "pipeline.commands.publish:publish",
+    "card": "pipeline.commands.publish:card",
     "report": "pipeline.commands.publish:report",
 }
 """The function of each verb. Its parameters are the options, its docstring is the help."""

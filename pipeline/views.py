@@ -14,10 +14,11 @@ from PIL import Image
 
 from detector.config import DetectorConfig
 from detector.data import DetectorData, target_boxes, training_inputs, true_extents
+from detector.inference import load_detector
 from detector.networks.build import GarmentNetwork
 from keypoints.config import KeypointsConfig
 from keypoints.data import KeypointsData, match_boxes
-from keypoints.inference import load_network, unfinished_network
+from keypoints.inference import load_locator, load_network, unfinished_network
 from keypoints.networks.build import build_network
 from pipeline.assemble import Settings, built, to_crop
 from pipeline.contract import geometry, warp
@@ -25,8 +26,11 @@ from pipeline.contract.records import Annotation, Detection, ImageBatch
 from pipeline.contract.schema import Schema
 from pipeline.data.survey import image_sizes
 from pipeline.learning.loading import ImageDataset, StepBatchSampler, collate
+from pipeline.learning.pairs import Pair
+from pipeline.learning.weights import read_checkpoint
 from pipeline.reporting.look import boxes_sheet, crops_sheet, inputs_sheet, points_sheet
-from pipeline.reporting.model_card import model_card
+from pipeline.reporting.model_card import model_card, network_costs
+from pipeline.reporting.weights_card import NetworkFile, weights_card
 
 Config = TypeVar("Config", DetectorConfig, KeypointsConfig)
 
@@ -45,6 +49,24 @@ def describe_keypoints(schema: Schema, config: KeypointsConfig) -> str:
     network, _ = built(lambda: build_network(_random(config), schema), "keypoints.network", parts)
     name = f"head {parts.head} with {parts.channels} channels, codec {config.codec.name}, loss {config.loss.name}"
     return model_card("Keypoints", f"{name}, {_backbone(parts)}", network, config.crop.size)
+
+
+def describe_weights(pair: Pair, schema: Schema, manifest: dict[str, Any], record: dict[str, Any]) -> str:
+    """Write the card of a pair of weights; `record` is that of a scored submission by it."""
+    finder, locator = load_detector(pair.detector, schema), load_locator(pair.keypoints, schema)
+    costs = {
+        "detector": (
+            finder.network.size,
+            network_costs(finder.network, finder.network.size, GarmentNetwork.detections),
+        ),
+        "keypoints": (locator.size_wh[0], network_costs(locator.network, locator.size_wh[0])),
+    }
+    networks = {}
+    for stage, (size, cost) in costs.items():
+        file = getattr(pair, stage)
+        header = {key: value for key, value in read_checkpoint(file).items() if key != "state_dict"}
+        networks[stage] = NetworkFile(file, manifest["sha256"][file.name], header, size, cost)
+    return weights_card(pair.name, manifest, networks, record)
 
 
 def _backbone(parts: Any) -> str:

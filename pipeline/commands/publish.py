@@ -4,11 +4,14 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
+from pipeline import views
 from pipeline.contract.faults import UserError
-from pipeline.contract.files import refuse_foreign
-from pipeline.learning.pairs import FILES, MANIFEST, is_manifest, publish_pair
-from pipeline.reporting.records import holds, provenance, write_json
+from pipeline.contract.files import file_hash, refuse_foreign, write_text
+from pipeline.contract.schema import load_schema
+from pipeline.learning.pairs import FILES, MANIFEST, find_pair, is_manifest, publish_pair
+from pipeline.reporting.records import holds, provenance, read_json, write_json
 from pipeline.reporting.tables import HEAD, gather, write_report
+from pipeline.reporting.weights_card import HEAD as CARD_HEAD
 
 
 def publish(detector: Path, keypoints: Path, out: Path, terms: str, float16: bool = True) -> None:
@@ -29,6 +32,32 @@ def publish(detector: Path, keypoints: Path, out: Path, terms: str, float16: boo
     publish_pair({"detector": detector, "keypoints": keypoints}, out, about, float16)
     for file in files:
         print(f"{file}: {file.stat().st_size / 1e6:.1f} MB")
+
+
+def card(weights: str, record: Path, schema: str = "fashionai") -> None:
+    """Write the card of a pair of weights, README.md in its folder, with the figures of a scored submission by it.
+
+    Args:
+        weights: the name of a packaged pair, or a folder that `publish` wrote
+        record: record of the submission, the .json beside the CSV that `submit` wrote with --answers
+        schema: packaged schema, or a YAML file of your own
+    """
+    pair, loaded, scored = find_pair(weights), load_schema(schema), read_json(record)
+    if not {"job", "figures", "provenance", "test"} <= scored.keys() or "ne" not in scored["figures"]:
+        raise UserError(f"{record}: not the record of a scored submission; name the .json of a `submit` with --answers")
+    for stage in FILES:
+        if scored["job"].get(stage) != file_hash(getattr(pair, stage)):
+            raise UserError(
+                f"{record}: of another {stage} network than that of {weights}; submit with --weights {weights}"
+            )
+    out = pair.detector.parent / "README.md"
+    refuse_foreign(out, _is_card, "a card that this command wrote", "choose another folder for the pair")
+    write_text(out, views.describe_weights(pair, loaded, read_json(out.with_name(MANIFEST)), scored))
+    print(out)
+
+
+def _is_card(file: Path) -> bool:
+    return file.read_bytes().startswith(CARD_HEAD.encode())
 
 
 def report(
