@@ -29,6 +29,7 @@ VERBS = {
     "submit": "pipeline.commands.predict:submit",
     "claims": "pipeline.commands.claims:claims",
     "evaluate": "pipeline.commands.score:evaluate",
+    "errors": "pipeline.commands.errors:errors",
     "publish": "pipeline.commands.publish:publish",
     "card": "pipeline.commands.publish:card",
     "report": "pipeline.commands.publish:report",

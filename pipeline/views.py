@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from detector.config import DetectorConfig
 from detector.data import DetectorData, target_boxes, training_inputs, true_extents
@@ -30,6 +31,7 @@ from pipeline.learning.pairs import Pair
 from pipeline.learning.weights import read_checkpoint
 from pipeline.reporting.look import boxes_sheet, crops_sheet, inputs_sheet, points_sheet
 from pipeline.reporting.model_card import model_card, network_costs
+from pipeline.reporting.pictures import as_picture, overlay_heatmaps
 from pipeline.reporting.weights_card import NetworkFile, weights_card
 
 Config = TypeVar("Config", DetectorConfig, KeypointsConfig)
@@ -121,17 +123,41 @@ def look_at_network(
     # Evenly, since the rows of a category stand together; of the fold left out, where there is one.
     first = data.num_train if config.without_fold >= 0 else 0
     watched = np.linspace(first, len(data.rows) - 1, count).round().astype(int).tolist()
-    dataset = ImageDataset([data.rows[i] for i in watched], [data.category[i] for i in watched])
-    batch = collate([dataset[i] for i in range(len(dataset))])
-    size_wh = (config.crop.size, config.crop.size)
-    affine = geometry.crop_from_image(data.boxes[watched], size_wh, config.crop.padding)
-    crops = warp.crop(batch.images, affine, size_wh, batch.sizes_wh, reduced=batch.reduced)
+    crops, category, affine = _crops(data, watched, config)
     with torch.no_grad():
-        outputs = network(crops, batch.category)[-1]
+        outputs = network(crops, category)[-1]
     maps = codec.heights(outputs) if "maps" in outputs else None
     truth, seen = geometry.apply(affine, data.xy[watched]), data.weight[watched] > 0
     captions = [data.rows[i].category for i in watched]
     return points_sheet(crops, truth, seen, codec.decode(outputs).xy, maps, captions, schema)
+
+
+def _crops(data: KeypointsData, chosen: list[int], config: KeypointsConfig) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the crops of the chosen rows as when predicting, their categories, and their affines."""
+    dataset = ImageDataset([data.rows[i] for i in chosen], [data.category[i] for i in chosen])
+    batch = collate([dataset[i] for i in range(len(dataset))])
+    size_wh = (config.crop.size, config.crop.size)
+    affine = geometry.crop_from_image(data.boxes[chosen], size_wh, config.crop.padding)
+    return warp.crop(batch.images, affine, size_wh, batch.sizes_wh, reduced=batch.reduced), batch.category, affine
+
+
+def heatmaps(
+    rows: Sequence[Annotation], boxes: Sequence[Detection], schema: Schema, checkpoint: Path
+) -> list[Image.Image]:
+    """Draw the maps of a trained keypoint network over the crop of each row; the crop alone where its head gives no maps."""
+    network, codec, config = load_network(checkpoint, schema)
+    data = KeypointsData(rows, to_crop(rows, boxes, config), schema, config) if rows else None
+    drawn = []
+    for i, row in enumerate(rows):
+        crops, category, _ = _crops(data, [i], config)
+        with torch.no_grad():
+            outputs = network(crops, category)[-1]
+        own = schema.mask[schema.category_index(row.category)][:, None, None]
+        picture = as_picture(crops[0])
+        drawn.append(
+            overlay_heatmaps(picture, codec.heights(outputs)[0] * own, schema) if "maps" in outputs else picture
+        )
+    return drawn
 
 
 def _first_draws(dataset: ImageDataset, seed: int, count: int) -> ImageBatch:

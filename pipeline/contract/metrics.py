@@ -123,6 +123,14 @@ def normalisers(answers: Sequence[Annotation], schema: Schema) -> tuple[np.ndarr
     return _normaliser(*stack_answers(answers, schema), schema, "default")
 
 
+def normalised_distances(answers: Sequence[Annotation], xy: np.ndarray, schema: Schema) -> np.ndarray:
+    """Return how far each point of xy (N, K, 2) is from each true point (N, K, K), in normalisers; NaN where none is usable."""
+    truth, visibility, category = stack_answers(answers, schema)
+    scale, usable = _normaliser(truth, visibility, category, schema, "default")
+    distance = np.linalg.norm(np.asarray(xy, dtype=np.float64)[:, :, None] - truth[:, None], axis=-1)
+    return distance / np.where(usable, scale, np.nan)[:, None, None]
+
+
 def _normaliser(
     truth: np.ndarray, visibility: np.ndarray, category: np.ndarray, schema: Schema, variant: str
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -118,13 +118,28 @@ def prediction_sheet(
 
 
 def _prediction(row: ImageRow, answer: Annotation, predicted: Keypoints, schema: Schema, padding: float) -> Image.Image:
-    picture, scale = drawable(row.path)
-    square = geometry.square_box(geometry.pad_box(torch.from_numpy(predicted.box), padding))
-    draw_box(picture, (square * scale).tolist(), CROP, 1)
-    draw_box(picture, predicted.box * scale, BOX)
-    true_xy, xy = answer.xy * scale, predicted.xy * scale
+    crop = geometry.square_box(geometry.pad_box(torch.from_numpy(predicted.box), padding)).numpy()
     counted = answer.visibility != ABSENT
-    draw = ImageDraw.Draw(picture)
+    return prediction_picture(row, answer, predicted.xy, counted, schema, predicted.box, crop)
+
+
+def prediction_picture(
+    row: ImageRow,
+    answer: Annotation,
+    xy: np.ndarray,
+    shown: np.ndarray,
+    schema: Schema,
+    box: np.ndarray | None = None,
+    crop: np.ndarray | None = None,
+) -> Image.Image:
+    """Draw the predicted points xy (K, 2) that are `shown` (K,), each joined to its true one; box and crop (4,) where given."""
+    picture, scale = drawable(row.path)
+    if crop is not None:
+        draw_box(picture, crop * scale, CROP, 1)
+    if box is not None:
+        draw_box(picture, box * scale, BOX)
+    true_xy, xy = answer.xy * scale, xy * scale
+    draw, counted = ImageDraw.Draw(picture), shown & (answer.visibility != ABSENT)
     for start, end in zip(true_xy[counted], xy[counted], strict=True):
         draw.line([*start, *end], fill=(255, 255, 255), width=2)
     radius = max(picture.size) / 110

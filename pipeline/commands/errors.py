@@ -1,0 +1,173 @@
+"""The verb that reports which errors a submission makes."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from pipeline import assemble, views
+from pipeline.contract import geometry
+from pipeline.contract.faults import UserError
+from pipeline.contract.files import refuse_foreign, write_text
+from pipeline.contract.formats.registry import find_layout
+from pipeline.contract.formats.submission import read_submission
+from pipeline.contract.images import PictureOptions
+from pipeline.contract.metrics import normalized_error
+from pipeline.contract.records import Annotation, Detection
+from pipeline.contract.schema import Schema, load_schema
+from pipeline.data.survey import image_sizes
+from pipeline.inference.predict import Device, predict
+from pipeline.inference.shards import remove_shards
+from pipeline.learning.pairs import Pair
+from pipeline.reporting.error_page import HEAD, Case, error_page
+from pipeline.reporting.errors import KINDS, UNCOUNTED, Facet, facets, kinds_of, shares
+from pipeline.reporting.pictures import prediction_picture
+from pipeline.reporting.records import alone_at_out, holds, provenance, write_json
+
+PAGE, FIGURES, POINTS, PARTS = "index.html", "errors.json", "points.csv", ".parts"
+POINTS_HEAD = ("image_id", "category", "keypoint", "x", "y", "true_x", "true_y", "error", "kind")
+
+
+@alone_at_out
+def errors(
+    submission: Path,
+    answers: Path,
+    out: Path,
+    device: Device,
+    pictures: PictureOptions,
+    weights: str = "",
+    detector: Path | None = None,
+    keypoints: Path | None = None,
+    worst: int = 24,
+    schema: str = "fashionai",
+    layout: str = "fashionai",
+) -> None:
+    """Report the errors of a submission: their kinds, where they come from, and the worst cases, as a page to open.
+
+    Args:
+        submission: submission CSV
+        answers: answer CSV, with the pictures beside it
+        out: folder; gets index.html, errors.json and points.csv
+        device: where the networks run
+        pictures: what a picture may cost
+        weights: pair of networks that made the submission, to tell errors by the quality of their boxes and to show their
+            heatmaps; without it neither is there
+        detector: detector checkpoint, for the one of the pair
+        keypoints: keypoint checkpoint, for the one of the pair
+        worst: so many of the worst images are shown
+        schema: packaged schema, or a YAML file of your own
+        layout: how the data lie on disk, a name of pipeline.contract.formats.registry
+    """
+    if worst < 0:
+        raise UserError(f"--worst is {worst}; expected 0 or more")
+    _refuse_foreign(out)
+    loaded = load_schema(schema)
+    rows, xy, given = _predicted(submission, find_layout(layout).read_answers(answers, loaded), loaded)
+    scored = normalized_error(rows, xy, given, loaded)
+    kinds = kinds_of(rows, xy, given, scored.errors, loaded)
+    sizes_wh = image_sizes(rows)
+    per_image = scored.per_image()
+    order = [int(i) for i in np.argsort(-np.nan_to_num(per_image, nan=-1)) if np.isfinite(per_image[i])][:worst]
+    boxes = maps = iou = None
+    if weights or (detector and keypoints):
+        pair = Pair.of(weights, detector, keypoints)
+        finder = assemble.load_detector(pair.detector, loaded)
+        boxes = _boxes(finder, rows, sizes_wh, loaded, device, pictures, out / PARTS)
+        # Of the boxes that the detector was to find, which have its margin.
+        truth = assemble.true_boxes(rows, torch.tensor(sizes_wh), finder.margin)
+        iou = geometry.box_iou(torch.tensor(np.stack([box.box for box in boxes])), truth.double()).numpy()
+        maps = views.heatmaps([rows[i] for i in order], [boxes[i] for i in order], loaded, pair.keypoints)
+    every = facets(rows, sizes_wh, iou, loaded)
+    cases = [
+        _case(rows[i], xy[i], given[i], per_image[i], kinds[i], loaded, boxes and boxes[i], [maps[n]] if maps else [])
+        for n, i in enumerate(order)
+    ]
+    about = f"Submission {submission.name}, answers {answers.parent.name}/{answers.name}."
+    write_json(out / FIGURES, _figures(every, scored.errors, kinds))
+    write_text(out / POINTS, _table(rows, xy, scored.errors, kinds, loaded))
+    write_text(out / PAGE, error_page(f"Errors of {submission.name}", every, scored.errors, kinds, cases, about))
+    print(out / PAGE)
+
+
+def _refuse_foreign(out: Path) -> None:
+    remedy = "choose another --out"
+    refuse_foreign(
+        out / PAGE, lambda file: file.read_bytes().startswith(HEAD.encode()), "a report of this command", remedy
+    )
+    refuse_foreign(out / FIGURES, lambda file: holds(file, "facets", "provenance"), "a report of this command", remedy)
+    head = ",".join(POINTS_HEAD).encode()
+    refuse_foreign(out / POINTS, lambda file: file.read_bytes().startswith(head), "a table of this command", remedy)
+
+
+def _predicted(
+    file: Path, answers: Sequence[Annotation], schema: Schema
+) -> tuple[list[Annotation], np.ndarray, np.ndarray]:
+    """Return the answers that the submission has a row of, its points (N, K, 2), and which are given (N, K)."""
+    found = read_submission(file, schema)
+    rows = [answer for answer in answers if answer.image_id in found]
+    if not rows:
+        raise UserError(f"{file}: none of its images is in the answers; is it the submission of another test?")
+    lacking = [row.path for row in rows if not row.path.is_file()]
+    if lacking:
+        raise UserError(f"{lacking[0]}: missing, one of {len(lacking)}; the pictures have to lie beside the answers")
+    return (
+        rows,
+        np.stack([found[row.image_id].xy for row in rows]),
+        np.stack([found[row.image_id].given for row in rows]),
+    )
+
+
+def _boxes(
+    finder: assemble.NetworkDetector,
+    rows: Sequence[Annotation],
+    sizes_wh: np.ndarray,
+    schema: Schema,
+    device: Device,
+    pictures: PictureOptions,
+    shards: Path,
+) -> list[Detection]:
+    """Return the box of each row as `submit` chooses it."""
+    source = assemble.box_source("detector", finder, sizes_wh, None)
+    job = {"detector": finder.fingerprint, "rows": [row.image_id for row in rows]}
+    result = predict(rows, source, None, schema, device, shards, job, sizes_wh=sizes_wh, pictures=pictures)
+    if result is None:
+        raise SystemExit(0)  # the first process has the boxes
+    remove_shards(shards)
+    return result.boxes
+
+
+def _case(
+    row: Annotation,
+    xy: np.ndarray,
+    given: np.ndarray,
+    error: float,
+    kinds: np.ndarray,
+    schema: Schema,
+    box: Detection | None,
+    maps: Sequence[Image.Image],
+) -> Case:
+    picture = prediction_picture(row, row, xy, given, schema, None if box is None else box.box)
+    wrong = [f"{schema.keypoints[k]} ({KINDS[kind]})" for k, kind in enumerate(kinds) if kind >= KINDS.index("swap")]
+    caption = f"{row.image_id}: {row.category}, NE {100 * error:.1f} %"
+    return Case([picture, *maps], f"{caption}; {', '.join(wrong)}" if wrong else caption)
+
+
+def _figures(every: Sequence[Facet], scored: np.ndarray, kinds: np.ndarray) -> dict[str, object]:
+    by_facet = {facet.title: [asdict(one) for one in shares(facet, scored, kinds)] for facet in every}
+    return {"provenance": provenance(), "kinds": list(KINDS), "facets": by_facet}
+
+
+def _table(rows: Sequence[Annotation], xy: np.ndarray, scored: np.ndarray, kinds: np.ndarray, schema: Schema) -> str:
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow(POINTS_HEAD)
+    for i, k in zip(*np.nonzero(kinds != UNCOUNTED), strict=True):
+        places = [*xy[i, k], *rows[i].xy[k]]
+        named = (rows[i].image_id, rows[i].category, schema.keypoints[k])
+        lines.writerow([*named, *places, f"{scored[i, k]:.4f}", KINDS[kinds[i, k]]])
+    return text.getvalue()
