@@ -7,6 +7,7 @@ from torch import nn
 
 from detector.config import DetectorConfig, upgrade_config
 from detector.data import input_affines
+from detector.graph import LEVELS, GraphDetector
 from detector.networks.build import GarmentNetwork
 from pipeline.contract import geometry, warp
 from pipeline.contract.files import file_hash
@@ -26,7 +27,7 @@ class NetworkDetector(nn.Module):
 
     def __init__(
         self,
-        network: GarmentNetwork,
+        network: GarmentNetwork | GraphDetector,
         config: DetectorConfig,
         name: str,
         train_ids: list[str] | None,
@@ -63,7 +64,10 @@ def load_detector(path: Path, schema: Schema, with_ids: bool = False) -> Network
     path = Path(path)
     content = load_checkpoint(path, STAGE, schema)
     config = restored(DetectorConfig, content, path, upgrade_config)
-    network = GarmentNetwork(config, len(schema.categories))
-    fill(network, content["state_dict"], path)
+    if "graph" in content:
+        network: GarmentNetwork | GraphDetector = GraphDetector(content["graph"], content[LEVELS], config.network.size)
+    else:
+        network = GarmentNetwork(config, len(schema.categories))
+        fill(network, content["state_dict"], path)
     ids = training_ids(path, content) if with_ids else None
     return NetworkDetector(network, config, content["name"], ids, file_hash(path))

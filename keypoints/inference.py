@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from keypoints.config import KeypointsConfig, upgrade_config
-from keypoints.networks.build import build_network, upgrade_state
+from keypoints.graph import GraphNetwork
+from keypoints.networks.build import build_codec, build_network, upgrade_state
 from pipeline.contract.formats.yaml_files import read_yaml
 from pipeline.contract.protocols import Codec, Outputs
 from pipeline.contract.records import Points
@@ -69,6 +70,8 @@ def load_network(path: Path, schema: Schema) -> tuple[nn.Module, Codec, Keypoint
     """Load a keypoint checkpoint: its network, codec and settings; raises UserError when it is of another stage or schema."""
     content = load_checkpoint(Path(path), STAGE, schema)
     config = restored(KeypointsConfig, content, path, upgrade_config)
+    if "graph" in content:
+        return GraphNetwork(content["graph"]).eval(), build_codec(config), config
     network, codec = build_network(config, schema)
     fill(network, upgrade_state(content["state_dict"]), path)
     return network.eval(), codec, config

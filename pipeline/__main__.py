@@ -31,6 +31,7 @@ VERBS = {
     "evaluate": "pipeline.commands.score:evaluate",
     "errors": "pipeline.commands.errors:errors",
     "publish": "pipeline.commands.publish:publish",
+    "export": "pipeline.commands.publish:export",
     "card": "pipeline.commands.publish:card",
     "report": "pipeline.commands.publish:report",
 }

@@ -30,7 +30,7 @@ from pipeline.contract.schema import Schema, load_schema
 from pipeline.inference.find import Finder
 from pipeline.inference.predict import Device
 from pipeline.learning.loading import UNIFORMS, PixelBatchSampler, collate
-from pipeline.learning.pairs import DEFAULT, Pair
+from pipeline.learning.pairs import DEFAULT, Pair, Runtime
 from pipeline.learning.placement import device_of, precision
 from pipeline.orchestrator import TwoStage
 from pipeline.reporting.overlay import overlay
@@ -180,6 +180,7 @@ def load(
     threshold: float = assemble.THRESHOLD,
     flip_test: bool = True,
     device: str = "auto",
+    runtime: Runtime = "auto",
     schema: str = "fashionai",
     detector: Path | None = None,
     keypoints: Path | None = None,
@@ -192,6 +193,7 @@ def load(
         threshold: least score of a garment, 0..1
         flip_test: average over each crop and its mirror image: twice the time of stage 2, and more exact
         device: auto, cpu, or gpu
+        runtime: what runs the networks of a pair: torch, onnx (faster on a CPU), or auto: onnx on a CPU where the pair has graphs
         schema: packaged schema, or a YAML file of your own
         detector: a detector checkpoint, for the one of the pair
         keypoints: a keypoint checkpoint, for the one of the pair
@@ -201,7 +203,8 @@ def load(
     """
     placement = Device(accelerator=device)
     loaded = load_schema(schema)
-    pair = Pair.of(weights, detector and Path(detector), keypoints and Path(keypoints))
+    named = (detector and Path(detector), keypoints and Path(keypoints))
+    pair = Pair.of(weights, *named, runtime, device_of(placement))
     return Predictor(assemble.load_finder(pair, loaded, threshold, flip_test, placement, pictures))
 
 

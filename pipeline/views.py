@@ -15,20 +15,23 @@ from torch import Tensor
 
 from detector.config import DetectorConfig
 from detector.data import DetectorData, target_boxes, training_inputs, true_extents
+from detector.graph import export_detector
 from detector.inference import load_detector
 from detector.networks.build import GarmentNetwork
 from keypoints.config import KeypointsConfig
 from keypoints.data import KeypointsData, match_boxes
+from keypoints.graph import export_keypoints
 from keypoints.inference import load_locator, load_network, unfinished_network
 from keypoints.networks.build import build_network
 from pipeline.assemble import Settings, built, to_crop
 from pipeline.contract import geometry, warp
+from pipeline.contract.faults import UserError
 from pipeline.contract.records import Annotation, Detection, ImageBatch
 from pipeline.contract.schema import Schema
 from pipeline.data.survey import image_sizes
 from pipeline.learning.loading import ImageDataset, StepBatchSampler, collate
 from pipeline.learning.pairs import Pair
-from pipeline.learning.weights import read_checkpoint
+from pipeline.learning.weights import HEADER, read_checkpoint
 from pipeline.reporting.look import boxes_sheet, crops_sheet, inputs_sheet, points_sheet
 from pipeline.reporting.model_card import model_card, network_costs
 from pipeline.reporting.pictures import as_picture, overlay_heatmaps
@@ -69,6 +72,20 @@ def describe_weights(pair: Pair, schema: Schema, manifest: dict[str, Any], recor
         header = {key: value for key, value in read_checkpoint(file).items() if key != "state_dict"}
         networks[stage] = NetworkFile(file, manifest["sha256"][file.name], header, size, cost)
     return weights_card(pair.name, manifest, networks, record)
+
+
+def export_graphs(pair: Pair, schema: Schema, files: dict[str, Path], made: dict[str, Any]) -> None:
+    """Write both networks of a pair as ONNX graphs, each with the header of its checkpoint."""
+    detector, (network, _, config) = load_detector(pair.detector, schema), load_network(pair.keypoints, schema)
+    headers = {}
+    for stage in files:
+        content = read_checkpoint(getattr(pair, stage))
+        if "graph" in content:
+            raise UserError(f"{getattr(pair, stage)}: a graph already; export the checkpoint that it was made from")
+        header = {key: content[key] for key in HEADER}
+        headers[stage] = header | {"provenance": header["provenance"] | {"graph": made}}
+    export_detector(detector.network, headers["detector"], files["detector"])
+    export_keypoints(network, config.crop.size, headers["keypoints"], files["keypoints"])
 
 
 def _backbone(parts: Any) -> str:

@@ -3,11 +3,15 @@
 Its RetinaNet counts them from 0, its Faster R-CNN keeps 0 for the background; outside, categories are 0 .. C - 1.
 """
 
+from functools import cached_property
+
 import torch
 from torch import Tensor, nn
 from torchvision.models.detection import RetinaNet
+from torchvision.models.detection.image_list import ImageList
 
 from detector.config import DetectorConfig
+from detector.networks.dense import select
 from detector.networks.faster_rcnn import build_faster_rcnn
 from detector.networks.retinanet import build_retinanet
 
@@ -38,11 +42,35 @@ class GarmentNetwork(nn.Module):
 
     def detections(self, inputs: Tensor) -> list[dict[str, Tensor]]:
         """Return for each image boxes (D, 4), scores (D,) and category (D,), best first."""
+        if isinstance(self.model, RetinaNet):
+            return select(*self.dense(inputs), self.levels, self.size)
         found = self.model(list(inputs))
         return [
             {"boxes": f["boxes"].float(), "scores": f["scores"].float(), "category": f["labels"] - self.offset}
             for f in found
         ]
+
+    def dense(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Return a RetinaNet's class logits (B, A, C) and decoded boxes (B, A, 4) of every anchor."""
+        outputs = self.model.head(list(self.model.backbone(inputs).values()))
+        deltas = outputs["bbox_regression"]
+        # By shape: an exporter takes what len() says for a constant.
+        anchors = self.anchors.to(deltas.device).repeat(deltas.shape[0], 1)
+        boxes = self.model.box_coder.decode_single(deltas.flatten(0, 1), anchors)
+        return outputs["cls_logits"], boxes.reshape(deltas.shape)
+
+    @property
+    def levels(self) -> list[int]:
+        """How many anchors each level of the pyramid has, finest first."""
+        cells = [(-(-self.size // stride)) ** 2 for stride in self.model.backbone.strides]
+        return [count * self.model.anchor_generator.num_anchors_per_location()[0] for count in cells]
+
+    @cached_property
+    def anchors(self) -> Tensor:
+        """A RetinaNet's anchors (A, 4) in input pixels."""
+        sides = [-(-self.size // stride) for stride in self.model.backbone.strides]
+        image = ImageList(torch.zeros(1, 3, self.size, self.size), [(self.size, self.size)])
+        return self.model.anchor_generator(image, [torch.zeros(1, 1, side, side) for side in sides])[0]
 
     def finest(self, inputs: Tensor) -> Tensor:
         """Return the class logits of RetinaNet's finest level, or Faster R-CNN's objectness there: (B, A, h, w)."""

@@ -9,6 +9,7 @@ from torchvision.models.detection.retinanet import RetinaNetClassificationHead, 
 
 from detector.config import DetectorConfig
 from detector.losses import partial_focal_loss
+from detector.networks.dense import CANDIDATES, NMS_IOU
 from detector.networks.pyramid import KEPT, LOWEST_SCORE, Float32BoxCoder, Pyramid, build_anchors, untouched
 
 
@@ -30,7 +31,8 @@ def build_retinanet(config: DetectorConfig, num_categories: int) -> tuple[Retina
         head=head,
         score_thresh=LOWEST_SCORE,
         detections_per_img=KEPT,
-        topk_candidates=200,
+        topk_candidates=CANDIDATES,
+        nms_thresh=NMS_IOU,
         **untouched(config.network.size),
     )
     model.box_coder = Float32BoxCoder(weights=model.box_coder.weights)

@@ -49,11 +49,16 @@ class PerCategory(nn.Module):
 
 def build_network(config: KeypointsConfig, schema: Schema) -> tuple[KeypointNetwork | PerCategory, Codec]:
     """Build the network and its codec; the config has checked that the parts fit each other."""
-    stride = HEADS[config.network.head].stride
-    codec = CODECS[config.codec.name]((config.crop.size, config.crop.size), stride, config.codec.sigma)
+    codec = build_codec(config)
     if config.network.per_category:
         return PerCategory([_build_one(config, schema) for _ in schema.categories]), codec
     return _build_one(config, schema), codec
+
+
+def build_codec(config: KeypointsConfig) -> Codec:
+    """Build the codec alone, for a network that comes from elsewhere."""
+    stride = HEADS[config.network.head].stride
+    return CODECS[config.codec.name]((config.crop.size, config.crop.size), stride, config.codec.sigma)
 
 
 def _build_one(config: KeypointsConfig, schema: Schema) -> KeypointNetwork:

@@ -7,7 +7,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from torch import Tensor
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import json_object, write_bytes, write_text
 from pipeline.contract.schema import Schema
+from pipeline.learning.graphs import SUFFIX
 from pipeline.learning.weights import HEADER, read_checkpoint, write_checkpoint
 
 PACKAGED = Path(__file__).parents[2] / "weights"
@@ -22,7 +23,9 @@ MANIFEST = "weights.json"
 DEFAULT = "cpu"
 FORMAT = 1
 FILES = {"detector": "detector.safetensors", "keypoints": "keypoints.safetensors"}
-"""The file of each stage."""
+GRAPHS = {"detector": "detector.onnx", "keypoints": "keypoints.onnx"}
+"""The file of each stage, for torch, and for ONNX Runtime where the pair has been exported."""
+Runtime = Literal["auto", "torch", "onnx"]
 
 
 @dataclass(frozen=True)
@@ -34,11 +37,22 @@ class Pair:
     keypoints: Path
 
     @classmethod
-    def of(cls, name: str, detector: Path | None, keypoints: Path | None) -> "Pair":
-        """Return the two files where both are named, else the pair of this name with the one that is named in its place."""
+    def of(
+        cls, name: str, detector: Path | None, keypoints: Path | None, runtime: Runtime = "torch", device: str = "cpu"
+    ) -> "Pair":
+        """Return the two files where both are named, else the pair of this name with the one that is named in its place.
+
+        Runtime onnx takes the pair's graphs and raises UserError when it has none; auto takes them on the device cpu, if it
+        has any.
+        """
         if detector is not None and keypoints is not None:
             return cls("", detector, keypoints)
-        pair = find_pair(name)
+        pair = find_pair(name, graphs=runtime == "onnx" or (runtime == "auto" and device == "cpu"))
+        if runtime == "onnx" and pair.detector.suffix != SUFFIX:
+            raise UserError(
+                f"--runtime is onnx, and --weights {name} has no graphs; add them with `export --weights {name} --out "
+                f"{pair.detector.parent}`, or take --runtime torch"
+            )
         return cls(pair.name, detector or pair.detector, keypoints or pair.keypoints)
 
 
@@ -47,10 +61,11 @@ def packaged() -> list[str]:
     return sorted(file.parent.name for file in PACKAGED.glob(f"*/{MANIFEST}"))
 
 
-def find_pair(name: str) -> Pair:
+def find_pair(name: str, graphs: bool = False) -> Pair:
     """Return the packaged pair of this name, or the one in this folder, each file of it as it was published.
 
-    Raises UserError when there is none, and when a file of it is missing, damaged or another one.
+    With `graphs` its ONNX graphs, if it has any. Raises UserError when there is none, and when a file of it is missing,
+    damaged or another one.
     """
     folder = PACKAGED / name if name in packaged() else Path(name)
     manifest = folder / MANIFEST
@@ -59,9 +74,17 @@ def find_pair(name: str) -> Pair:
             f"--weights is {name!r}; expected {' or '.join(packaged())}, or a folder that `publish` wrote, with {MANIFEST}"
         )
     digests = _digests(manifest)
-    for file in FILES.values():
+    files = GRAPHS if graphs and set(GRAPHS.values()) <= digests.keys() else FILES
+    for file in files.values():
         _check(folder / file, digests[file])
-    return Pair(folder.resolve().name, *(folder / file for file in FILES.values()))
+    return Pair(folder.resolve().name, *(folder / file for file in files.values()))
+
+
+def add_graphs(folder: Path) -> None:
+    """Make the graphs in the folder part of the pair in it."""
+    manifest = json_object(folder / MANIFEST) or {}
+    manifest["sha256"] |= {file: _digest(folder / file) for file in GRAPHS.values()}
+    write_text(folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
 
 
 def publish_pair(sources: dict[str, Path], folder: Path, about: dict[str, Any], float16: bool = True) -> None:

@@ -18,6 +18,7 @@ from pipeline.contract.files import write_bytes, write_text
 from pipeline.contract.schema import Schema
 from pipeline.learning import configs
 from pipeline.learning.configs import Config, restore
+from pipeline.learning.graphs import SUFFIX, Graph
 from pipeline.learning.tensor_files import are_tensors, read_tensors
 
 FORMAT = 2
@@ -211,9 +212,15 @@ def _finite_variance(key: str, value: Tensor) -> Tensor:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a network of any stage and schema: its header, `state_dict`, and `train_ids` where the file holds them."""
-    content, metadata = read_tensors(path)
+    """Read a network of any stage and schema: its header, `state_dict`, and `train_ids` where the file holds them.
+
+    An ONNX graph comes as `graph`, without tensors.
+    """
+    graph = Graph(path) if path.suffix == SUFFIX else None
+    content, metadata = read_tensors(path) if graph is None else ({}, None)
     try:
+        if graph is not None:
+            content = {**graph.header, "state_dict": {}, "graph": graph}
         if metadata:
             content = {key: json.loads(value) for key, value in metadata.items()} | {"state_dict": content}
         if isinstance(content["format"], int) and content["format"] > FORMAT:

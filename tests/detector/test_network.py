@@ -6,7 +6,8 @@ from torchvision.models.detection._utils import BoxCoder
 
 from detector.config import TYPES, DetectorConfig
 from detector.networks.build import GarmentNetwork
-from detector.networks.pyramid import Float32BoxCoder
+from detector.networks.dense import select
+from detector.networks.pyramid import KEPT, Float32BoxCoder
 from pipeline.contract.geometry import box_iou
 from tests.configs import detector_config
 
@@ -45,6 +46,30 @@ def test_detections_are_categories_from_zero_inside_the_input(config: DetectorCo
         assert one["boxes"].max() <= 96
         assert (one["scores"].diff() <= 0).all()
         assert set(one["category"].tolist()) <= set(range(5))
+
+
+@pytest.mark.parametrize("finest_stride", [8, 16])
+def test_detections_are_those_of_torchvision(finest_stride: int) -> None:
+    """Ours take a batch at once. Many boxes that overlap, and more than are kept."""
+    network = GarmentNetwork(detector_config(size=96, backbone_weights="none", finest_stride=finest_stride), 5).eval()
+    torch.nn.init.normal_(network.model.head.classification_head.cls_logits.weight, std=0.1)  # no two scores alike
+    torch.nn.init.constant_(network.model.head.classification_head.cls_logits.bias, -3)
+    inputs = torch.rand(3, 3, 96, 96) * torch.tensor([255.0, 100, 10])[:, None, None, None]
+    with torch.no_grad():
+        ours, theirs = network.detections(inputs), network.model(list(inputs))
+    assert max(len(one["scores"]) for one in theirs) == KEPT
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a["scores"], b["scores"], rtol=0, atol=0)
+        torch.testing.assert_close(a["boxes"], b["boxes"], rtol=0, atol=0)
+        assert a["category"].tolist() == b["labels"].tolist()
+
+
+def test_an_image_without_detections_among_others() -> None:
+    logits, boxes = torch.full((3, 4, 2), -9.0), torch.tensor([0.0, 0, 9, 9]).expand(3, 4, 4)
+    logits[2, 1, 1] = 1.0
+    found = select(logits, boxes, [3, 1], 64)
+    assert [len(one["scores"]) for one in found] == [0, 0, 1]
+    assert found[2]["category"].tolist() == [1]
 
 
 @pytest.mark.parametrize(("kind", "channels"), [("retinanet", 9 * 5), ("faster_rcnn", 9)])

@@ -1,0 +1,126 @@
+"""Networks as ONNX graphs: written by torch's exporter, run by ONNX Runtime, which is several times faster on a CPU.
+
+A graph takes a batch of any length, of square inputs of a fixed size, and holds the header of its checkpoint as metadata.
+"""
+
+import io
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pipeline.contract.faults import UserError
+from pipeline.contract.files import write_bytes
+
+SUFFIX = ".onnx"
+OPSET = 18
+"""From 20 on GridSample is renamed, and older runtimes take it for another one; below 18 torch's exporter does not write."""
+INPUTS = "inputs"
+LARGE = 1024
+"""Values of a weight from which on its size matters."""
+
+
+class Graph(nn.Module):
+    """A graph that ONNX Runtime runs on the CPU, with torch's number of threads."""
+
+    def __init__(self, path: Path) -> None:
+        import onnxruntime  # here, since most commands never need it
+
+        super().__init__()
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        options.log_severity_level = 3
+        try:
+            self.session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+        except FileNotFoundError:
+            raise UserError(f"{path}: no such graph; write it with `export`") from None
+        except Exception as error:  # whatever the runtime's parser raises on broken bytes
+            raise UserError(f"{path}: damaged, or no ONNX graph of this project ({error}); export it again") from None
+        self.outputs = [one.name for one in self.session.get_outputs()]
+
+    @property
+    def header(self) -> dict[str, Any]:
+        """What the graph says of itself, as `write_graph` got it."""
+        return {key: json.loads(text) for key, text in self.session.get_modelmeta().custom_metadata_map.items()}
+
+    def forward(self, inputs: Tensor) -> dict[str, Tensor]:
+        """Run inputs float32 (B, 3, h, w); returns the outputs by name."""
+        device = inputs.device
+        arrays = self.session.run(self.outputs, {INPUTS: np.ascontiguousarray(inputs.float().cpu().numpy())})
+        return {name: torch.from_numpy(one).to(device) for name, one in zip(self.outputs, arrays, strict=True)}
+
+
+def is_graph(file: Path) -> bool:
+    """Tell whether a file is a graph that `write_graph` wrote."""
+    try:
+        return {"format", "stage", "schema"} <= Graph(file).header.keys()
+    except (UserError, ValueError):
+        return False
+
+
+def write_graph(module: nn.Module, size: int, outputs: Sequence[str], header: dict[str, Any], file: Path) -> None:
+    """Write what a module makes of inputs (B, 3, size, size) as a graph with these outputs, whole or not at all.
+
+    Raises UserError where the packages that write graphs are not installed.
+    """
+    try:
+        import onnx
+        from onnxscript import optimizer
+    except ImportError as error:
+        raise UserError(
+            f"export needs the package {error.name}, which only writing graphs does: pip install 'garment-keypoints[export]'"
+        ) from None
+    for name in ("onnxscript", "onnx_ir"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # they tell of each constant that they join
+    # A batch of 2: the exporter takes a length of 1 for a constant. Not optimised: that would join BatchNorm with convolutions,
+    # whose weights float16 holds no longer; the runtime does it when it loads the graph.
+    example = torch.rand(2, 3, size, size) * 255
+    program = torch.onnx.export(
+        module.eval(), (example,), dynamo=True, opset_version=OPSET, external_data=False, verbose=False, optimize=False,
+        input_names=[INPUTS], output_names=list(outputs), dynamic_shapes=({0: torch.export.Dim("batch")},),
+    )  # fmt: skip
+    # The runtime needs the bounds of a ReLU6 as constants; else it takes three times as long.
+    optimizer.inline(program.model)
+    optimizer.fold_constants(program.model)
+    optimizer.remove_unused_nodes(program.model)
+    model = program.model_proto
+    _halve(model.graph)
+    # The exporter notes beside each node which line it comes from, with this machine's paths.
+    for part in (
+        model,
+        model.graph,
+        *model.graph.node,
+        *model.graph.value_info,
+        *model.graph.input,
+        *model.graph.output,
+    ):
+        del part.metadata_props[:]
+    for key, value in header.items():
+        model.metadata_props.add(key=key, value=json.dumps(value))
+    onnx.checker.check_model(model)
+    content = io.BytesIO()
+    onnx.save(model, content)
+    write_bytes(file, content.getvalue())
+
+
+def _halve(graph: Any) -> None:
+    """Store large weights that float16 holds exactly as such, behind a Cast that the runtime folds away."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    casts = []
+    for weight in graph.initializer:
+        if weight.data_type == TensorProto.FLOAT and np.prod(weight.dims) >= LARGE:
+            whole = numpy_helper.to_array(weight)
+            values = whole.astype(np.float16)
+            if np.array_equal(values.astype(np.float32), whole):
+                name = weight.name
+                weight.CopyFrom(numpy_helper.from_array(values, f"{name}_float16"))
+                casts.append(helper.make_node("Cast", [f"{name}_float16"], [name], to=TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)

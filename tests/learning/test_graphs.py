@@ -1,0 +1,125 @@
+"""ONNX graphs say what the networks that they were made from say, and anything else is refused."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from detector.graph import export_detector
+from detector.inference import load_detector
+from detector.networks.build import GarmentNetwork
+from keypoints.graph import export_keypoints
+from keypoints.inference import load_locator
+from keypoints.networks.build import build_network
+from pipeline.api import Predictor, load
+from pipeline.contract.faults import UserError
+from pipeline.contract.schema import Schema
+from pipeline.learning.graphs import Graph
+from pipeline.learning.pairs import DEFAULT, MANIFEST, PACKAGED, Pair, find_pair
+from pipeline.learning.weights import HEADER, read_checkpoint
+from tests.commands.running import run
+from tests.configs import detector_config, keypoints_config
+
+PAIR = PACKAGED / DEFAULT
+
+
+def photos(drawn: Path, count: int) -> list[Path]:
+    return sorted((drawn / "test" / "Images").rglob("*.jpg"))[:count]
+
+
+def agree(torch_one: Predictor, onnx_one: Predictor, files: list[Path]) -> None:
+    """Both find the same garments, with boxes and points within a tenth of a pixel."""
+    found = 0
+    for a, b in zip(torch_one(files), onnx_one(files), strict=True):
+        assert a.category == b.category
+        np.testing.assert_allclose(a.box, b.box, atol=0.1)
+        np.testing.assert_allclose(a.xy, b.xy, atol=0.1)
+        np.testing.assert_allclose(a.point_score, b.point_score, atol=1e-3)
+        found += len(a.garments)
+    assert found
+
+
+def test_the_packaged_graphs_say_what_the_weights_say(drawn: Path) -> None:
+    options = {"threshold": 0.2, "device": "cpu"}
+    agree(load(runtime="torch", **options), load(runtime="onnx", **options), photos(drawn, 10))
+
+
+def test_batches_of_any_length(drawn: Path) -> None:
+    graph = Graph(PAIR / "keypoints.onnx")
+    crops = torch.rand(3, 3, 224, 224) * 255
+    together = graph(crops)["maps"]
+    for i in range(3):
+        torch.testing.assert_close(graph(crops[i : i + 1])["maps"][0], together[i], rtol=1e-4, atol=1e-3)
+
+
+def test_a_graph_knows_its_checkpoint(schema: Schema) -> None:
+    for stage in ("detector", "keypoints"):
+        graph, weights = (read_checkpoint(PAIR / f"{stage}{suffix}") for suffix in (".onnx", ".safetensors"))
+        same = [key for key in HEADER if key != "provenance"]
+        assert {key: graph[key] for key in same} == {key: weights[key] for key in same}
+        assert graph["provenance"]["graph"]["command"].startswith("python -m pipeline export")
+
+
+def test_the_runtime_is_chosen(tmp_path: Path) -> None:
+    suffixes = {
+        runtime: {Pair.of(DEFAULT, None, None, runtime, device).detector.suffix for device in devices}
+        for runtime, devices in (("torch", ("cpu", "cuda")), ("onnx", ("cpu", "cuda")), ("auto", ("cpu",)))
+    }
+    assert suffixes == {"torch": {".safetensors"}, "onnx": {".onnx"}, "auto": {".onnx"}}
+    assert Pair.of(DEFAULT, None, None, "auto", "cuda").detector.suffix == ".safetensors"
+    shutil.copytree(PAIR, tmp_path / "pair")
+    manifest = json.loads((tmp_path / "pair" / MANIFEST).read_text())
+    manifest["sha256"] = {name: digest for name, digest in manifest["sha256"].items() if not name.endswith(".onnx")}
+    (tmp_path / "pair" / MANIFEST).write_text(json.dumps(manifest))
+    assert Pair.of(str(tmp_path / "pair"), None, None, "auto").detector.suffix == ".safetensors"
+    with pytest.raises(UserError, match="has no graphs; add them with `export"):
+        Pair.of(str(tmp_path / "pair"), None, None, "onnx")
+
+
+@pytest.mark.parametrize("content", [b"", b"no graph at all", (PAIR / "keypoints.onnx").read_bytes()[:5000]])
+def test_a_damaged_graph_is_refused(tmp_path: Path, schema: Schema, content: bytes) -> None:
+    file = tmp_path / "x.onnx"
+    file.write_bytes(content)
+    with pytest.raises(UserError, match=r"x\.onnx: damaged, or no ONNX graph of this project"):
+        load_locator(file, schema)
+    with pytest.raises(UserError, match="no such graph"):
+        load_detector(tmp_path / "gone.onnx", schema)
+
+
+def test_a_graph_of_the_other_stage_is_refused(schema: Schema) -> None:
+    with pytest.raises(UserError, match="a checkpoint of the detector stage, expected one of the keypoints stage"):
+        load_locator(PAIR / "detector.onnx", schema)
+
+
+def test_what_cannot_be_a_graph_is_refused(tmp_path: Path, schema: Schema) -> None:
+    faster = GarmentNetwork(detector_config(type="faster_rcnn", size=64, fpn_channels=16, backbone_weights="none"), 5)
+    with pytest.raises(UserError, match="export a detector of type retinanet"):
+        export_detector(faster, {}, tmp_path / "x.onnx")
+    five, _ = build_network(
+        keypoints_config(size=64, per_category=True, head_channels=16, backbone="conv4", backbone_weights="none"),
+        schema,
+    )
+    with pytest.raises(UserError, match="several graphs"):
+        export_keypoints(five, 64, {}, tmp_path / "x.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_a_pair_gets_graphs_that_agree(trained: Path, drawn: Path, tmp_path: Path) -> None:
+    networks = [("--" + stage, trained / stage / "final.safetensors") for stage in ("detector", "keypoints")]
+    pair = tmp_path / "pair"
+    assert run("publish", *networks[0], *networks[1], "--out", pair, "--terms", "for tests") == 0
+    assert run("export", "--weights", pair, "--out", pair) == 0
+    assert find_pair(str(pair), graphs=True).detector == pair / "detector.onnx"
+    assert not any(
+        b"/work/" in file.read_bytes() or b"site-packages" in file.read_bytes() for file in pair.glob("*.onnx")
+    )
+    options = {"weights": str(pair), "threshold": 0.02, "device": "cpu"}
+    agree(load(runtime="torch", **options), load(runtime="auto", **options), photos(drawn, 6))
+    before = (pair / "keypoints.onnx").read_bytes()
+    (pair / "keypoints.onnx").write_text("mine")
+    assert run("export", "--weights", pair, "--out", pair) == 1
+    assert (pair / "keypoints.onnx").read_text() == "mine" != before
