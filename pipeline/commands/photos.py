@@ -1,7 +1,7 @@
 """The verb that finds garments in photos of any kind."""
 
 import logging
-import tempfile
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -25,7 +25,7 @@ from pipeline.reporting.records import alone_at_out
 log = logging.getLogger("pipeline")
 CHUNK = 256
 """Photos that are predicted, drawn and written down together."""
-OVERLAYS, LABELS, CROPS, PARTS = "overlays", "labels", "crops", ".parts"
+OVERLAYS, LABELS, CROPS, PARTS, FRAMES = "overlays", "labels", "crops", ".parts", ".frames"
 
 
 @dataclass(frozen=True)
@@ -37,17 +37,17 @@ class _Drawing:
     overlays: bool
     crops: bool
 
-    def of(self, photo: Photo, file: Path, result: PhotoResult) -> None:
-        """Write label, overlay and crops of a photo whose pixels are in `file`; nothing of one that could not be read."""
+    def of(self, photo: Photo, result: PhotoResult) -> None:
+        """Write label, overlay and crops of a photo; nothing of one that could not be read."""
         if result.error:
             return
         name = _place(photo.name)
         write_text(self.folder / LABELS / _label_name(name, photo), yolo_labels(result, self.schema))
         picture = name if name.suffix.lower() in (".jpg", ".jpeg") else name.with_name(f"{name.name}.jpg")
         if self.overlays:
-            save_overlay(file, self.folder / OVERLAYS / picture, result, self.schema)
+            save_overlay(photo.path, self.folder / OVERLAYS / picture, result, self.schema)
         if self.crops:
-            save_crops(file, self.folder / CROPS / picture, result)
+            save_crops(photo.path, self.folder / CROPS / picture, result)
 
     def of_videos(self, rates: dict[str, float]) -> None:
         """Join the overlays of each video, by the path as it was named, with the frames a second."""
@@ -101,7 +101,7 @@ def predict(
         raise UserError(f"--every is {every}, --limit {limit}; expected 1 or more, and 0 or more")
     loaded, pair = load_schema(schema), Pair.of(weights, detector, keypoints, runtime, device_of(device))
     finder = assemble.load_finder(pair, loaded, threshold, flip_test, device, pictures)
-    photos = find_photos(source, every)
+    photos = find_photos(source, every, without=out)
     ledger = open_ledger(out, finder.job)
     drawing = _Drawing(out, loaded, overlays, save_crop)
     try:
@@ -110,7 +110,7 @@ def predict(
         write_tables(out, (PhotoResult.from_dict(one, loaded) for one in ledger.results()), loaded)
         write_text(out / LABELS / YOLO, yolo_data(loaded))
     print(
-        f"{out}: {counts['photos']} photos, {counts['done']} of them done before, {counts['garments']} garments in the others"
+        f"{out}: {counts['photos']} photos, {counts['done']} of them done before, {counts['garments']} garments in the rest"
     )
     if counts["unread"]:
         print(f"{counts['unread']} photos could not be read; {ledger.lines} says why")
@@ -118,27 +118,41 @@ def predict(
 
 def _predict_all(photos: Iterator[Photo], ledger: Ledger, finder: assemble.Finder, drawing: _Drawing) -> dict[str, int]:
     counts, videos = dict.fromkeys(("photos", "done", "garments", "unread"), 0), {}
-    with tempfile.TemporaryDirectory(dir=ledger.folder, prefix=".frames-") as frames:
-        while chunk := list(islice(photos, CHUNK)):
-            counts["photos"] += len(chunk)
-            new = [photo for photo in chunk if not ledger.holds(photo.name, photo.version)]
-            counts["done"] += len(chunk) - len(new)
-            videos |= {photo.name.rpartition("/")[0]: photo.rate for photo in new if photo.rate}
-            files = [photo.save(Path(frames)) for photo in new]
-            results = finder.find([photo.name for photo in new], files, ledger.folder / PARTS)
-            for photo, file, result in zip(new, files, results, strict=True):
-                drawing.of(photo, file, result)
+    frames = ledger.folder / FRAMES
+    shutil.rmtree(frames, ignore_errors=True)  # of a killed process
+    frames.mkdir()
+    try:
+        while chunk := _next_chunk(photos, ledger, frames, counts):
+            videos |= {photo.name.rpartition("/")[0]: photo.rate for photo in chunk if photo.rate}
+            results = finder.find([one.name for one in chunk], [one.path for one in chunk], ledger.folder / PARTS)
+            for photo, result in zip(chunk, results, strict=True):
+                drawing.of(photo, result)
                 counts["garments"] += len(result.garments)
                 counts["unread"] += bool(result.error)
-                if photo.pixels is not None:
-                    file.unlink()
+                if photo.path.parent == frames:
+                    photo.path.unlink()
             ledger.append(
-                [(result.as_dict(drawing.schema), photo.version) for photo, result in zip(new, results, strict=True)]
+                [(one.as_dict(drawing.schema), photo.version) for photo, one in zip(chunk, results, strict=True)]
             )
-            if new:
-                log.info("%d photos", counts["photos"])
+            log.info("%d photos", counts["photos"])
+    finally:
+        shutil.rmtree(frames)
     drawing.of_videos(videos)
     return counts
+
+
+def _next_chunk(photos: Iterator[Photo], ledger: Ledger, frames: Path, counts: dict[str, int]) -> list[Photo]:
+    """Return the next photos that are not done yet, each once, and each with a file."""
+    chunk: dict[str, Photo] = {}
+    for photo in photos:
+        counts["photos"] += 1
+        if photo.name in chunk or ledger.holds(photo.name, photo.version):
+            counts["done"] += 1
+            continue
+        chunk[photo.name] = photo.saved(frames)
+        if len(chunk) == CHUNK:
+            break
+    return list(chunk.values())
 
 
 def _place(name: str) -> PurePosixPath:

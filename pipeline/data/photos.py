@@ -1,9 +1,10 @@
 """What users name as photos: files, folders, patterns, lists, videos, a camera; told one by one, however many there are."""
 
 import glob
+import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -33,32 +34,33 @@ class Photo:
     pixels: np.ndarray | None = None
     rate: float = 0.0
 
-    def save(self, folder: Path) -> Path:
-        """Return a file of the photo: its own, or one of the frame's pixels in the folder."""
-        if self.path is not None:
-            return self.path
-        file = folder / f"{self.name.replace('/', '_')}.png"
+    def saved(self, folder: Path) -> "Photo":
+        """Return the photo with a path: a frame's pixels are written into the folder, and let go."""
+        if self.pixels is None:
+            return self
+        file = folder / f"{hashlib.sha256(os.fsencode(self.name)).hexdigest()[:32]}.png"
         Image.fromarray(self.pixels).save(file, compress_level=1)
-        return file
+        return replace(self, path=file, pixels=None)
 
 
-def find_photos(sources: Sequence[str], every: int = 1) -> Iterator[Photo]:
+def find_photos(sources: Sequence[str], every: int = 1, without: Path | None = None) -> Iterator[Photo]:
     """Return an iterator over the photos of each source in turn: a photo, a folder with all below it, a pattern such as
-    'shop/*.jpg', a .txt with a path a line, a video, or the number of a camera. Of videos every `every`-th frame is taken.
+    'shop/*.jpg', a .txt with a path a line, a video, or the number of a camera. Of videos every `every`-th frame is taken; the
+    folder `without`, where results go, is left out of others.
 
     Raises UserError for sources that are none of these, and folders without a photo. A path of a list that leads nowhere, and
     a video that cannot be read, are told all the same: as photos, which then cannot be read.
     """
-    faults = [fault for fault in map(_fault_of, sources) if fault]
+    faults = [fault for source in sources if (fault := _fault_of(source, without))]
     if faults:
         raise UserError("\n".join(faults))
-    return _photos_of(sources, every)
+    return _photos_of(sources, every, without)
 
 
-def _fault_of(source: str) -> str:
+def _fault_of(source: str, without: Path | None) -> str:
     if _is_camera(source):
         return ""
-    if Path(source).is_dir() and next(_of_folder(Path(source)), None) is None:
+    if Path(source).is_dir() and next(_of_folder(Path(source), without), None) is None:
         return f"{source}: no photo in it; expected files in {', '.join(PHOTOS + VIDEOS)}"
     if Path(source).exists():
         return ""
@@ -75,14 +77,14 @@ def _is_camera(source: str) -> bool:
     return source.isdecimal() and not Path(source).exists()
 
 
-def _photos_of(sources: Sequence[str], every: int) -> Iterator[Photo]:
+def _photos_of(sources: Sequence[str], every: int, without: Path | None) -> Iterator[Photo]:
     for source in sources:
         if _is_camera(source):
             yield from _frames(source, int(source), "", every)
             continue
         paths = [source] if Path(source).exists() else sorted(glob.glob(source, recursive=True))
         for path in map(Path, paths):
-            for file in _of_folder(path) if path.is_dir() else [path]:
+            for file in _of_folder(path, without) if path.is_dir() else [path]:
                 yield from _of_file(file, every)
 
 
@@ -105,9 +107,11 @@ def _of_file(path: Path, every: int) -> Iterator[Photo]:
         yield Photo(path.as_posix(), version_of(path), path)
 
 
-def _of_folder(folder: Path) -> Iterator[Path]:
+def _of_folder(folder: Path, without: Path | None) -> Iterator[Path]:
+    left_out = without and without.resolve()
     for place, folders, files in os.walk(folder):
-        folders.sort()  # os.walk goes on in this order
+        # os.walk goes on in this order.
+        folders[:] = sorted(name for name in folders if (Path(place) / name).resolve() != left_out)
         yield from (Path(place) / name for name in sorted(files) if Path(name).suffix.lower() in PHOTOS + VIDEOS)
 
 

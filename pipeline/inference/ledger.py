@@ -33,7 +33,7 @@ class Ledger:
         return self.folder / LINES
 
     def holds(self, name: str, version: str) -> bool:
-        """Tell whether the photo was done when the ledger was opened."""
+        """Tell whether the photo is done."""
         key = _key(name, version)
         place = int(np.searchsorted(self.done, key))
         return place < len(self.done) and self.done[place] == key
@@ -45,6 +45,8 @@ class Ledger:
             file.write(text.encode())
             file.flush()
             os.fsync(file.fileno())
+        new = [_key(line["photo"], version) for line, version in lines]
+        self.done = np.union1d(self.done, np.array(new, np.uint64))
 
     def results(self) -> Iterator[dict[str, Any]]:
         """Yield the result of each photo, in the order in which they were done."""
@@ -115,4 +117,4 @@ def _key_of(line: bytes) -> np.uint64 | None:
 
 
 def _key(name: str, version: str) -> np.uint64:
-    return np.frombuffer(hashlib.blake2b(f"{name}\0{version}".encode(), digest_size=8).digest(), np.uint64)[0]
+    return np.frombuffer(hashlib.blake2b(os.fsencode(f"{name}\0{version}"), digest_size=8).digest(), np.uint64)[0]

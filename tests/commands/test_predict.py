@@ -1,6 +1,7 @@
 """`predict` on photos, a video and what is none: every photo has a line, what is done is not done again."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -134,6 +135,24 @@ def test_frames_of_a_video(shop: Path) -> None:
     frames = [frame.mean() for read, frame in iter(joined.read, (False, None)) if read]
     assert frames == pytest.approx([0, 80], abs=6)
     assert joined.get(cv2.CAP_PROP_FPS) == pytest.approx(2.5)
+
+
+def test_a_photo_that_is_named_twice_is_done_once(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(photos, "CHUNK", 2)
+    assert predict("shop/a.jpg", "shop/a.jpg", "shop", "shop/d.jpg", "--out", "shop/out") == 0
+    before = [line["photo"] for line in lines("shop/out")]
+    assert before == ["shop/a.jpg", "shop/b.png", "shop/c.jpg", "shop/d.jpg"]
+    assert predict("shop", "--out", "shop/out") == 0  # its own pictures are none of the photos
+    assert sorted(line["photo"] for line in lines("shop/out")) == before
+
+
+def test_a_name_that_is_no_text(shop: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.jpg")
+    os.rename("shop/a.jpg", f"shop/{name}")
+    assert predict(f"shop/{name}", "--out", "out") == 0
+    assert lines()[0]["photo"] == f"shop/{name}"
+    assert b"shop/caf\xe9.jpg" in Path("out/garments.csv").read_bytes()
+    assert Path("out/overlays/shop", name).exists()
 
 
 def test_points_follow_the_turn_of_exif(shop: Path) -> None:

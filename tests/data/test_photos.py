@@ -1,5 +1,6 @@
 """What users name as photos: each kind of source, in a fixed order, and what is none of them is refused."""
 
+import os
 from pathlib import Path
 
 import cv2
@@ -60,8 +61,11 @@ def test_frames_of_a_video_in_rgb(shop: Path) -> None:
     assert [photo.name for photo in found] == [f"shop/clip.avi/{i:06d}" for i in (0, 2, 4)]
     assert [abs(photo.pixels.mean() - grey) < 3 for photo, grey in zip(found, (0, 80, 160), strict=True)] == [True] * 3
     assert {photo.version for photo in found} == {version_of(shop / "shop" / "clip.avi")}
-    file = found[1].save(shop)
-    assert (np.asarray(Image.open(file)) == found[1].pixels).all()
+    saved = found[1].saved(shop)
+    assert saved.pixels is None
+    with Image.open(saved.path) as image:
+        assert (np.asarray(image) == found[1].pixels).all()
+    assert found[1].saved(shop).path != found[2].saved(shop).path
 
 
 def test_colours_of_a_frame_are_in_their_order(shop: Path) -> None:
@@ -97,6 +101,14 @@ def test_a_broken_video_is_told_as_a_photo_that_cannot_be_read(shop: Path) -> No
 def test_all_sources_are_looked_at_before_the_first_photo(shop: Path) -> None:
     with pytest.raises(UserError, match=r"gone\.jpg: no such photo(.|\n)*lost\.jpg: no such photo"):
         find_photos(["shop", "gone.jpg", "lost.jpg"])
+
+
+def test_the_folder_of_the_results_is_no_source(shop: Path) -> None:
+    found = [photo.name for photo in find_photos(["."], without=Path("shop/deep"))]
+    assert found == ["shop/a.jpg"]
+    os.rename("shop/a.jpg", "shop/deep/a.jpg")
+    with pytest.raises(UserError, match="no photo in it"):
+        find_photos(["shop"], without=Path("shop/deep"))
 
 
 def test_a_version_changes_with_the_file(shop: Path) -> None:

@@ -28,7 +28,11 @@ def write_tables(folder: Path, results: Iterable[PhotoResult], schema: Schema) -
     names = (GARMENTS, COCO_RESULTS, COCO_IMAGES)
     with ExitStack() as stack:
         table, found, images = (
-            stack.enter_context((folder / f"{name}.partial").open("w", encoding="utf-8", newline="")) for name in names
+            # A file's name may be no text at all; it comes out as it came in.
+            stack.enter_context(
+                (folder / f"{name}.partial").open("w", encoding="utf-8", errors="surrogateescape", newline="")
+            )
+            for name in names
         )
         rows = csv.writer(table, lineterminator="\n")
         rows.writerow(_header(schema))
