@@ -29,6 +29,7 @@ VERBS = {
     "submit": "pipeline.commands.predict:submit",
     "claims": "pipeline.commands.claims:claims",
     "evaluate": "pipeline.commands.score:evaluate",
+    "benchmark": "pipeline.commands.benchmark:benchmark",
     "errors": "pipeline.commands.errors:errors",
     "publish": "pipeline.commands.publish:publish",
     "export": "pipeline.commands.publish:export",

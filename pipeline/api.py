@@ -109,8 +109,8 @@ class Result(PhotoResult):
 class Predictor:
     """Finds the garments in photos, on one device; make one by `load`."""
 
-    def __init__(self, finder: Finder) -> None:
-        self.schema, self.pictures = finder.schema, finder.pictures
+    def __init__(self, finder: Finder, batch: int = BATCH) -> None:
+        self.schema, self.pictures, self.batch = finder.schema, finder.pictures, batch
         self.device = device_of(finder.device)
         self.dtype = DTYPES.get(precision(finder.device))
         self.stages = TwoStage(finder.source, finder.locator).eval().to(self.device)
@@ -126,7 +126,7 @@ class Predictor:
         """Yield the results of photos that may be too many to be held, some at a time."""
         photos = iter(photos)
         with ThreadPoolExecutor(2) as pool:
-            while chunk := list(islice(photos, BATCH)):
+            while chunk := list(islice(photos, self.batch)):
                 names = [str(one) if isinstance(one, str | Path) else "" for one in chunk]
                 yield from self._results(names, list(pool.map(self._read, chunk)))
 
@@ -149,7 +149,7 @@ class Predictor:
         if pictures:
             order = list(pictures)
             decoded_wh = np.array([pictures[i].pixels.shape[1::-1] for i in order])
-            for positions in PixelBatchSampler(decoded_wh, BATCH, 1e6 * MEGAPIXELS):
+            for positions in PixelBatchSampler(decoded_wh, self.batch, 1e6 * MEGAPIXELS):
                 batch = collate([(pictures[order[p]], 0, order[p], np.zeros(UNIFORMS)) for p in positions])
                 for i, garment in self._garments(batch):
                     found[i].append(garment)
@@ -185,6 +185,7 @@ def load(
     detector: Path | None = None,
     keypoints: Path | None = None,
     pictures: PictureOptions | None = None,
+    batch: int = BATCH,
 ) -> Predictor:
     """Load both networks.
 
@@ -198,14 +199,15 @@ def load(
         detector: a detector checkpoint, for the one of the pair
         keypoints: a keypoint checkpoint, for the one of the pair
         pictures: what a file may cost, and how large it is decoded
+        batch: photos that go through the networks together
 
     Raises UserError for weights that are not there, damaged, or of another schema.
     """
-    placement = Device(accelerator=device)
+    placement = Device(accelerator=device, batch_size=batch)
     loaded = load_schema(schema)
     named = (detector and Path(detector), keypoints and Path(keypoints))
     pair = Pair.of(weights, *named, runtime, device_of(placement))
-    return Predictor(assemble.load_finder(pair, loaded, threshold, flip_test, placement, pictures))
+    return Predictor(assemble.load_finder(pair, loaded, threshold, flip_test, placement, pictures), batch)
 
 
 def _of_array(pixels: np.ndarray) -> Picture:

@@ -76,7 +76,8 @@ def _add_options(parser: ArgumentParser, function: Callable[..., Any]) -> None:
         elif parameter.default is False:
             del options["type"]
             options["action"] = "store_true"
-        options |= {"required": True} if needed else {"default": parameter.default}
+        default = list(parameter.default) if isinstance(parameter.default, tuple) else parameter.default
+        options |= {"required": True} if needed else {"default": default}
         parser.add_argument(f"--{name}", **options)
 
 

@@ -40,7 +40,8 @@ def test_help_explains_every_option(verb: str, capsys: pytest.CaptureFixture) ->
     assert list(described) == list(inspect.signature(function).parameters)
     for name, line in described.items():
         if name not in ("settings", "device", "pictures"):
-            assert f"--{name} " in text
+            named = inspect.signature(function).parameters[name].kind is not inspect.Parameter.POSITIONAL_ONLY
+            assert (f"--{name} " if named else f" {name} [") in text
             assert " ".join(line.split()) in text
     if "settings" in described:
         assert "--config CONFIG a YAML file" in text
