@@ -4,6 +4,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipeline.contract import geometry as g
 from pipeline.contract import warp
@@ -249,3 +251,25 @@ def test_reduced_and_whole_pictures_share_a_batch() -> None:
             as_batch(picture), affine[i : i + 1], (32, 32), sizes_wh[i : i + 1], reduced=reduced[i : i + 1]
         )
         torch.testing.assert_close(together[i : i + 1], alone, rtol=0, atol=1e-3)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 100_000))
+def test_crops_that_are_not_turned_are_as_if_they_were_by_nothing(seed: int) -> None:
+    """The quick way of CPUs against the general one, which a turn by next to nothing takes."""
+    rng = np.random.default_rng(seed)
+    images = torch.from_numpy(rng.integers(0, 256, (2, 3, *rng.integers(3, 90, 2)), dtype=np.uint8))
+    height, width = images.shape[-2:]
+    sizes_wh = torch.tensor([[width, height], [int(rng.integers(1, width + 1)), int(rng.integers(1, height + 1))]])
+    low = rng.uniform(-40, 80, (3, 2))
+    boxes = torch.from_numpy(np.concatenate([low, low + rng.uniform(0.5, 200, (3, 2))], 1)).float()
+    reduced = torch.tensor([1, int(rng.integers(1, 4))])
+    flip, source, size_wh = torch.from_numpy(rng.random(3) < 0.5), torch.tensor([0, 1, 1]), (32, 24)
+    affine = g.crop_from_image(boxes, size_wh, flip=flip)
+    turned = affine.clone()
+    turned[:, 0, 1] = 1e-20
+    quick, general = (
+        warp.crop(images, one, size_wh, sizes_wh * reduced[:, None], source, reduced=reduced)
+        for one in (affine, turned)
+    )
+    torch.testing.assert_close(quick, general, rtol=0, atol=0.02)
