@@ -59,7 +59,7 @@ demo: $(INSTALLED)  ## find the garments in six photos and six drawn pictures, w
 	@echo "look at runs/demo/overlays; your own: $(PIPELINE) predict FOLDER --out OUT"
 
 test: $(INSTALLED)  ## run the fast tests (about 5 minutes on 2 cores)
-	$(BIN)/python -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4 --dist worksteal
 
 test-slow: $(INSTALLED)  ## run the long tests
 	$(BIN)/python -m pytest -m slow

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.learning.pairs import PACKAGED, packaged
+from pipeline.learning.pairs import FILES, PACKAGED, packaged
 from tests.commands.running import run
 
 
@@ -63,5 +63,5 @@ def test_a_readme_of_ones_own_stays(scored: Path) -> None:
 @pytest.mark.parametrize("name", packaged())
 def test_the_packaged_weights_have_their_card(name: str) -> None:
     card = (PACKAGED / name / "README.md").read_text()
-    for digest in json.loads((PACKAGED / name / "weights.json").read_text())["sha256"].values():
-        assert f"`{digest[:16]}…`" in card
+    digests = json.loads((PACKAGED / name / "weights.json").read_text())["sha256"]
+    assert all(f"`{digests[file][:16]}…`" in card for file in FILES.values())
