@@ -19,7 +19,7 @@ from pipeline.contract.schema import Schema
 
 NE_SHARE = 0.9
 SPREAD_SHARE = 0.1
-GAIN = 0.02
+GAIN = 0.005
 """Fraction by which NE falls below the best so far where a training still gets better."""
 PATIENCE = 2
 FEWEST_ROWS = 8

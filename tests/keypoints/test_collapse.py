@@ -64,9 +64,9 @@ def test_a_bad_training_that_gets_better_is_only_slow(schema: Schema) -> None:
         one.check(truth + shift)
         assert one.strikes == 0
         one.end()
-    one.check(truth + 34.5)
+    one.check(truth + 34.9)
     with pytest.raises(CollapseError, match="training has collapsed: NE is"):
-        one.check(truth + 34.4)
+        one.check(truth + 34.85)
 
 
 def test_one_bad_look_is_forgiven(schema: Schema) -> None:
