@@ -5,6 +5,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 import cv2
@@ -80,7 +81,8 @@ def _is_camera(source: str) -> bool:
 def _photos_of(sources: Sequence[str], every: int, without: Path | None) -> Iterator[Photo]:
     for source in sources:
         if _is_camera(source):
-            yield from _frames(source, int(source), "", every)
+            # Each session of a camera has frames of its own.
+            yield from _frames(f"camera{source}-{datetime.now():%Y%m%d-%H%M%S}", int(source), "", every)
             continue
         paths = [source] if Path(source).exists() else sorted(glob.glob(source, recursive=True))
         for path in map(Path, paths):
@@ -131,7 +133,7 @@ def _frames(name: str, source: Path | int, version: str, every: int) -> Iterator
     capture = cv2.VideoCapture(source if isinstance(source, int) else str(source))
     try:
         if not capture.isOpened() and isinstance(source, int):
-            raise UserError(f"camera {name}: cannot be opened; check its number, and who may use it")
+            raise UserError(f"camera {source}: cannot be opened; check its number, and who may use it")
         if not capture.isOpened():
             yield Photo(name, version, source)
             return
