@@ -25,7 +25,8 @@ CONFIG = "config.yaml"
 class NetworkLocator(nn.Module):
     """A Locator (contract.protocols) around a network and its codec, with the flip test if wanted.
 
-    `source` is what it was trained to be shown: a garment's box, or the whole image.
+    `source` is what it was trained to be shown: a garment's box, or the whole image; `without_fold` the fold that it has not
+    seen (-1: it has seen all).
     """
 
     def __init__(
@@ -37,9 +38,10 @@ class NetworkLocator(nn.Module):
         flip_index: Tensor,
         flip_test: bool,
         source: str = "box",
+        without_fold: int = -1,
     ) -> None:
         super().__init__()
-        self.source = source
+        self.source, self.without_fold = source, without_fold
         self.network, self.codec = network, codec
         self.size_wh, self.padding, self.flip_test = size_wh, padding, flip_test
         self.register_buffer("flip_index", flip_index, persistent=False)
@@ -92,4 +94,7 @@ def load_locator(path: Path, schema: Schema, flip_test: bool = True) -> NetworkL
     """Load a keypoint checkpoint to predict with; raises UserError as `load_network` does."""
     network, codec, config = load_network(path, schema)
     crop, flip_index = config.crop, torch.tensor(schema.flip_index)
-    return NetworkLocator(network, codec, (crop.size, crop.size), crop.padding, flip_index, flip_test, crop.source)
+    size_wh = (crop.size, crop.size)
+    return NetworkLocator(
+        network, codec, size_wh, crop.padding, flip_index, flip_test, crop.source, config.without_fold
+    )
