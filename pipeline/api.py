@@ -111,7 +111,7 @@ class Predictor:
 
     def __init__(self, finder: Finder, batch: int = BATCH) -> None:
         self.schema, self.pictures, self.batch = finder.schema, finder.pictures, batch
-        self.device = device_of(finder.device)
+        self.device, self.meaning = device_of(finder.device), finder.meaning
         self.dtype = DTYPES.get(precision(finder.device))
         self.stages = TwoStage(finder.source, finder.locator).eval().to(self.device)
 
@@ -171,7 +171,7 @@ class Predictor:
             category = self.schema.categories[int(regions["category"][r])]
             box, box_score = regions["box"][r], float(regions["box_score"][r])
             one = Keypoints("", category, regions["xy"][r], regions["score"][r], box, box_score, fallback=False)
-            yield int(result["index"][position]), Garment.of(one, self.schema)
+            yield int(result["index"][position]), Garment.of(one, self.schema, self.meaning)
 
 
 def load(

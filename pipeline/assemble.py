@@ -36,6 +36,7 @@ from pipeline.inference.box_sources import SourceParts, build_source
 from pipeline.inference.find import Finder
 from pipeline.inference.predict import Device, Prediction, predict
 from pipeline.learning import configs, ranks
+from pipeline.learning.calibration import Calibration
 from pipeline.learning.fit import RESUME, fit, forget
 from pipeline.learning.pairs import Pair
 from pipeline.learning.placement import placed, precision
@@ -230,7 +231,11 @@ def load_finder(
     source = build_source("detections", SourceParts(detector, threshold=threshold))
     job = {"detector": detector.fingerprint, "keypoints": file_hash(pair.keypoints), "schema": schema.fingerprint}
     job |= {"threshold": threshold, "flip_test": flip_test, "detail": pictures.detail}
-    return Finder(source, locator, schema, job, device or Device(), pictures)
+    meaning = None
+    if pair.calibration is not None:
+        meaning = Calibration.load(pair.calibration, schema)
+        job["calibration"] = file_hash(pair.calibration)
+    return Finder(source, locator, schema, job, device or Device(), pictures, meaning)
 
 
 def predict_fold(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.contract.faults import DataError, UserError
-from pipeline.contract.garments import Garment, PhotoResult
+from pipeline.contract.garments import Garment, Meaning, PhotoResult
 from pipeline.contract.images import PictureOptions, image_size
 from pipeline.contract.protocols import BoxSource, Locator
 from pipeline.contract.records import ImageRow
@@ -20,7 +20,10 @@ from pipeline.inference.shards import remove_shards
 
 @dataclass(frozen=True)
 class Finder:
-    """Both stages, of which the first says what garments there are. `job` names what decides the results."""
+    """Both stages, of which the first says what garments there are. `job` names what decides the results.
+
+    `meaning` says what the scores of points mean, where the weights are calibrated.
+    """
 
     source: BoxSource
     locator: Locator
@@ -28,6 +31,7 @@ class Finder:
     job: dict[str, Any]
     device: Device = field(default_factory=Device)
     pictures: PictureOptions = field(default_factory=PictureOptions)
+    meaning: Meaning | None = None
 
     def __post_init__(self) -> None:
         if self.device.devices not in ("auto", "1") or self.device.num_nodes != 1:
@@ -53,7 +57,7 @@ class Finder:
                 sizes_wh=np.array([sizes_wh[i] for i in fine]), pictures=self.pictures, skip=True,
             )  # fmt: skip
             for one in result.keypoints:
-                found.setdefault(one.image_id, []).append(Garment.of(one, self.schema))
+                found.setdefault(one.image_id, []).append(Garment.of(one, self.schema, self.meaning))
             errors |= {i: result.unread[row.key] for i, row in zip(fine, rows, strict=True) if row.key in result.unread}
             remove_shards(shards)
         return [

@@ -25,16 +25,19 @@ FORMAT = 1
 FILES = {"detector": "detector.safetensors", "keypoints": "keypoints.safetensors"}
 GRAPHS = {"detector": "detector.onnx", "keypoints": "keypoints.onnx"}
 """The file of each stage, for torch, and for ONNX Runtime where the pair has been exported."""
+CALIBRATION = "calibration.json"
+"""What the scores of the keypoint network mean, where that has been found out (`calibrate`)."""
 Runtime = Literal["auto", "torch", "onnx"]
 
 
 @dataclass(frozen=True)
 class Pair:
-    """The networks of both stages, and what the pair is called."""
+    """The networks of both stages, what the pair is called, and what its scores mean."""
 
     name: str
     detector: Path
     keypoints: Path
+    calibration: Path | None = None
 
     @classmethod
     def of(
@@ -53,7 +56,9 @@ class Pair:
                 f"--runtime is onnx, and --weights {name} has no graphs; add them with `export --weights {name} --out "
                 f"{pair.detector.parent}`, or take --runtime torch"
             )
-        return cls(pair.name, detector or pair.detector, keypoints or pair.keypoints)
+        # What the scores mean is known of the pair's own network.
+        calibration = None if keypoints else pair.calibration
+        return cls(pair.name, detector or pair.detector, keypoints or pair.keypoints, calibration)
 
 
 def packaged() -> list[str]:
@@ -77,7 +82,12 @@ def find_pair(name: str, graphs: bool = False) -> Pair:
     files = GRAPHS if graphs and set(GRAPHS.values()) <= digests.keys() else FILES
     for file in files.values():
         _check(folder / file, digests[file])
-    return Pair(folder.resolve().name, *(folder / file for file in files.values()))
+    calibration = folder / CALIBRATION
+    return Pair(
+        folder.resolve().name,
+        *(folder / file for file in files.values()),
+        calibration if calibration.exists() else None,
+    )
 
 
 def add_graphs(folder: Path) -> None:

@@ -1,14 +1,20 @@
 """`calibrate` fits to the fold that a network has not seen, and to no other network."""
 
 import json
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.api import load
+from pipeline.contract.garments import Garment
 from pipeline.contract.schema import Schema
-from pipeline.learning.calibration import Calibration
+from pipeline.learning.calibration import Calibration, fit
+from pipeline.learning.pairs import CALIBRATION, DEFAULT, PACKAGED, Pair
 from tests.commands.running import TINY, run
+from tests.learning.test_calibration import simulated
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +40,29 @@ def test_a_network_is_calibrated_on_the_fold_it_left_out(
     with Image.open(out.with_suffix(".png")) as figure:
         assert figure.width > figure.height
     assert run("calibrate", *options, "--out", out) == 0  # over its own
+
+
+def test_predictions_of_a_calibrated_pair_say_what_their_scores_mean(
+    drawn: Path, tmp_path: Path, schema: Schema
+) -> None:
+    pair, photo = tmp_path / "pair", next((drawn / "test" / "Images").rglob("*.jpg"))
+    shutil.copytree(PACKAGED / DEFAULT, pair)
+    (pair / CALIBRATION).unlink(missing_ok=True)
+    (plain,) = load(str(pair), threshold=0.2, device="cpu")(photo)
+    fit(*simulated(100, 0)).save(pair / CALIBRATION, schema, {})
+    (told,) = load(str(pair), threshold=0.2, device="cpu")(photo)
+    fitted = Calibration.load(pair / CALIBRATION, schema)
+    assert plain.garments[0].expected_error is None
+    np.testing.assert_array_equal(told.point_score, plain.point_score)
+    np.testing.assert_allclose(told.garments[0].expected_error, fitted.expected_error(told.point_score)[0])
+    written = told.to_dict()["garments"][0]
+    assert set(written["points"]["armpit_left" if "armpit_left" in written["points"] else "waistband_left"]) == {
+        *("x", "y", "score", "expected_error", "visible"),
+    }
+    again = Garment.from_dict(written, schema)
+    np.testing.assert_allclose(again.visible, told.garments[0].visible, atol=1e-3)
+    # Of another keypoint network nothing is known.
+    assert Pair.of(str(pair), None, pair / "keypoints.safetensors").calibration is None
 
 
 def test_what_cannot_be_calibrated_is_refused(validated: Path, drawn: Path, tmp_path: Path, capsys) -> None:
