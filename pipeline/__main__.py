@@ -27,6 +27,7 @@ VERBS = {
     "calibrate": "pipeline.commands.calibrate:calibrate",
     "ablate": "pipeline.commands.study:ablate",
     "predict": "pipeline.commands.photos:predict",
+    "serve": "pipeline.commands.serve:serve",
     "submit": "pipeline.commands.predict:submit",
     "claims": "pipeline.commands.claims:claims",
     "evaluate": "pipeline.commands.score:evaluate",
