@@ -96,10 +96,7 @@ def create_app(predictor: Finds, name: str, limits: Limits | None = None) -> Fas
     def about() -> dict[str, Any]:
         schema = predictor.schema
         members = {category: [schema.keypoints[k] for k in points] for category, points in schema.members.items()}
-        sides = {
-            "left": [schema.keypoints[k] for k, _ in schema.sides],
-            "right": [schema.keypoints[k] for _, k in schema.sides],
-        }
+        sides = [[schema.keypoints[k] for k in pair] for pair in schema.sides]
         return {"weights": name, "categories": members, "sides": sides, "limits": vars(limits)}
 
     @app.post("/predict")

@@ -4,7 +4,7 @@ const at = id => document.getElementById(id);
 const canvas = at("canvas"), context = canvas.getContext("2d");
 const BOXES = ["#ffbe00", "#c850ff", "#3cdc5a", "#00c8dc", "#ff78a0", "#a0c83c"];
 const entries = [];
-let shown = -1, chosen = [], about = {categories: {}, sides: {left: [], right: []}, limits: {photos: 1}};
+let shown = -1, chosen = [], about = {categories: {}, sides: [], limits: {photos: 1}};
 
 fetch("/about").then(answer => answer.json()).then(told => {
   about = told;
@@ -12,7 +12,7 @@ fetch("/about").then(answer => answer.json()).then(told => {
 });
 
 const colourOf = category => BOXES[Object.keys(about.categories).indexOf(category) % BOXES.length];
-const sideOf = name => about.sides.left.includes(name) ? "#ff463c" : about.sides.right.includes(name) ? "#2896ff" : "#3cdc5a";
+const sideOf = name => ["#ff463c", "#2896ff"].find((_, side) => about.sides.some(pair => pair[side] === name)) || "#3cdc5a";
 
 async function send(files) {
   const photos = [...files].filter(file => file.type.startsWith("image/") || /\.(jpe?g|png|webp|avif|gif|bmp|tiff?)$/i.test(file.name));

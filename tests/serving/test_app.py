@@ -131,4 +131,5 @@ def test_about(schema: Schema) -> None:
     told = client(photos=5).get("/about").json()
     assert (told["weights"], told["limits"]["photos"]) == ("mine", 5)
     assert told["categories"]["skirt"] == ["waistband_left", "waistband_right", "hemline_left", "hemline_right"]
-    assert "crotch" not in told["sides"]["left"] + told["sides"]["right"]
+    assert ["armpit_left", "armpit_right"] in told["sides"]
+    assert len(told["sides"]) == len(schema.sides)
