@@ -41,7 +41,7 @@ def browser() -> Iterator[Any]:
         server.stdout.close()
 
 
-def until(true: Callable[[], Any], seconds: float = 30) -> Any:
+def until(true: Callable[[], Any], seconds: float = 120) -> Any:
     end = time.monotonic() + seconds
     while not (value := true()):
         assert time.monotonic() < end
