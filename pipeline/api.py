@@ -31,7 +31,7 @@ from pipeline.inference.find import Finder
 from pipeline.inference.predict import Device
 from pipeline.learning.loading import UNIFORMS, PixelBatchSampler, collate
 from pipeline.learning.pairs import DEFAULT, Pair, Runtime
-from pipeline.learning.placement import device_of, precision
+from pipeline.learning.placement import MIXED, device_of, precision
 from pipeline.orchestrator import TwoStage
 from pipeline.reporting.overlay import overlay
 
@@ -40,7 +40,6 @@ __all__ = ["Garment", "Predictor", "Result", "load"]
 Photo = str | Path | np.ndarray | Image.Image
 """A file, RGB pixels uint8 (h, w, 3) or (h, w), or an opened picture."""
 BATCH, MEGAPIXELS = 8, 8.0
-DTYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +111,7 @@ class Predictor:
     def __init__(self, finder: Finder, batch: int = BATCH) -> None:
         self.schema, self.pictures, self.batch = finder.schema, finder.pictures, batch
         self.device, self.meaning = device_of(finder.device), finder.meaning
-        self.dtype = DTYPES.get(precision(finder.device))
+        self.dtype = MIXED.get(precision(finder.device))
         self.stages = TwoStage(finder.source, finder.locator).eval().to(self.device)
 
     def __call__(self, photos: Photo | Iterable[Photo]) -> list[Result]:

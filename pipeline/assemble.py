@@ -222,6 +222,8 @@ def load_finder(
     pictures: PictureOptions | None = None,
 ) -> Finder:
     """Load both networks to find every garment of at least the score `threshold` in photos of unknown content."""
+    if not 0 < threshold <= 1:
+        raise UserError(f"--threshold is {threshold}; expected a number above 0, at most 1")
     detector, locator = load_detector(pair.detector, schema), load_locator(pair.keypoints, schema, flip_test)
     if locator.source != "box":
         raise UserError(

@@ -98,6 +98,12 @@ def test_what_is_no_photo_is_refused(predictor: Predictor, photo, message: str) 
         predictor([photo])
 
 
+@pytest.mark.parametrize("threshold", [0, -1, 1.5, float("nan")])
+def test_a_threshold_is_a_share(threshold: float) -> None:
+    with pytest.raises(UserError, match=r"threshold is .*; expected a number above 0, at most 1"):
+        load(threshold=threshold)
+
+
 def test_photos_are_taken_some_at_a_time(predictor: Predictor) -> None:
     taken = []
 

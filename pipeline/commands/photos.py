@@ -95,8 +95,6 @@ def predict(
         limit: rehearse on so many photos (0: all)
         schema: packaged schema, or a YAML file of your own
     """
-    if not 0 < threshold <= 1:
-        raise UserError(f"--threshold is {threshold}; expected a number above 0, at most 1")
     if every < 1 or limit < 0:
         raise UserError(f"--every is {every}, --limit {limit}; expected 1 or more, and 0 or more")
     loaded, pair = load_schema(schema), Pair.of(weights, detector, keypoints, runtime, device_of(device))

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from pipeline import api
+from pipeline.assemble import THRESHOLD
 from pipeline.contract.faults import UserError
 from pipeline.contract.images import PictureOptions
 from pipeline.learning.pairs import DEFAULT, Runtime
@@ -16,7 +17,7 @@ def serve(
     detector: Path | None = None,
     keypoints: Path | None = None,
     runtime: Runtime = "auto",
-    threshold: float = 0.4,
+    threshold: float = THRESHOLD,
     flip_test: bool = True,
     photos: int = 16,
     megabytes: float = 20.0,

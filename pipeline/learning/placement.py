@@ -11,6 +11,9 @@ from pipeline.contract.faults import UserError
 from pipeline.learning.loading import check_shares
 from pipeline.learning.options import Placement, TrainOptions
 
+MIXED = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+"""The type that networks run in under Lightning's mixed precisions; in others they stay in float32."""
+
 
 def placed(placement: Placement) -> dict[str, Any]:
     """Return the arguments of Lightning's Trainer that say where it runs; raise UserError for those that it refuses."""

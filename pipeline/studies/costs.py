@@ -10,13 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pipeline.learning.placement import MIXED
 from pipeline.reporting.model_card import network_costs
 
 SECONDS = 2.0
 """How long the speed is measured, after a warm-up."""
 BATCH = 8
-PRECISIONS = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
-"""Lightning's mixed precisions; others are measured in float32."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ def measure(
     pictures = (
         torch.randint(0, 256, (BATCH, 3, size, size), generator=torch.Generator().manual_seed(0)).float().to(device)
     )
-    mixed = PRECISIONS.get(precision)
+    mixed = MIXED.get(precision)
     with torch.autocast(device, dtype=mixed) if mixed else nullcontext():
         seconds = _seconds_a_call(lambda: forward(pictures), device)
     return Costs(counted.parameters, round(1e9 * counted.gflops), BATCH / seconds, machine)
