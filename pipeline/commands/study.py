@@ -8,12 +8,16 @@ from typing import Any
 from pipeline import assemble
 from pipeline.assemble import Settings
 from pipeline.commands.study_runs import BENCHES, Bench, note, outcome_of
+from pipeline.commands.study_settings import flat_deciding
 from pipeline.contract.faults import BusyError, UserError
 from pipeline.contract.files import alone, when_free, write_text
 from pipeline.contract.schema import load_schema
 from pipeline.data.select import load_training_set
 from pipeline.reporting.pictures import save_png
+from pipeline.reporting.records import write_json
 from pipeline.studies.chart import draw_chart
+from pipeline.studies.known import as_known, read_known
+from pipeline.studies.overrides import Flat
 from pipeline.studies.runs import COLLAPSED, DONE, FAILED, Run, planned, share
 from pipeline.studies.study import Study, check_seeds, raise_all, read_study
 from pipeline.studies.table import as_csv, as_markdown, lines_of
@@ -30,18 +34,23 @@ def ablate(
     limit: int = 0,
     base: Path | None = None,
     schema: str = "",
+    known: Sequence[Path] = (),
 ) -> bool:
     """Compare settings: train every row of a study with every seed, and write one table of them.
+
+    Beside the table, NAME.json holds every run's figures: a later run folder, or another machine, goes on from it.
 
     Args:
         study: YAML file of the study, such as configs/ablations/keypoints.yaml
         data: train roots: folders with Annotations/*.csv and Images/
-        run: run folder; holds everything that is trained, and the table NAME.csv, NAME.md and NAME.png
+        run: run folder; holds everything that is trained, and the table NAME.csv, NAME.md, NAME.png, NAME.json
         only: make only share I/N of the runs, such as 2/4, on one of N machines
         seeds: so many seeds, 0, 1 ...; without it as many as the study says (0)
         limit: rehearse on so many images (0: all)
         base: the preset to start from; without it the one that the study names
         schema: packaged schema, or a YAML file; without it that of the preset
+        known: results of runs that were made elsewhere, the NAME.json of other run folders: they stand in the table, and
+            are not made again
     """
     if seeds:
         check_seeds(seeds, "--seeds")
@@ -51,14 +60,15 @@ def ablate(
     own = share(runs, only)
     whole = read.base
     rows = load_training_set(data, load_schema(whole.schema), whole.folds, run, limit, whole.layout, whole.pictures)
-    bench = BENCHES[read.stage](read, tuple(data), run, limit, rows.fingerprint)
+    made = read_known(known, rows.fingerprint, *_flat(read, Settings()))
+    bench = BENCHES[read.stage](read, tuple(data), run, limit, rows.fingerprint, made)
     write_tables(bench, runs)
     for one in own:
         log.info("run %d of %d: %s, seed %d", one.number, len(runs), one.row.name, one.seed)
         _make(bench, one)
         write_tables(bench, runs)
     print((run / f"{read.name}.md").read_text(encoding="utf-8"))
-    print("\n".join(str(run / f"{read.name}{suffix}") for suffix in (".csv", ".md", ".png")))
+    print("\n".join(str(run / f"{read.name}{suffix}") for suffix in (".csv", ".md", ".png", ".json")))
     failed = [one.name for one in own if outcome_of(bench, one).state == FAILED]
     if failed:
         log.warning("failed: %s; the same command tries them again", ", ".join(failed))
@@ -91,6 +101,11 @@ def _check_device(settings: Settings) -> None:
             )
 
 
+def _flat(study: Study, base: Settings) -> tuple[Flat, dict[str, Flat]]:
+    """Return by dotted name what decides of `base`, and of each row."""
+    return flat_deciding(base, study.stage), {row.name: flat_deciding(row.settings, study.stage) for row in study.rows}
+
+
 def _make(bench: Bench, run: Run) -> None:
     """Make a run unless it is done; one that collapses is noted, and is not tried again."""
     before = outcome_of(bench, run)
@@ -110,15 +125,16 @@ def _make(bench: Bench, run: Run) -> None:
 
 
 def write_tables(bench: Bench, runs: Sequence[Run]) -> None:
-    """Write the table and the chart from what is there, one process at a time."""
+    """Write the table, the chart and the file of runs from what is there, one process at a time."""
     study, stem = bench.study, bench.run / bench.study.name
 
     def write() -> None:
         with alone(stem.with_suffix(".md")):
-            outcomes: dict[str, list[Any]] = {row.name: [] for row in study.rows}
-            for one in runs:
-                outcomes[one.row.name].append(outcome_of(bench, one))
-            lines = lines_of(study, outcomes, {row.name: bench.costs(row) for row in study.rows})
+            every = [(one, outcome_of(bench, one)) for one in runs]
+            outcomes = {row.name: [outcome for one, outcome in every if one.row is row] for row in study.rows}
+            costs = {row.name: bench.costs(row) for row in study.rows}
+            lines = lines_of(study, outcomes, costs)
+            write_json(stem.with_suffix(".json"), as_known(bench.annotations, *_flat(study, study.base), every, costs))
             write_text(stem.with_suffix(".csv"), as_csv(lines))
             write_text(stem.with_suffix(".md"), as_markdown(study, lines))
             save_png(stem.with_suffix(".png"), draw_chart(study.name, lines))

@@ -3,8 +3,8 @@
 import shutil
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from pipeline.learning.placement import device_of, precision
 from pipeline.reporting.records import provenance, read_json, refuse_another_make, write_json
 from pipeline.reporting.tables import DAMAGE
 from pipeline.studies.costs import Costs, measure
+from pipeline.studies.known import Known
 from pipeline.studies.runs import DONE, PENDING, Outcome, Run
 from pipeline.studies.study import Row, Study
 
@@ -41,13 +42,17 @@ FIXED = "fixed"
 
 @dataclass(frozen=True)
 class Bench(ABC):
-    """Where a study runs: everything that is trained lies in the folder `run`. `annotations` is the rows' fingerprint."""
+    """Where a study runs: everything that is trained lies in the folder `run`. `annotations` is the rows' fingerprint.
+
+    What is `known` was made elsewhere, and is not made again.
+    """
 
     study: Study
     data: tuple[Path, ...]
     run: Path
     limit: int
     annotations: str
+    known: Known = field(default_factory=Known)
 
     @abstractmethod
     def make(self, run: Run) -> None:
@@ -103,7 +108,7 @@ class Bench(ABC):
         file = self.notes / "costs" / f"{row.name}.json"
         known = read_json(file) if file.exists() else {}
         if known.get("settings") != self._measured(row):
-            return None
+            return self.known.costs.get(row.name)
         return Costs(known["parameters"], known["flops"], known["images_per_second"], known["machine"])
 
     def measure(self, run: Run) -> None:
@@ -217,18 +222,18 @@ def outcome_of(bench: Bench, run: Run) -> Outcome:
         there = {name: file_hash(one) for name, one in bench.inputs(run).items() if one.exists()}
         refuse_other_inputs(files[-1], records[-1], {"annotations": bench.annotations, **there})
         try:
-            return _done(bench.figures(records), records)
+            return _done(bench.figures(records), records, bench.inputs(run))
         except DAMAGE as error:
             raise UserError(f"{files[-1]}: not the record of a study's run ({error!r}); {REMEDY}") from None
     noted = bench.notes / f"{run.name}.json"
     if noted.exists():
         content = read_of(noted, settings)
         return Outcome(content["state"], message=content["message"])
-    return Outcome(PENDING)
+    return bench.known.outcomes.get((run.row.name, run.seed), Outcome(PENDING))
 
 
-def _done(figures: dict[str, float | None], records: Sequence[dict[str, Any]]) -> Outcome:
-    made = records[-1]["provenance"]
+def _done(figures: dict[str, float | None], records: Sequence[dict[str, Any]], inputs: Iterable[str]) -> Outcome:
+    made, hashes = records[-1]["provenance"], records[-1]["inputs"]
     return Outcome(
         DONE,
         figures,
@@ -237,6 +242,7 @@ def _done(figures: dict[str, float | None], records: Sequence[dict[str, Any]]) -
         machine=made["machine"],
         commit=made["commit"],
         command=made["command"],
+        inputs=", ".join(f"{name} {hashes[name][:8]}" for name in inputs),
     )
 
 

@@ -10,6 +10,7 @@ from pipeline.assemble import Settings
 from pipeline.commands.train import PLACE
 from pipeline.contract.faults import UserError
 from pipeline.reporting.records import differences, read_json
+from pipeline.studies.overrides import Flat, flatten
 
 REMEDY = "choose another run folder (RUN=)"
 
@@ -27,6 +28,13 @@ def deciding(settings: Any) -> Any:
         return settings
     left_out = {*PLACE, "without_fold"}
     return {name: deciding(value) for name, value in settings.items() if name not in left_out}
+
+
+def flat_deciding(settings: Settings, stage: str) -> Flat:
+    """Return what decides about a row of a study by dotted name; the seed of the stage is that of each run."""
+    flat = flatten(Settings, deciding(asdict(settings)), "settings")
+    flat.pop(f"{stage}.train.seed")
+    return flat
 
 
 def of_boxes(settings: Any) -> dict[str, Any]:

@@ -41,6 +41,8 @@ class Outcome:
     commit: str = ""
     command: str = ""
     message: str = ""
+    inputs: str = ""
+    """What it was made from, beside the training images: names and the first digits of their hashes."""
 
 
 def planned(study: Study, seeds: int) -> list[Run]:

@@ -106,6 +106,7 @@ def _values(line: Line) -> dict[str, Any]:
         "hardware": _several(one.machine for one in line.done),
         "commit": _several(one.commit for one in line.done),
         "command": _several(one.command for one in line.done),
+        "inputs": _several(one.inputs for one in line.done),
         "message": _several(one.message for one in line.outcomes),
     }
 
@@ -141,6 +142,7 @@ def as_markdown(study: Study, lines: Sequence[Line]) -> str:
 
 COSTS = """Parameters in millions; GFLOPs (a multiplication and an addition are two) of one picture, forward; images a second of
 the network alone, a short measurement on the machine that made the row. Training time is that of a run, with its score.
+Made from: the boxes (and the network that scores them) by their hashes; training detectors again gives slightly other boxes.
 """
 
 
@@ -156,13 +158,14 @@ def _introduction(study: Study) -> str:
 
 
 def _costs(lines: Sequence[Line]) -> str:
-    head = ["row", "parameters M", "GFLOPs", "images/s", "training time", "hardware", "commit", "command"]
+    head = ["row", "parameters M", "GFLOPs", "images/s", "training time", "hardware", "commit", "made from", "command"]
     table = []
     for line in lines:
         v = _values(line)
         cells = [line.row.name, number(v["parameters_millions"], 2), number(v["gflops"], 3)]
         cells += [number(v["images_per_second"], 0), _time(v["training_s"], v["resumed"])]
-        cells += [v["hardware"] or MISSING, v["commit"] or MISSING, f"`{v['command']}`" if v["command"] else MISSING]
+        cells += [v[name] or MISSING for name in ("hardware", "commit", "inputs")]
+        cells.append(f"`{v['command']}`" if v["command"] else MISSING)
         table.append(_escaped(cells))
     return as_table(head, table)
 

@@ -111,6 +111,28 @@ def test_two_rows_are_trained_scored_and_kept(
     assert before == {name: (folder / f"mine.{name}").read_bytes() for name in before}
 
 
+def test_what_was_made_elsewhere_is_not_made_again(
+    drawn: Path, begun: Path, tmp_path: Path, trainings: list[str], capsys: pytest.CaptureFixture
+) -> None:
+    assert ablate(two_rows(begun), drawn, begun, "--seeds", 2, "--only", "1/4") == 0
+    there, elsewhere = begun / "mine.json", tmp_path / "elsewhere" / "run"
+    elsewhere.mkdir(parents=True)
+    assert list(json.loads(there.read_text())["rows"]) == ["base"]
+    assert ablate(two_rows(elsewhere), drawn, elsewhere, "--known", there, "--seeds", 2, "--only", "1/4") == 0
+    assert trainings == []
+    assert column(elsewhere, "seeds_done") == ["1", "0"]
+    assert table(elsewhere) == table(begun)
+    assert there.read_bytes() == (elsewhere / "mine.json").read_bytes()
+    other = study(elsewhere, {"name": "base", "set": FLIP})
+    assert ablate(other, drawn, elsewhere, "--known", there) == 1
+    assert (
+        f"{there}: row base was made with other settings than the study's (keypoints.augment.flip was 0.5, now 0"
+        in (capsys.readouterr().err)
+    )
+    assert ablate(two_rows(elsewhere), drawn, tmp_path / "few", "--known", there, "--limit", 4) == 1
+    assert f"{there} is of other training images than those of --data" in capsys.readouterr().err
+
+
 def collapsing(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     train = assemble.train_keypoints
 

@@ -30,7 +30,9 @@ class Settings:
 
 def done(ne: float, seconds: float = 100, commit: str = "abc", **more: bool) -> Outcome:
     figures = {"ne": ne, "ne_true_boxes": ne - 1, "skirt": ne + 1, "dress": None}
-    return Outcome(DONE, figures, seconds, machine="2 cores", commit=commit, command="run it | twice", **more)
+    return Outcome(
+        DONE, figures, seconds, machine="2 cores", commit=commit, command="run it | twice", inputs="boxes 12ab", **more
+    )
 
 
 WEIGHTS = {"first": "package", "better": "none", "noisy": "a/pose.safetensors", "half": "timm", "none": "none"}
@@ -73,11 +75,21 @@ def test_figures_are_means_over_seeds(lines: list[Line]) -> None:
 
 def test_costs_and_where_they_come_from(lines: list[Line]) -> None:
     head, *rows = cells(lines, 1)
-    assert head == ["row", "parameters M", "GFLOPs", "images/s", "training time", "hardware", "commit", "command"]
-    assert rows[0] == ["first", "3.25", "0.512", "123", "100 s", "2 cores", "abc", "`run it ¦ twice`"]
-    assert rows[1][-2] == "abc; def"
+    assert head == [
+        "row",
+        "parameters M",
+        "GFLOPs",
+        "images/s",
+        "training time",
+        "hardware",
+        "commit",
+        "made from",
+        "command",
+    ]
+    assert rows[0] == ["first", "3.25", "0.512", "123", "100 s", "2 cores", "abc", "boxes 12ab", "`run it ¦ twice`"]
+    assert rows[1][-3] == "abc; def"
     assert rows[3][4] == "50 min (resumed: of the last parts alone)"
-    assert rows[4] == ["none", *["-"] * 7]
+    assert rows[4] == ["none", *["-"] * 8]
 
 
 def test_what_collapsed_is_told(lines: list[Line]) -> None:
