@@ -6,6 +6,7 @@
 # SCHEMA= categories and points of your own (YAML)
 # STUDY=  file of what make ablate-* compares       SEEDS=    so many seeds a row;  ONLY=I/N share I of N of its runs
 # KNOWN=  results (NAME.json) of runs of the study that were made elsewhere, not to be made again
+# BOXES=  boxes out of fold for all rows of make ablate-keypoints, instead of training detectors
 # LIMIT=  rehearse on so many images                ARGS=     more options for the command, such as --keypoints.train.lr 3e-4
 PYTHON ?= python3
 BIN := .venv/bin
@@ -45,7 +46,7 @@ OPTIONS = --config $(CONFIG) --run $(RUN) $(WITH_SCHEMA) $(if $(LIMIT),--limit $
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
-	@echo "  with DATA=, TEST=, ANSWERS=, RUN=, NAME=, VAL=1, PRESET=sample|cpu|gpu, LIMIT=, ARGS=, STUDY=, SEEDS=, ONLY=, KNOWN= as the head of the Makefile says"
+	@echo "  with DATA=, TEST=, ANSWERS=, RUN=, NAME=, VAL=1, PRESET=sample|cpu|gpu, LIMIT=, ARGS=, STUDY=, SEEDS=, ONLY=, KNOWN=, BOXES= as the head of the Makefile says"
 
 install: $(INSTALLED)  ## make .venv with exact versions
 $(INSTALLED): pyproject.toml constraints.txt
@@ -125,4 +126,5 @@ ablate-detector:  ## compare settings of stage 1: STUDY= (four rows on the sampl
 ablate-keypoints:  ## compare settings of stage 2, likewise
 ablate-detector ablate-keypoints: ablate-%: $(ANNOTATIONS) | $(INSTALLED)
 	$(PIPELINE) ablate --study $(STUDY_OF) --data $(ROOTS) --run $(STUDY_RUN) $(STUDY_BASE) $(WITH_SCHEMA) \
-		$(if $(ONLY),--only $(ONLY)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(LIMIT),--limit $(LIMIT)) $(if $(KNOWN),--known $(KNOWN)) $(ARGS)
+		$(if $(ONLY),--only $(ONLY)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(LIMIT),--limit $(LIMIT)) $(if $(KNOWN),--known $(KNOWN)) \
+		$(if $(BOXES),--boxes $(BOXES)) $(ARGS)

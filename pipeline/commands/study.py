@@ -35,6 +35,7 @@ def ablate(
     base: Path | None = None,
     schema: str = "",
     known: Sequence[Path] = (),
+    boxes: Path | None = None,
 ) -> bool:
     """Compare settings: train every row of a study with every seed, and write one table of them.
 
@@ -51,6 +52,7 @@ def ablate(
         schema: packaged schema, or a YAML file; without it that of the preset
         known: results of runs that were made elsewhere, the NAME.json of other run folders: they stand in the table, and
             are not made again
+        boxes: boxes out of fold for all rows of a study of stage 2, such as weights/cpu/boxes.csv; no detector is trained
     """
     if seeds:
         check_seeds(seeds, "--seeds")
@@ -61,7 +63,7 @@ def ablate(
     whole = read.base
     rows = load_training_set(data, load_schema(whole.schema), whole.folds, run, limit, whole.layout, whole.pictures)
     made = read_known(known, rows.fingerprint, *_flat(read, Settings()))
-    bench = BENCHES[read.stage](read, tuple(data), run, limit, rows.fingerprint, made)
+    bench = BENCHES[read.stage](read, tuple(data), run, limit, rows.fingerprint, made, boxes)
     write_tables(bench, runs)
     for one in own:
         log.info("run %d of %d: %s, seed %d", one.number, len(runs), one.row.name, one.seed)

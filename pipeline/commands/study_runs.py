@@ -44,7 +44,7 @@ FIXED = "fixed"
 class Bench(ABC):
     """Where a study runs: everything that is trained lies in the folder `run`. `annotations` is the rows' fingerprint.
 
-    What is `known` was made elsewhere, and is not made again.
+    What is `known` was made elsewhere, and is not made again. `boxes` are given ones, for which no detector is trained.
     """
 
     study: Study
@@ -53,6 +53,19 @@ class Bench(ABC):
     limit: int
     annotations: str
     known: Known = field(default_factory=Known)
+    boxes: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Raise UserError when boxes are given, and a row asks for others."""
+        others = [row.name for row in self.study.rows if not self.boxes_are_those_of_the_base(row.settings)]
+        if self.boxes and (others or self.study.stage == "detector"):
+            raise UserError(
+                f"--boxes is {self.boxes}; expected none, since this study trains detectors"
+                + (f" (row {others[0]} changes theirs)" if others else "")
+            )
+
+    def boxes_are_those_of_the_base(self, settings: Settings) -> bool:
+        return of_boxes(asdict(settings)) == of_boxes(asdict(self.study.base))
 
     @abstractmethod
     def make(self, run: Run) -> None:
@@ -80,7 +93,7 @@ class Bench(ABC):
 
     def boxes_folder(self, settings: Settings, name: str) -> Path:
         """Return the run folder of the detectors of these settings: RUN itself for those of the base."""
-        if of_boxes(asdict(settings)) == of_boxes(asdict(self.study.base)):
+        if self.boxes_are_those_of_the_base(settings):
             return self.run
         return self.run / "detectors" / name
 
@@ -131,12 +144,13 @@ class KeypointsBench(Bench):
 
     def make(self, run: Run) -> None:
         settings, boxes = on_one_device(run.settings), self._boxes(run)
-        base = on_one_device(self.study.base)
-        self.make_boxes(replace(base, detector=settings.detector, pictures=settings.pictures), boxes.parent)
+        if not self.boxes:
+            base = on_one_device(self.study.base)
+            self.make_boxes(replace(base, detector=settings.detector, pictures=settings.pictures), boxes.parent)
         train.train_keypoints(settings, self.data, self.run, self.limit, boxes=boxes, name=run.name, val=True)
 
     def _boxes(self, run: Run) -> Path:
-        return self.boxes_folder(run.settings, fingerprint(run.settings)) / "boxes.csv"
+        return self.boxes or self.boxes_folder(run.settings, fingerprint(run.settings)) / "boxes.csv"
 
     def records(self, run: Run) -> list[Path]:
         return [self.run / "keypoints" / f"{run.name}.json"]

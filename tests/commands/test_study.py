@@ -202,6 +202,24 @@ def test_a_row_of_other_boxes_has_its_own_and_shares_them(drawn: Path, folder: P
     assert json.loads((own / "boxes.json").read_text())["settings"]["detector"]["margin"] == 0.2
 
 
+def test_given_boxes_serve_all_rows(drawn: Path, begun: Path, tmp_path: Path, trainings: list[str]) -> None:
+    folder = tmp_path / "few"
+    assert ablate(study(folder, {"name": "base"}), drawn, folder, "--boxes", begun / "boxes.csv") == 0
+    assert trainings == ["base-seed0"]
+    assert not (folder / "detector").exists()
+    assert column(folder, "inputs") == column(begun, "inputs")
+
+
+@pytest.mark.parametrize("stage", ["keypoints", "detector"])
+def test_given_boxes_and_rows_of_others(
+    drawn: Path, folder: Path, stage: str, trainings: list[str], capsys: pytest.CaptureFixture
+) -> None:
+    file = study(folder, {"name": "base"}, {"name": "wide", "set": {"detector.margin": 0.2}}, stage=stage)
+    assert ablate(file, drawn, folder, "--boxes", folder / "boxes.csv") == 1
+    assert "expected none, since this study trains detectors (row wide changes theirs)" in capsys.readouterr().err
+    assert trainings == []
+
+
 def test_a_run_of_other_settings_or_boxes_is_refused(drawn: Path, begun: Path, capsys: pytest.CaptureFixture) -> None:
     folder = begun
     assert ablate(study(folder, {"name": "base", "set": FLIP}), drawn, folder) == 1
