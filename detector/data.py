@@ -9,14 +9,14 @@ from torch import Tensor
 from detector.config import DetectorConfig
 from pipeline.contract import geometry, warp
 from pipeline.contract.images import PictureOptions
-from pipeline.contract.records import Annotation, ImageBatch
+from pipeline.contract.records import Annotation, BoxedImage, ImageBatch
 from pipeline.contract.schema import Schema
 from pipeline.learning.loading import Batches, ImageDataset
 from pipeline.learning.photometric import Photometric
 
 
 class DetectorData:
-    """What `training.fit` loads, and the true extents (N, 4) in image pixels of the rows' points."""
+    """What `training.fit` loads, and the true extents (N, 4) in image pixels of the rows' points, or of their boxes."""
 
     def __init__(
         self,
@@ -24,10 +24,11 @@ class DetectorData:
         schema: Schema,
         config: DetectorConfig,
         pictures: PictureOptions | None = None,
+        boxed: Sequence[BoxedImage] = (),
     ) -> None:
-        self.rows, self.config, self.pictures = rows, config, pictures
-        self.category = [schema.category_index(row.category) for row in rows]
-        self.extents = true_extents(rows)
+        self.rows, self.config, self.pictures = [*rows, *boxed], config, pictures
+        self.category = [schema.category_index(row.category) for row in self.rows]
+        self.extents = torch.cat([true_extents(rows), _extents_of(boxed, config.margin)])
 
     def train_dataset(self) -> ImageDataset:
         brightness = self.config.augment.brightness
@@ -45,6 +46,12 @@ def true_extents(rows: Sequence[Annotation]) -> Tensor:
     """Return the extents (N, 4) in image pixels of each row's annotated points; every row has some."""
     xy = torch.tensor(np.stack([row.xy for row in rows]))
     return geometry.box_from_points(xy, torch.tensor(np.stack([row.present for row in rows])))
+
+
+def _extents_of(boxed: Sequence[BoxedImage], margin: float) -> Tensor:
+    """Return the extents (N, 4) that, grown by the margin, are the boxes."""
+    boxes = torch.tensor(np.stack([row.box for row in boxed]) if boxed else np.zeros((0, 4)))
+    return geometry.pad_box(boxes, -margin / (1 + 2 * margin))
 
 
 def true_boxes(rows: Sequence[Annotation], sizes_wh: Tensor, margin: float) -> Tensor:

@@ -24,6 +24,7 @@ VERBS = {
     "train-detector": "pipeline.commands.train:train_detector",
     "boxes": "pipeline.commands.train:boxes",
     "train-keypoints": "pipeline.commands.train:train_keypoints",
+    "pseudo-label": "pipeline.commands.labels:pseudo_label",
     "calibrate": "pipeline.commands.calibrate:calibrate",
     "ablate": "pipeline.commands.study:ablate",
     "predict": "pipeline.commands.photos:predict",

@@ -28,7 +28,7 @@ from pipeline.contract.faults import UserError
 from pipeline.contract.files import file_hash
 from pipeline.contract.images import PictureOptions
 from pipeline.contract.protocols import BoxSource
-from pipeline.contract.records import Annotation, Detection
+from pipeline.contract.records import Annotation, BoxedImage, Detection
 from pipeline.contract.schema import Schema
 from pipeline.data.select import RowSet
 from pipeline.data.survey import image_sizes
@@ -116,17 +116,18 @@ def train_detector(
     out: Path,
     fold: int | None,
     pictures: PictureOptions | None = None,
+    boxed: Sequence[BoxedImage] = (),
 ) -> None:
     """Train a detector on the rows and write it to `out`; `fold` is the one that was left out (None: none was).
 
-    Goes on from an interrupted training of the same `out`.
+    `boxed` are further garments, without points. Goes on from an interrupted training of the same `out`.
     """
     torch.manual_seed(config.train.seed)
-    data = DetectorData(rows, schema, config, pictures)
+    data = DetectorData(rows, schema, config, pictures, boxed)
     module = DetectorModule(config, schema, data)
     run = out.with_suffix("")
     fit(module, data, config.train, run, name=f"detector {out.stem}")
-    ids, state = [row.image_id for row in rows], module.network.state_dict()
+    ids, state = [row.image_id for row in data.rows], module.network.state_dict()
     if ranks.is_zero():
         save_checkpoint(
             out, DETECTOR, schema, asdict(config), state,

@@ -17,7 +17,7 @@ from pipeline.contract.faults import UserError
 from pipeline.contract.files import alone, file_hash
 from pipeline.contract.formats.boxes import read_boxes, write_boxes
 from pipeline.contract.schema import Schema, load_schema
-from pipeline.data.select import RowSet, TrainingSet, load_training_set
+from pipeline.data.select import RowSet, TrainingSet, load_boxed, load_training_set
 from pipeline.inference.predict import Device
 from pipeline.learning import ranks
 from pipeline.reporting.records import (
@@ -31,13 +31,21 @@ from pipeline.reporting.records import (
 )
 
 log = logging.getLogger("pipeline")
-FINAL, VAL = "final", "val"
+FINAL, VAL, BOXED = "final", "val", "boxed"
 PLACE = ("accelerator", "devices", "num_nodes", "strategy", "workers", "save_every")
 """Settings of a training that say where it runs, and decide nothing about its weights."""
 REMEDY = "choose another run folder (RUN=)"
 
 
-def train_detector(settings: Settings, data: Sequence[Path], run: Path, limit: int = 0, only: str = "") -> None:
+def train_detector(
+    settings: Settings,
+    data: Sequence[Path],
+    run: Path,
+    limit: int = 0,
+    only: str = "",
+    boxed: Path | None = None,
+    photos: Path | None = None,
+) -> None:
     """Train stage 1: one detector a fold, and the final one on everything; those that are there already are kept.
 
     Args:
@@ -46,6 +54,9 @@ def train_detector(settings: Settings, data: Sequence[Path], run: Path, limit: i
         run: run folder; holds everything that is trained
         limit: rehearse on so many images (0: all)
         only: train just this one, such as fold0 or final
+        boxed: garments without points that every detector learns from too: image_id,category,x0,y0,x1,y1, as
+            `pseudo-label` writes them
+        photos: folder of the photos of --boxed
     """
     names = [*(f"fold{k}" for k in range(settings.folds)), FINAL]
     if only and only not in names:
@@ -54,7 +65,10 @@ def train_detector(settings: Settings, data: Sequence[Path], run: Path, limit: i
     assemble.check_detector(schema, settings.detector)
     training_set = load_training_set(data, schema, settings.folds, run, limit, settings.layout, settings.pictures)
     folder = run / "detector"
-    claim(folder, _claimed(settings, training_set, schema, asdict(settings.detector)))
+    inputs, further = inputs_of(training_set), _further(boxed, photos, schema, limit, settings)
+    if further is not None:
+        inputs[BOXED] = further.fingerprint
+    claim(folder, _claimed(settings, training_set, schema, asdict(settings.detector)) | _boxed_of(inputs))
     for name in [only] if only else names:
         out = folder / f"{name}.safetensors"
         fold = None if name == FINAL else int(name.removeprefix("fold"))
@@ -62,8 +76,10 @@ def train_detector(settings: Settings, data: Sequence[Path], run: Path, limit: i
         with alone(out, REMEDY, enabled=ranks.is_zero()):
             if kept(out):
                 continue
-            with recorded(out, settings, data, inputs_of(training_set), assemble.interrupted(out)):
-                assemble.train_detector(rows, schema, settings.detector, out, fold, settings.pictures)
+            with recorded(out, settings, data, inputs, assemble.interrupted(out)):
+                assemble.train_detector(
+                    rows, schema, settings.detector, out, fold, settings.pictures, further.rows if further else ()
+                )
 
 
 def boxes(settings: Settings, data: Sequence[Path], run: Path, limit: int = 0) -> None:
@@ -86,7 +102,10 @@ def boxes(settings: Settings, data: Sequence[Path], run: Path, limit: int = 0) -
         refuse_another_make(
             checkpoint, inputs_of(training_set), "train it again: remove it, or choose another run folder"
         )
-    refuse_other_settings(run / "detector", _claimed(settings, training_set, schema, asdict(settings.detector)))
+    record = checkpoints[0].with_suffix(".json")
+    further = _boxed_of(read_json(record).get("inputs")) if record.exists() else {}
+    claimed = _claimed(settings, training_set, schema, asdict(settings.detector)) | further
+    refuse_other_settings(run / "detector", claimed)
     inputs = inputs_of(training_set) | {file.stem: file_hash(file) for file in checkpoints.values()}
     out = run / "boxes.csv"
     writing = alone(out, REMEDY, enabled=ranks.is_zero())
@@ -192,6 +211,18 @@ def kept(out: Path) -> bool:
 
 def inputs_of(training_set: TrainingSet) -> dict[str, str]:
     return {"annotations": training_set.fingerprint}
+
+
+def _further(boxed: Path | None, photos: Path | None, schema: Schema, limit: int, settings: Settings) -> RowSet | None:
+    """Return the garments without points that a detector learns from beside the rows."""
+    if (boxed is None) != (photos is None):
+        raise UserError("--boxed and --photos belong together: a CSV of boxes, and the folder of its photos")
+    return None if boxed is None else load_boxed(boxed, photos, schema, limit, settings.pictures)
+
+
+def _boxed_of(inputs: Any) -> dict[str, str]:
+    """Return what of a detector's inputs says which garments without points it learned from; empty where there were none."""
+    return {BOXED: inputs[BOXED]} if isinstance(inputs, dict) and BOXED in inputs else {}
 
 
 def _present(folder: Path, folds: int) -> dict[str, str]:

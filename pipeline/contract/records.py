@@ -55,6 +55,13 @@ class Annotation(ImageRow):
 
 
 @dataclass(frozen=True, eq=False)
+class BoxedImage(ImageRow):
+    """A garment whose place is known, without points: `box` (4,) xyxy in image pixels, as the detector should find it."""
+
+    box: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
 class Detection:
     """One row of boxes.csv: `box` (4,) xyxy in image pixels and where it came from.
 

@@ -9,9 +9,10 @@ from typing import TypeVar
 import numpy as np
 
 from pipeline.contract.faults import DataError, Fault, UserError
+from pipeline.contract.formats.boxed import read_boxed
 from pipeline.contract.formats.registry import find_layout
 from pipeline.contract.images import PictureOptions
-from pipeline.contract.records import Annotation, ImageRow
+from pipeline.contract.records import Annotation, BoxedImage, ImageRow
 from pipeline.contract.schema import Schema
 from pipeline.data.dealt import FOLDS, Dealt, read_dealt, write_dealt
 from pipeline.data.folds import assign_folds
@@ -31,12 +32,14 @@ class RowSet:
 
     @property
     def fingerprint(self) -> str:
-        """Short hash of ids, categories, answers and the pictures' bytes."""
+        """Short hash of ids, categories, answers or boxes, and the pictures' bytes."""
         everything = hashlib.sha256()
         for row, sha256 in zip(self.rows, self.digests, strict=True):
             everything.update(f"{row.image_id},{row.category},{sha256}".encode())
             if isinstance(row, Annotation):
                 everything.update(row.xy.tobytes() + row.visibility.tobytes())
+            if isinstance(row, BoxedImage):
+                everything.update(row.box.tobytes())
         return everything.hexdigest()[:12]
 
     def take(self, chosen: Sequence[int] | np.ndarray) -> "RowSet":
@@ -85,6 +88,17 @@ def load_training_set(
         if ranks.is_zero():
             write_dealt(file, rows, dealt)
     return TrainingSet(rows=rows, folds=dealt.folds, sizes_wh=dealt.sizes_wh, digests=dealt.digests)
+
+
+def load_boxed(
+    file: Path, photos: Path, schema: Schema, limit: int = 0, pictures: PictureOptions | None = None
+) -> RowSet:
+    """Read garments that have a box and no points, and decode every photo; raises DataError with all faults."""
+    rows = sample_rows(read_boxed(file, photos, schema), limit)
+    found = survey(rows, progress("looking at photos"), pictures)
+    if found.faults:
+        raise DataError(found.faults)
+    return RowSet(rows=rows, sizes_wh=found.sizes_wh, digests=found.digests)
 
 
 def load_test_rows(

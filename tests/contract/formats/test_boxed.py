@@ -1,0 +1,56 @@
+"""boxed.csv: garments with a box and no points."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.contract.faults import DataError
+from pipeline.contract.formats.boxed import read_boxed, write_boxed
+from pipeline.contract.records import BoxedImage
+from pipeline.contract.schema import Schema
+
+HEAD = "image_id,category,x0,y0,x1,y1\n"
+
+
+def boxed(name: str, category: str = "skirt", box: tuple[float, ...] = (1.25, 2, 30, 40.5)) -> BoxedImage:
+    return BoxedImage(name, category, Path(name), np.array(box))
+
+
+def test_a_round_trip_with_two_garments_in_a_photo(tmp_path: Path, schema: Schema) -> None:
+    file = tmp_path / "boxed.csv"
+    write_boxed(file, [boxed("shop/a.jpg"), boxed("b.jpg", "dress"), boxed("shop/a.jpg", "blouse", (0, 0, 9, 9))])
+    rows = read_boxed(file, tmp_path / "photos", schema)
+    assert [(row.key, row.category) for row in rows] == [
+        (("shop/a.jpg", 0), "skirt"), (("b.jpg", 0), "dress"), (("shop/a.jpg", 1), "blouse"),
+    ]  # fmt: skip
+    assert rows[0].path == tmp_path / "photos" / "shop" / "a.jpg"
+    assert rows[0].box.tolist() == [1.25, 2, 30, 40.5]
+    assert (rows[1].csv, rows[1].csv_row) == (str(file), 3)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("../a.jpg,skirt,0,0,9,9", "row 2: image id that leaves the data folder: '../a.jpg'"),
+        ("a.jpg,kilt,0,0,9,9", "row 2: category 'kilt': 'a.jpg'; expected one of"),
+        ("a.jpg,skirt,0,nan,9,9", "row 2: box 0, nan, 9, 9: 'a.jpg'; expected four numbers"),
+        ("a.jpg,skirt,0,0,9,1e90", "expected four numbers"),
+        ("a.jpg,skirt,9,0,9,9", "row 2: box 9, 0, 9, 9 without area: 'a.jpg'; expected x0 < x1"),
+        ("a.jpg,skirt,0,0,9", "row with fewer cells"),
+    ],
+)
+def test_a_fault_names_its_row(tmp_path: Path, schema: Schema, row: str, message: str) -> None:
+    file = tmp_path / "boxed.csv"
+    file.write_text(HEAD + row + "\n")
+    with pytest.raises(DataError) as error:
+        read_boxed(file, tmp_path, schema)
+    assert message in str(error.value)
+
+
+def test_all_faults_come_at_once(tmp_path: Path, schema: Schema) -> None:
+    file = tmp_path / "boxed.csv"
+    file.write_text(HEAD + "a.jpg,kilt,0,0,9,9\nb.jpg,skirt,0,0,9,9\nc.jpg,skirt,5,5,5,5\n")
+    with pytest.raises(DataError) as error:
+        read_boxed(file, tmp_path, schema)
+    assert [fault.row for fault in error.value.faults] == [2, 4]
