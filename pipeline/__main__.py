@@ -32,6 +32,7 @@ VERBS = {
     "submit": "pipeline.commands.predict:submit",
     "claims": "pipeline.commands.claims:claims",
     "evaluate": "pipeline.commands.score:evaluate",
+    "evaluate-photos": "pipeline.commands.score_photos:evaluate_photos",
     "benchmark": "pipeline.commands.benchmark:benchmark",
     "errors": "pipeline.commands.errors:errors",
     "publish": "pipeline.commands.publish:publish",

@@ -2,19 +2,19 @@
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from pipeline import assemble
-from pipeline.contract.faults import DataError, Fault, UserError
+from pipeline.contract.faults import UserError
 from pipeline.contract.files import file_hash
 from pipeline.contract.formats.boxed import write_boxed
-from pipeline.contract.formats.csv_files import has_columns, read_csv, wrong_id
 from pipeline.contract.images import PictureOptions
 from pipeline.contract.records import BoxedImage, ImageRow
 from pipeline.contract.schema import Schema, load_schema
+from pipeline.data.class_labels import read_class_labels
 from pipeline.data.photos import version_of
 from pipeline.data.select import sample_rows
 from pipeline.inference.box_sources import SourceParts, build_source
@@ -25,7 +25,6 @@ from pipeline.learning.placement import device_of
 from pipeline.reporting.records import Results, alone_at_out, measured, provenance
 
 log = logging.getLogger("pipeline")
-FILE, LABEL = "file", "label"
 LEAST_SCORE = 0.35
 
 
@@ -69,7 +68,7 @@ def pseudo_label(
     results = Results(out, shards, (".csv",))
     results.claim()
     loaded = load_schema(schema)
-    rows, left_out = _read_labels(labels, photos, _meanings(names, loaded))
+    rows, left_out = read_class_labels(labels, photos, names, loaded)
     rows = sample_rows(rows, limit)
     network = assemble.load_detector(
         detector or Pair.of(weights, None, None, runtime, device_of(device)).detector, loaded
@@ -88,41 +87,6 @@ def pseudo_label(
     print(f"{out}: {len(boxed)} of {len(rows)} photos: " + ", ".join(f"{name} {n}" for name, n in counts.most_common()))
     if left_out:
         print("labels left out: " + ", ".join(f"{name} {n}" for name, n in left_out.most_common()))
-
-
-def _meanings(names: Sequence[str], schema: Schema) -> dict[str, str]:
-    """Return the category of each label; a category is a label of its own."""
-    meanings = {name: name for name in schema.categories}
-    for one in names:
-        label, equals, category = one.partition("=")
-        if not (label and equals and category in schema.categories):
-            expected = f"LABEL=CATEGORY, with one of {', '.join(schema.categories)}"
-            raise UserError(f"--names has {one!r}; expected {expected}")
-        meanings[label] = category
-    return meanings
-
-
-def _read_labels(file: Path, photos: Path, meanings: Mapping[str, str]) -> tuple[list[ImageRow], Counter[str]]:
-    """Return a row a photo whose label is known, and how many there are of each other label."""
-    faults: list[Fault] = []
-    frame = read_csv(file, faults)
-    rows: dict[str, ImageRow] = {}
-    left_out: Counter[str] = Counter()
-    if frame is not None and has_columns(frame, [FILE, LABEL], file, faults, exact=False):
-        for number, (name, label) in enumerate(zip(frame[FILE], frame[LABEL], strict=True), start=2):
-            wrong = wrong_id(name)
-            if wrong or name in rows:
-                problem, remedy = wrong or ("photo that stands twice", "keep one of the rows")
-                faults.append(Fault(str(file), problem, remedy, number, FILE, name))
-            elif label in meanings:
-                rows[name] = ImageRow(name, meanings[label], photos / name, csv=str(file), csv_row=number)
-            else:
-                left_out[label] += 1
-    if not faults and not rows:
-        faults.append(Fault(str(file), "no label that is a category", "say what labels mean: --names Shirt=blouse"))
-    if faults:
-        raise DataError(faults)
-    return list(rows.values()), left_out
 
 
 def _found(

@@ -17,7 +17,7 @@ from pipeline.contract.schema import Schema, load_schema
 from pipeline.data.photos import PHOTOS, Photo, find_photos
 from pipeline.inference.ledger import Ledger, open_ledger
 from pipeline.inference.predict import Device
-from pipeline.learning.pairs import DEFAULT, Pair, Runtime
+from pipeline.learning.pairs import Weights
 from pipeline.learning.placement import device_of
 from pipeline.reporting.overlay import save_crops, save_overlay, save_video
 from pipeline.reporting.records import alone_at_out
@@ -64,10 +64,7 @@ def predict(
     out: Path,
     device: Device,
     pictures: PictureOptions,
-    weights: str = DEFAULT,
-    detector: Path | None = None,
-    keypoints: Path | None = None,
-    runtime: Runtime = "auto",
+    networks: Weights,
     threshold: float = assemble.THRESHOLD,
     flip_test: bool = True,
     overlays: bool = True,
@@ -83,10 +80,7 @@ def predict(
         out: folder of the results: predictions.jsonl, garments.csv, COCO results, YOLO labels, overlays
         device: where the networks run; one device
         pictures: what a picture may cost
-        weights: pair of networks: the name of a packaged one, or a folder that `publish` wrote
-        detector: detector checkpoint, for the one of the pair
-        keypoints: keypoint checkpoint, for the one of the pair
-        runtime: what runs the networks of a pair: torch, onnx (faster on a CPU), or auto: onnx on a CPU where the pair has graphs
+        networks: which networks predict
         threshold: least score of a garment
         flip_test: average over each crop and its mirror image
         overlays: draw what was found on each photo
@@ -97,7 +91,7 @@ def predict(
     """
     if every < 1 or limit < 0:
         raise UserError(f"--every is {every}, --limit {limit}; expected 1 or more, and 0 or more")
-    loaded, pair = load_schema(schema), Pair.of(weights, detector, keypoints, runtime, device_of(device))
+    loaded, pair = load_schema(schema), networks.pair(device_of(device))
     finder = assemble.load_finder(pair, loaded, threshold, flip_test, device, pictures)
     photos = find_photos(source, every, without=out)
     ledger = open_ledger(out, finder.job)

@@ -17,7 +17,7 @@ from pipeline.contract.schema import Schema, load_schema
 from pipeline.data.select import PredictionSet, RowSet, load_test_rows
 from pipeline.inference.predict import Device, Prediction, predict
 from pipeline.inference.shards import open_shards, remove_shards
-from pipeline.learning.pairs import DEFAULT, Pair, Runtime
+from pipeline.learning.pairs import Weights
 from pipeline.learning.placement import device_of
 from pipeline.reporting.pictures import prediction_sheet, save_png
 from pipeline.reporting.records import Results, alone_at_out, measured, provenance
@@ -32,11 +32,8 @@ def submit(
     out: Path,
     device: Device,
     pictures: PictureOptions,
+    networks: Weights,
     answers: Path | None = None,
-    weights: str = DEFAULT,
-    detector: Path | None = None,
-    keypoints: Path | None = None,
-    runtime: Runtime = "auto",
     boxes: str = "",
     flip_test: bool = True,
     on_error: Literal["stop", "skip"] = "stop",
@@ -52,11 +49,8 @@ def submit(
         out: submission CSV; record and picture go beside it
         device: where the networks run
         pictures: what a picture may cost
+        networks: which networks predict
         answers: answer CSV, to score the submission
-        weights: pair of networks: the name of a packaged one, or a folder that `publish` wrote
-        detector: detector checkpoint, for the one of the pair
-        keypoints: keypoint checkpoint, for the one of the pair
-        runtime: what runs the networks of a pair: torch, onnx (faster on a CPU), or auto: onnx on a CPU where the pair has graphs
         boxes: where crops come from: detector, truth (the answers) or image (the whole one); without it what the keypoint
             network was trained for
         flip_test: average over each crop and its mirror image
@@ -72,7 +66,7 @@ def submit(
     results.claim()
     loaded, skip = load_schema(schema), on_error == "skip"
     # Whatever is wrong with the weights is said before any picture is read.
-    pair = Pair.of(weights, detector, keypoints, runtime, device_of(device))
+    pair = networks.pair(device_of(device))
     locator = assemble.load_locator(pair.keypoints, loaded, flip_test=flip_test)
     boxes = boxes or ("image" if locator.source == "image" else "detector")
     network = assemble.load_detector(pair.detector, loaded)

@@ -1,22 +1,19 @@
 """The verb that serves a page to drop photos on."""
 
-from pathlib import Path
+from dataclasses import asdict
 
 from pipeline import api
 from pipeline.assemble import THRESHOLD
 from pipeline.contract.faults import UserError
 from pipeline.contract.images import PictureOptions
-from pipeline.learning.pairs import DEFAULT, Runtime
+from pipeline.learning.pairs import Weights
 
 
 def serve(
     pictures: PictureOptions,
+    networks: Weights,
     host: str = "127.0.0.1",
     port: int = 8000,
-    weights: str = DEFAULT,
-    detector: Path | None = None,
-    keypoints: Path | None = None,
-    runtime: Runtime = "auto",
     threshold: float = THRESHOLD,
     flip_test: bool = True,
     photos: int = 16,
@@ -28,12 +25,9 @@ def serve(
 
     Args:
         pictures: what a picture may cost
+        networks: which networks predict
         host: address to listen at; 0.0.0.0 lets other machines in
         port: port to listen at
-        weights: pair of networks: the name of a packaged one, or a folder that `publish` wrote
-        detector: detector checkpoint, for the one of the pair
-        keypoints: keypoint checkpoint, for the one of the pair
-        runtime: what runs the networks of a pair: torch, onnx (faster on a CPU), or auto: onnx on a CPU where the pair has graphs
         threshold: least score of a garment
         flip_test: average over each crop and its mirror image
         photos: photos a request, at most
@@ -50,8 +44,8 @@ def serve(
         from pipeline.serving.app import Limits, create_app
     except ImportError as error:
         raise UserError(f"serve needs the package {error.name}: pip install 'garment-keypoints[demo]'") from None
-    options = {"detector": detector, "keypoints": keypoints, "runtime": runtime, "threshold": threshold}
-    predictor = api.load(weights, **options, flip_test=flip_test, schema=schema, pictures=pictures)
-    app = create_app(predictor, weights, Limits(photos, megabytes, per_minute))
+    options = {"threshold": threshold, "flip_test": flip_test, "schema": schema, "pictures": pictures}
+    predictor = api.load(**asdict(networks), **options)
+    app = create_app(predictor, networks.weights, Limits(photos, megabytes, per_minute))
     print(f"http://{host}:{port}")
     uvicorn.run(app, host=host, port=port, log_level="warning")

@@ -61,6 +61,24 @@ class Pair:
         return cls(pair.name, detector or pair.detector, keypoints or pair.keypoints, calibration)
 
 
+@dataclass
+class Weights:
+    """Which networks predict."""
+
+    weights: str = DEFAULT
+    """Pair of networks: the name of a packaged one, or a folder that `publish` wrote."""
+    detector: Path | None = None
+    """Detector checkpoint, for the one of the pair."""
+    keypoints: Path | None = None
+    """Keypoint checkpoint, for the one of the pair."""
+    runtime: Runtime = "auto"
+    """What runs the networks of a pair: torch, onnx (faster on a CPU), or auto: onnx on a CPU where the pair has graphs."""
+
+    def pair(self, device: str) -> Pair:
+        """Return the networks to predict with on `device`."""
+        return Pair.of(self.weights, self.detector, self.keypoints, self.runtime, device)
+
+
 def packaged() -> list[str]:
     """Name the pairs that came with this project."""
     return sorted(file.parent.name for file in PACKAGED.glob(f"*/{MANIFEST}"))
@@ -100,8 +118,8 @@ def add_graphs(folder: Path) -> None:
 def publish_pair(sources: dict[str, Path], folder: Path, about: dict[str, Any], float16: bool = True) -> None:
     """Copy a network of each stage, of any format, into a folder as a pair; by default with float16 weights, half the size.
 
-    `about` is kept beside the hashes; its `provenance` goes into the files too. A file that is as it should be already is
-    copied as it is, and keeps its hash.
+    Graphs of an earlier pair in the folder go. `about` is kept beside the hashes; its `provenance` goes into the files too. A
+    file that is as it should be already is copied as it is, and keeps its hash.
     """
     contents = {stage: read_checkpoint(source) for stage, source in sources.items()}
     for stage, content in contents.items():
@@ -113,6 +131,8 @@ def publish_pair(sources: dict[str, Path], folder: Path, about: dict[str, Any], 
     for stage, content in contents.items():
         _publish(sources[stage], content, folder / FILES[stage], about["provenance"], float16)
     digests = {file: _digest(folder / file) for file in FILES.values()}
+    for graph in GRAPHS.values():  # of the networks before; `export` makes those of these
+        (folder / graph).unlink(missing_ok=True)
     manifest = {"format": FORMAT, "schema": first.name, "sha256": digests, **about}
     write_text(folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
 

@@ -102,12 +102,13 @@ HEAVY = [
     ),
     {"network": "concatenation", "backbone": "hrnet_w18", **SOFTMAX},
 ]
+QUICK = {**SOFTMAX, "sigma": 1.0}
 SLOW_LEARNERS = [
-    *({"network": "cpm", "backbone": name, **SOFTMAX} for name in ("vgg16_bn", "vgg19_bn", "resnet50")),
-    *({"network": "cpm", "backbone": name, **SOFTMAX} for name in ("densenet169", "densenet201")),
-    {"network": "deconvolution", "backbone": "resnet50", **SOFTMAX},
+    *({"network": "cpm", "backbone": name, **QUICK} for name in ("vgg16_bn", "vgg19_bn", "resnet50")),
+    *({"network": "cpm", "backbone": name, **QUICK} for name in ("densenet169", "densenet201")),
+    {"network": "deconvolution", "backbone": "resnet50", **QUICK},
 ]
-"""From random weights they stand at an NE of 8 to 11 % after so many steps: issue 15 asks for 5."""
+"""From random weights they need larger steps, and narrower targets, than the others to get there in so few."""
 
 
 @pytest.mark.slow
@@ -117,10 +118,9 @@ def test_eight_garments_are_learned_by_the_heavy_networks(drawn: Path, schema: S
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="8 to 11 % after 200 steps at 64 px (issue 15)")
 @pytest.mark.parametrize("parts", SLOW_LEARNERS, **NAMED)
 def test_eight_garments_are_learned_by_slow_learners(drawn: Path, schema: Schema, parts: dict) -> None:
-    assert learned(drawn, schema, 200, 1e-3, backbone_weights="none", **parts) < 0.05
+    assert learned(drawn, schema, 200, 3e-3, backbone_weights="none", **parts) < 0.05
 
 
 @pytest.mark.slow

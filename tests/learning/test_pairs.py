@@ -53,9 +53,11 @@ def test_publishing_the_published_changes_no_byte(tmp_path: Path, schema: Schema
     keypoints, one, other = second(tmp_path / "k.safetensors", schema), tmp_path / "one", tmp_path / "other"
     assert publish(one, OLD, keypoints) == 0
     before = [(one / file).read_bytes() for file in FILES]
+    (one / "detector.onnx").write_bytes(b"of the networks before")
     for out in (one, other):
         assert publish(out, *(one / file for file in FILES)) == 0
         assert [(out / file).read_bytes() for file in FILES] == before
+    assert sorted(file.name for file in one.iterdir()) == sorted((*FILES, MANIFEST))
 
 
 def test_what_float16_cannot_hold_stays_float32(tmp_path: Path, schema: Schema) -> None:

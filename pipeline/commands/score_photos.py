@@ -1,0 +1,121 @@
+"""The verb that scores what `predict` found in photos, against class labels or every garment's box."""
+
+from collections.abc import Callable, Mapping, Sequence
+from json import JSONDecodeError, loads
+from pathlib import Path
+from typing import Any
+
+from pipeline.assemble import THRESHOLD
+from pipeline.contract.faults import UserError
+from pipeline.contract.files import file_hash, json_object, refuse_foreign
+from pipeline.contract.garments import PhotoResult
+from pipeline.contract.schema import Schema, load_schema
+from pipeline.data.class_labels import read_class_labels
+from pipeline.reporting.found_scores import THRESHOLDS, against_garments, against_labels
+from pipeline.reporting.records import holds, provenance, write_json
+from pipeline.reporting.tables import as_table
+
+
+def evaluate_photos(
+    predictions: Path,
+    photos: Path,
+    labels: Path | None = None,
+    names: Sequence[str] = (),
+    garments: Path | None = None,
+    threshold: float = THRESHOLD,
+    json: Path | None = None,
+    schema: str = "fashionai",
+) -> None:
+    """Score what `predict` found in photos, at several thresholds: predict with a low one (--threshold 0.1) to see them all.
+
+    Args:
+        predictions: predictions.jsonl of `predict`
+        photos: folder of the photos, as it was named to `predict`
+        labels: CSV with the columns file and label, a class a photo: is the surest find of that category?
+        names: what labels mean, such as Shirt=blouse; photos with other labels that are no category are left out
+        garments: every garment of each photo, as a sample's all_garments.json: which are found, and what else is?
+        threshold: least score of a find, of what is told by category
+        json: write the figures there as well
+        schema: packaged schema, or a YAML file of your own
+    """
+    if (labels is None) == (garments is None):
+        raise UserError("expected one of --labels (a class a photo) and --garments (every garment of each)")
+    if json is not None:
+        refuse_foreign(
+            json, lambda file: holds(file, "figures", "inputs"), "what this command wrote", "choose another --json"
+        )
+    loaded = load_schema(schema)
+    results = _read(predictions, loaded)
+    if labels is not None:
+        rows, _ = read_class_labels(labels, photos, names, loaded)
+        chosen, truth = [row.image_id for row in rows], [row.category for row in rows]
+    else:
+        content = _read_garments(garments, loaded)
+        chosen, truth = list(content), list(content.values())
+    found = [_of(results, photos / name, predictions) for name in chosen]
+    compare: Callable[..., dict[str, Any]] = against_labels if labels else against_garments
+    figures = [compare(found, truth, least) for least in sorted({*THRESHOLDS, threshold})]
+    _print(figures, next(one for one in figures if one["threshold"] == threshold))
+    if json is not None:
+        inputs = {"predictions": file_hash(predictions), "truth": file_hash(labels or garments)}
+        write_json(json, {"provenance": provenance(), "inputs": inputs, "figures": figures})
+
+
+def _print(figures: Sequence[dict[str, Any]], chosen: dict[str, Any]) -> None:
+    """Print a line a threshold, then the chosen one by category."""
+    shares = [name for name in ("right", "recall", "precision") if name in chosen]
+    head = ["threshold", "finds a photo", *(f"{name} %" for name in shares)]
+    print(as_table(head, [[f"{one['threshold']:g}", _number(one["finds_a_photo"], 1, 2),
+                           *(_number(one[name], 100, 1) for name in shares)] for one in figures]))  # fmt: skip
+    print(f"at {chosen['threshold']:g}, {chosen['photos']} photos:")
+    for name, share in (chosen.get("right_by_class") or chosen["recall_by_category"]).items():
+        taken = ", ".join(f"{other} {count}" for other, count in chosen.get("taken_for", {}).get(name, {}).items())
+        print(f"  {name} {100 * share:.1f} %" + (f" (taken for: {taken})" if taken else ""))
+
+
+def _number(value: float | None, factor: float, digits: int) -> str:
+    return "-" if value is None else f"{factor * value:.{digits}f}"
+
+
+def _read(file: Path, schema: Schema) -> dict[str, PhotoResult]:
+    """Return the results by the photo's name; of one that was predicted again the last."""
+    results = {}
+    for number, line in enumerate(file.read_bytes().splitlines(), start=1):
+        try:
+            result = PhotoResult.from_dict(loads(line), schema)
+        except (
+            JSONDecodeError,
+            UnicodeDecodeError,
+            RecursionError,
+            KeyError,
+            TypeError,
+            ValueError,
+            AttributeError,
+        ) as error:
+            raise UserError(
+                f"{file}, line {number}: no result of `predict` ({error!r}); expected its predictions.jsonl"
+            ) from None
+        results[result.photo] = result
+    return results
+
+
+def _of(results: Mapping[str, PhotoResult], photo: Path, file: Path) -> PhotoResult:
+    if photo.as_posix() not in results:
+        raise UserError(f"{file}: nothing of {photo}; predict that folder, and name it --photos in the same way")
+    return results[photo.as_posix()]
+
+
+def _read_garments(file: Path, schema: Schema) -> dict[str, list[dict[str, Any]]]:
+    content = json_object(file)
+    remedy = (
+        "expected a list of garments by photo, each with category and box [x0, y0, x1, y1], as all_garments.json has"
+    )
+    if not content:
+        raise UserError(f"{file}: {remedy}")
+    for photo, garments in content.items():
+        for one in garments if isinstance(garments, list) else [None]:
+            box = one.get("box") if isinstance(one, dict) else None
+            numbers = isinstance(box, list) and len(box) == 4 and all(type(value) in (int, float) for value in box)
+            if not numbers or one.get("category") not in schema.categories:
+                raise UserError(f"{file}: {photo}: {one!r}; {remedy}")
+    return content

@@ -1,0 +1,89 @@
+"""`evaluate-photos`: the finds of `predict` on drawn pictures, against their classes and all their garments."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.commands.running import run
+
+
+@pytest.fixture(scope="module")
+def found(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("found")
+    options = (
+        "--out",
+        folder / "out",
+        "--workers",
+        0,
+        "--threshold",
+        0.1,
+        "--overlays",
+        "false",
+        "--flip_test",
+        "false",
+    )
+    assert run("predict", drawn / "test", *options) == 0
+    rows = csv.DictReader((drawn / "test" / "test.csv").read_text().splitlines())
+    lines = [f"{row['image_id']},{row['image_category'].title()}" for row in rows]
+    (folder / "labels.csv").write_text("\n".join(["file,label", *lines]) + "\n")
+    return folder
+
+
+NAMES = ("Skirt=skirt", "Dress=dress", "Blouse=blouse", "Outwear=outwear", "Trousers=trousers")
+
+
+def test_against_classes(found: Path, drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    given = ("--predictions", found / "out" / "predictions.jsonl", "--photos", drawn / "test")
+    options = (*given, "--labels", found / "labels.csv", "--names", *NAMES, "--json", tmp_path / "scores.json")
+    assert run("evaluate-photos", *options) == 0
+    assert "| threshold | finds a photo | right % |" in capsys.readouterr().out
+    figures = json.loads((tmp_path / "scores.json").read_text())["figures"]
+    thresholds = [one["threshold"] for one in figures]
+    assert thresholds == sorted(thresholds)
+    finds = [one["finds_a_photo"] for one in figures]
+    assert finds == sorted(finds, reverse=True)
+    assert finds[0] > 0
+    assert run("evaluate-photos", *options) == 0  # over its own
+    (tmp_path / "scores.json").write_text("{}")
+    assert run("evaluate-photos", *options) == 1
+
+
+def test_against_all_garments(found: Path, drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    given = ("--predictions", found / "out" / "predictions.jsonl", "--photos", drawn / "test")
+    truth, out = drawn / "test" / "all_garments.json", tmp_path / "scores.json"
+    assert run("evaluate-photos", *given, "--garments", truth, "--json", out, "--threshold", 0.25) == 0
+    assert "at 0.25, " in capsys.readouterr().out
+    figures = json.loads(out.read_text())["figures"]
+    assert figures[0]["garments"] == sum(map(len, json.loads(truth.read_text()).values()))
+    assert 0 < figures[0]["recall"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("predictions", b'{"photo": 1', "line 1: no result of `predict`"),
+        ("predictions", b"\xff", "line 1: no result of `predict`"),
+        ("predictions", b'{"photo": "other.jpg", "error": "gone"}', "nothing of "),
+        ("garments", b"[]", "expected a list of garments by photo"),
+        ("garments", b'{"a.jpg": [{"category": "kilt", "box": [0, 0, 1, 1]}]}', "expected a list of garments by photo"),
+        ("garments", b'{"a.jpg": [{"category": "skirt", "box": [0, 0, 1]}]}', "expected a list of garments by photo"),
+        ("garments", b'{"a.jpg": 3}', "expected a list of garments by photo"),
+    ],
+)
+def test_files_of_something_else(
+    found: Path, drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture, name: str, content: bytes, message: str
+) -> None:
+    files = {"predictions": found / "out" / "predictions.jsonl", "garments": drawn / "test" / "all_garments.json"}
+    files[name] = tmp_path / "bad.json"
+    files[name].write_bytes(content)
+    options = [part for key, file in files.items() for part in (f"--{key}", file)]
+    assert run("evaluate-photos", *options, "--photos", drawn / "test") == 1
+    assert message in capsys.readouterr().err
+
+
+def test_one_truth(found: Path, drawn: Path, capsys: pytest.CaptureFixture) -> None:
+    given = ("--predictions", found / "out" / "predictions.jsonl", "--photos", drawn / "test")
+    assert run("evaluate-photos", *given) == 1
+    assert "expected one of --labels" in capsys.readouterr().err

@@ -1,0 +1,60 @@
+"""Finds against labels and garments, worked by hand."""
+
+import numpy as np
+import pytest
+
+from pipeline.contract.garments import Garment, PhotoResult
+from pipeline.reporting.found_scores import against_garments, against_labels
+
+NOTHING = np.full((24, 2), np.nan)
+
+
+def find(category: str, score: float, *box: float) -> Garment:
+    return Garment(category, score, np.array(box or (0, 0, 10, 10), dtype=float), NOTHING, NOTHING[:, 0])
+
+
+def photo(*finds: Garment, error: str = "") -> PhotoResult:
+    return PhotoResult("a.jpg", (100, 100), list(finds), error)
+
+
+def test_the_surest_find_is_held_against_the_label() -> None:
+    results = [
+        photo(find("skirt", 0.5), find("dress", 0.9)),  # a dress, as labelled
+        photo(find("skirt", 0.8)),  # labelled a dress
+        photo(find("skirt", 0.3)),  # below the threshold
+        photo(error="damaged"),
+    ]
+    figures = against_labels(results, ["dress", "dress", "skirt", "skirt"], 0.4)
+    assert figures == {
+        "threshold": 0.4,
+        "photos": 4,
+        "finds_a_photo": 0.75,
+        "right": 0.25,
+        "right_by_class": {"dress": 0.5, "skirt": 0.0},
+        "taken_for": {"dress": {"dress": 1, "skirt": 1}, "skirt": {"none": 2}},
+    }
+
+
+def truth(category: str, *box: float) -> dict:
+    return {"category": category, "box": list(box)}
+
+
+def test_every_garment_is_found_once() -> None:
+    """Two skirts side by side, a blouse; both finds of skirts lie on the first, one of a dress on the second."""
+    garments = [truth("skirt", 0, 0, 10, 10), truth("skirt", 20, 0, 30, 10), truth("blouse", 0, 20, 10, 30)]
+    results = [
+        photo(
+            find("skirt", 0.9, 0, 0, 10, 10),
+            find("skirt", 0.8, 1, 0, 10, 10),
+            find("dress", 0.7, 20, 0, 30, 10),
+            find("blouse", 0.6, 0, 20, 10, 24.9),  # an IoU of 0.49
+        ),
+        photo(find("blouse", 0.2, 0, 0, 9, 9)),
+    ]
+    figures = against_garments(results, [garments, [truth("blouse", 0, 0, 10, 10)]], 0.4)
+    assert figures["recall_by_category"] == {"blouse": 0, "skirt": 0.5}
+    assert (figures["recall"], figures["precision"]) == (0.25, 0.25)
+    assert (figures["garments"], figures["finds_a_photo"]) == (4, 2)
+    low = against_garments(results, [garments, [truth("blouse", 0, 0, 10, 10)]], 0.1)
+    assert (low["recall"], low["precision"]) == (0.5, pytest.approx(0.4))
+    assert against_garments(results, [garments, []], 0.95)["precision"] is None
