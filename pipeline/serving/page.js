@@ -154,7 +154,11 @@ at("csv").onclick = () => {
   download("points.csv", "text/csv", rows.join("\n") + "\n");
 };
 
-at("files").onchange = event => send(event.target.files);
+at("files").onchange = event => {
+  const files = [...event.target.files];
+  event.target.value = "";  // so that the same photo can be chosen again
+  send(files);
+};
 for (const name of ["dragover", "dragleave", "drop"])
   addEventListener(name, event => { event.preventDefault(); at("drop").classList.toggle("over", name === "dragover") });
 addEventListener("drop", event => send(event.dataTransfer.files));

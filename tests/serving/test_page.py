@@ -2,9 +2,11 @@
 
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -49,11 +51,14 @@ def until(true: Callable[[], Any], seconds: float = 120) -> Any:
     return value
 
 
-def test_photos_are_shown_and_measured(browser: Any) -> None:
-    def all_of(selector: str) -> list[Any]:
-        return browser.find_elements("css selector", selector)
-
+@pytest.fixture
+def all_of(browser: Any) -> Callable[[str], list[Any]]:
+    """The page, anew, and what finds its elements by a selector."""
     until(lambda: browser.get(f"http://127.0.0.1:{PORT}/") or True)
+    return lambda selector: browser.find_elements("css selector", selector)
+
+
+def test_photos_are_shown_and_measured(browser: Any, all_of: Callable[[str], list[Any]]) -> None:
     all_of("#files")[0].send_keys("\n".join(map(str, PHOTOS)))
     until(lambda: len(all_of("nav button")) == len(PHOTOS))
     assert [button.text for button in all_of("nav button")] == [file.name for file in PHOTOS]
@@ -70,3 +75,43 @@ def test_photos_are_shown_and_measured(browser: Any) -> None:
     distance = ((points[0]["x"] - points[1]["x"]) ** 2 + (points[0]["y"] - points[1]["y"]) ** 2) ** 0.5
     assert all_of("#measure")[0].text == f"{points[0]['name']} to {points[1]['name']}: {distance:.1f} pixels"
     assert browser.get_log("browser") == []  # no error, and nothing that the policy of the page refuses
+
+
+def test_bad_uploads_are_told_and_the_page_goes_on(
+    browser: Any, all_of: Callable[[str], list[Any]], tmp_path: Path
+) -> None:
+    """Damaged, disguised and oversized files, and a name that would be a script, beside a photo that is one."""
+    contents = {
+        "cut.jpg": PHOTOS[0].read_bytes()[:900],
+        "page.png": b"<html><script>document.title = 'taken'</script></html>",
+        "<img src=x onerror=document.title=`taken`>.jpg": b"",
+        "huge.png": png_header(60000, 60000),
+    }
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    files = [*(tmp_path / name for name in contents), PHOTOS[0]]
+    all_of("#files")[0].send_keys("\n".join(map(str, files)))
+    until(lambda: len(all_of("nav button")) == len(files))
+    assert [button.text for button in all_of("nav button")] == [file.name for file in files]
+    assert [("bad" in button.get_attribute("class")) for button in all_of("nav button")] == [True] * 4 + [False]
+    for number in range(4):
+        all_of("nav button")[number].click()
+        assert all_of("#message")[0].text
+        assert str(tmp_path) not in all_of("#message")[0].text
+        assert not all_of("#canvas")[0].is_displayed()
+    all_of("nav button")[4].click()
+    assert all_of("#canvas")[0].is_displayed()
+    assert browser.title != "taken"
+    (tmp_path / "notes.txt").write_text("no photo")
+    all_of("#files")[0].send_keys(str(tmp_path / "notes.txt"))
+    until(lambda: all_of("#message")[0].text == "These are no photos.")
+    (tmp_path / "large.jpg").write_bytes(PHOTOS[0].read_bytes() + bytes(21_000_000))
+    all_of("#files")[0].send_keys(str(tmp_path / "large.jpg"))
+    until(lambda: "20" in all_of("#message")[0].text)
+    assert len(all_of("nav button")) == len(files)
+
+
+def png_header(width: int, height: int) -> bytes:
+    """Return the beginning of a PNG that claims this size."""
+    chunk = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
