@@ -40,7 +40,7 @@ def calibrate(
         settings: both stages, folds, schema
         data: train roots: folders with Annotations/*.csv and Images/
         run: run folder; holds everything that is trained
-        out: calibration file, .json; a figure goes beside it. Under the name calibration.json in the folder of a pair,
+        out: calibration file, .json; a figure goes beside it. `publish --calibration` makes it part of a pair, and
             `predict` uses it
         name: network RUN/keypoints/NAME, trained with --val
         boxes: the boxes out of fold; without it RUN/boxes.csv

@@ -10,6 +10,7 @@ from pipeline.contract.files import file_hash, refuse_foreign, write_text
 from pipeline.contract.schema import load_schema
 from pipeline.learning.graphs import is_graph
 from pipeline.learning.pairs import (
+    CALIBRATION,
     DEFAULT,
     FILES,
     GRAPHS,
@@ -25,7 +26,9 @@ from pipeline.reporting.tables import HEAD, gather, write_report
 from pipeline.reporting.weights_card import HEAD as CARD_HEAD
 
 
-def publish(detector: Path, keypoints: Path, out: Path, terms: str, float16: bool = True) -> None:
+def publish(
+    detector: Path, keypoints: Path, out: Path, terms: str, calibration: Path | None = None, float16: bool = True
+) -> None:
     """Make a pair of weights to be shared: both networks in the present format and in float16, and their hashes.
 
     Args:
@@ -33,14 +36,19 @@ def publish(detector: Path, keypoints: Path, out: Path, terms: str, float16: boo
         keypoints: keypoint checkpoint
         out: folder of the pair, named like it
         terms: what others may do with the weights, and what they were made from, in one sentence
+        calibration: what the scores of the keypoint network mean: a file that `calibrate` wrote for one of the same recipe
         float16: weights in float16, half the size
     """
     files = [out / name for name in FILES.values()]
     for file in files:
         refuse_foreign(file, _is_weights, "a file of weights", "choose another --out")
     refuse_foreign(out / MANIFEST, is_manifest, "a list that this command wrote", "choose another --out")
+    if calibration is None and (out / CALIBRATION).exists():
+        raise UserError(
+            f"{out / CALIBRATION} is of the pair that is there; name it --calibration if it fits these networks too, or remove it"
+        )
     about = {"terms": terms, "provenance": provenance()}
-    publish_pair({"detector": detector, "keypoints": keypoints}, out, about, float16)
+    publish_pair({"detector": detector, "keypoints": keypoints}, out, about, float16, calibration)
     for file in files:
         print(f"{file}: {file.stat().st_size / 1e6:.1f} MB")
 

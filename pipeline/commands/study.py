@@ -1,5 +1,6 @@
 """The verb that compares settings: every row of a study, with every seed, is a run of the other commands."""
 
+import gc
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -122,6 +123,7 @@ def _make(bench: Bench, run: Run) -> None:
         state = COLLAPSED if isinstance(error, assemble.CollapseError) else FAILED
         log.warning("%s has %s: %s", run.name, state, error)
         note(bench, run, state, str(error))
+    gc.collect()  # a training that ended in an error holds its loader's processes in a circle of references
     if outcome_of(bench, run).state in (DONE, COLLAPSED):
         bench.measure(run)
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import json_object, write_bytes, write_text
 from pipeline.contract.schema import Schema
+from pipeline.learning.calibration import Calibration
 from pipeline.learning.graphs import SUFFIX
 from pipeline.learning.weights import HEADER, read_checkpoint, write_checkpoint
 
@@ -100,12 +101,12 @@ def find_pair(name: str, graphs: bool = False) -> Pair:
     files = GRAPHS if graphs and set(GRAPHS.values()) <= digests.keys() else FILES
     for file in files.values():
         _check(folder / file, digests[file])
-    calibration = folder / CALIBRATION
-    return Pair(
-        folder.resolve().name,
-        *(folder / file for file in files.values()),
-        calibration if calibration.exists() else None,
-    )
+    calibration = folder / CALIBRATION if CALIBRATION in digests else None
+    if calibration:
+        _check(calibration, digests[CALIBRATION])
+    elif (folder / CALIBRATION).exists():
+        raise UserError(f"{folder / CALIBRATION}: no part of the pair beside it; publish it with them (--calibration)")
+    return Pair(folder.resolve().name, *(folder / file for file in files.values()), calibration)
 
 
 def add_graphs(folder: Path) -> None:
@@ -115,11 +116,14 @@ def add_graphs(folder: Path) -> None:
     write_text(folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
 
 
-def publish_pair(sources: dict[str, Path], folder: Path, about: dict[str, Any], float16: bool = True) -> None:
+def publish_pair(
+    sources: dict[str, Path], folder: Path, about: dict[str, Any], float16: bool = True, calibration: Path | None = None
+) -> None:
     """Copy a network of each stage, of any format, into a folder as a pair; by default with float16 weights, half the size.
 
-    Graphs of an earlier pair in the folder go. `about` is kept beside the hashes; its `provenance` goes into the files too. A
-    file that is as it should be already is copied as it is, and keeps its hash.
+    `calibration` says what the scores of the keypoint network mean. Graphs of an earlier pair in the folder go. `about` is
+    kept beside the hashes; its `provenance` goes into the files too. A file that is as it should be already is copied as it
+    is, and keeps its hash.
     """
     contents = {stage: read_checkpoint(source) for stage, source in sources.items()}
     for stage, content in contents.items():
@@ -128,9 +132,14 @@ def publish_pair(sources: dict[str, Path], folder: Path, about: dict[str, Any], 
     first, second = (Schema.from_dict(content["schema"]) for content in contents.values())
     if first != second:
         raise UserError(f"{' and '.join(map(str, sources.values()))} were trained for different schemas; expected one")
+    if calibration:
+        Calibration.load(calibration, first)
     for stage, content in contents.items():
         _publish(sources[stage], content, folder / FILES[stage], about["provenance"], float16)
     digests = {file: _digest(folder / file) for file in FILES.values()}
+    if calibration:
+        write_bytes(folder / CALIBRATION, calibration.read_bytes())
+        digests[CALIBRATION] = _digest(folder / CALIBRATION)
     for graph in GRAPHS.values():  # of the networks before; `export` makes those of these
         (folder / graph).unlink(missing_ok=True)
     manifest = {"format": FORMAT, "schema": first.name, "sha256": digests, **about}

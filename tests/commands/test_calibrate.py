@@ -1,7 +1,6 @@
 """`calibrate` fits to the fold that a network has not seen, and to no other network."""
 
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +8,11 @@ import pytest
 from PIL import Image
 
 from pipeline.api import load
+from pipeline.contract.faults import UserError
 from pipeline.contract.garments import Garment
 from pipeline.contract.schema import Schema
 from pipeline.learning.calibration import Calibration, fit
-from pipeline.learning.pairs import CALIBRATION, DEFAULT, PACKAGED, Pair
+from pipeline.learning.pairs import CALIBRATION, DEFAULT, MANIFEST, PACKAGED, Pair, find_pair
 from tests.commands.running import TINY, run
 from tests.learning.test_calibration import simulated
 
@@ -46,10 +46,12 @@ def test_predictions_of_a_calibrated_pair_say_what_their_scores_mean(
     drawn: Path, tmp_path: Path, schema: Schema
 ) -> None:
     pair, photo = tmp_path / "pair", next((drawn / "test" / "Images").rglob("*.jpg"))
-    shutil.copytree(PACKAGED / DEFAULT, pair)
-    (pair / CALIBRATION).unlink(missing_ok=True)
+    networks = [("--" + stage, PACKAGED / DEFAULT / f"{stage}.safetensors") for stage in ("detector", "keypoints")]
+    publish = ("publish", *networks[0], *networks[1], "--out", pair, "--terms", "for tests")
+    assert run(*publish) == 0
     (plain,) = load(str(pair), threshold=0.2, device="cpu")(photo)
-    fit(*simulated(100, 0)).save(pair / CALIBRATION, schema, {})
+    fit(*simulated(100, 0)).save(tmp_path / "mine.json", schema, {})
+    assert run(*publish, "--calibration", tmp_path / "mine.json") == 0
     (told,) = load(str(pair), threshold=0.2, device="cpu")(photo)
     fitted = Calibration.load(pair / CALIBRATION, schema)
     assert plain.garments[0].expected_error is None
@@ -73,3 +75,27 @@ def test_what_cannot_be_calibrated_is_refused(validated: Path, drawn: Path, tmp_
     (tmp_path / "mine.json").write_text("{}")
     assert run("calibrate", *options, "--name", "calibrated", "--out", tmp_path / "mine.json") == 1
     assert (tmp_path / "mine.json").read_text() == "{}"
+
+
+def test_a_calibration_is_part_of_its_pair(tmp_path: Path, schema: Schema, capsys) -> None:
+    pair, mine = tmp_path / "pair", tmp_path / "mine.json"
+    networks = [("--" + stage, PACKAGED / DEFAULT / f"{stage}.safetensors") for stage in ("detector", "keypoints")]
+    publish = ("publish", *networks[0], *networks[1], "--out", pair, "--terms", "for tests")
+    mine.write_text("{}")
+    assert run(*publish, "--calibration", mine) == 1
+    assert "damaged, or of another schema" in capsys.readouterr().err
+    assert not pair.exists()
+    fit(*simulated(100, 0)).save(mine, schema, {})
+    assert run(*publish, "--calibration", mine) == 0
+    assert find_pair(str(pair)).calibration == pair / CALIBRATION
+    assert run(*publish) == 1  # would lose it
+    assert "name it --calibration if it fits these networks too" in capsys.readouterr().err
+    assert run(*publish, "--calibration", pair / CALIBRATION) == 0
+    (pair / CALIBRATION).write_text(mine.read_text() + " ")
+    with pytest.raises(UserError, match=r"calibration\.json: its SHA-256 is"):
+        find_pair(str(pair))
+    manifest = json.loads((pair / MANIFEST).read_text())
+    del manifest["sha256"][CALIBRATION]
+    (pair / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(UserError, match="no part of the pair beside it"):
+        find_pair(str(pair))

@@ -11,7 +11,7 @@ import torch
 from detector.inference import load_detector
 from pipeline.contract.faults import UserError
 from pipeline.contract.schema import Schema
-from pipeline.learning.pairs import DEFAULT, MANIFEST, PACKAGED, Pair, find_pair, packaged
+from pipeline.learning.pairs import DEFAULT, GRAPHS, MANIFEST, PACKAGED, Pair, find_pair, packaged
 from pipeline.learning.weights import load_checkpoint, save_checkpoint
 from tests.commands.running import run, submit_options
 from tests.learning.test_weights import OLD, header, save
@@ -118,15 +118,14 @@ def test_a_pair_that_is_not_as_published_is_refused(tmp_path: Path, spoil, messa
 def test_one_network_may_stand_in_for_that_of_the_pair() -> None:
     default, mine = find_pair(DEFAULT), Path("mine.safetensors")
     assert Pair.of(DEFAULT, None, mine) == Pair(DEFAULT, default.detector, mine)
-    assert Pair.of(DEFAULT, mine, None) == Pair(DEFAULT, mine, default.keypoints)
+    assert Pair.of(DEFAULT, mine, None) == Pair(DEFAULT, mine, default.keypoints, default.calibration)
     assert Pair.of("not read at all", mine, mine).detector == mine
 
 
 def test_submit_needs_no_checkpoint_named(trained: Path, drawn: Path, tmp_path: Path) -> None:
     options = ("--test", drawn / "test", "--workers", 0, "--limit", 2)
     assert run("submit", *options, "--out", tmp_path / "default.csv") == 0
-    named = [part for stage, file in zip(("--detector", "--keypoints"), FILES, strict=True)
-             for part in (stage, PACKAGED / DEFAULT / file)]  # fmt: skip
+    named = [part for stage, file in GRAPHS.items() for part in (f"--{stage}", PACKAGED / DEFAULT / file)]
     assert run("submit", *options, *named, "--out", tmp_path / "named.csv") == 0
     assert (tmp_path / "default.csv").read_bytes() == (tmp_path / "named.csv").read_bytes()
     pair, detector = tmp_path / "pair", trained / "detector" / "final.safetensors"
