@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from pipeline import assemble
-from pipeline.contract.faults import UserError
+from pipeline.contract.faults import DataError, UserError
 from pipeline.contract.files import file_hash
 from pipeline.contract.formats.boxed import write_boxed
-from pipeline.contract.images import PictureOptions
+from pipeline.contract.images import PictureOptions, image_size
 from pipeline.contract.records import BoxedImage, ImageRow
 from pipeline.contract.schema import Schema, load_schema
 from pipeline.data.class_labels import read_class_labels
@@ -69,13 +69,13 @@ def pseudo_label(
     results.claim()
     loaded = load_schema(schema)
     rows, left_out = read_class_labels(labels, photos, names, loaded)
-    rows = sample_rows(rows, limit)
+    rows, sizes_wh = _readable(sample_rows(rows, limit), pictures)
     network = assemble.load_detector(
         detector or Pair.of(weights, None, None, runtime, device_of(device)).detector, loaded
     )
     record = {"provenance": provenance(), "inputs": {"labels": file_hash(labels), "detector": network.fingerprint}}
     with measured(record):
-        found = _found(rows, network, loaded, device, shards, pictures)
+        found = _found(rows, sizes_wh, network, loaded, device, shards, pictures)
         boxed = [one for row, of in zip(rows, found, strict=True) if (one := _boxed(row, of, loaded, least_score))]
     if not boxed:
         raise UserError(f"{labels}: no box of at least {least_score} in {len(rows)} photos; lower --least_score")
@@ -89,18 +89,32 @@ def pseudo_label(
         print("labels left out: " + ", ".join(f"{name} {n}" for name, n in left_out.most_common()))
 
 
+def _readable(rows: Sequence[ImageRow], pictures: PictureOptions) -> tuple[list[ImageRow], np.ndarray]:
+    """Return the rows whose photos can be read by their headers, with their sizes_wh (N, 2); tell of the others."""
+    sizes_wh: dict[int, tuple[int, int]] = {}
+    for i, row in enumerate(rows):
+        try:
+            sizes_wh[i] = image_size(row.path, pictures)
+        except DataError as error:
+            log.warning("left out: %s", error.faults[0])
+    if not sizes_wh:
+        raise UserError(f"none of {len(rows)} photos can be read, first {rows[0].path}; is --photos their folder?")
+    return [rows[i] for i in sizes_wh], np.array(list(sizes_wh.values()))
+
+
 def _found(
     rows: Sequence[ImageRow],
+    sizes_wh: np.ndarray,
     network: assemble.NetworkDetector,
     schema: Schema,
     device: Device,
     shards: Path,
     pictures: PictureOptions,
 ) -> list[assemble.Found]:
-    """Return everything that the detector finds in each photo; a photo that cannot be read has nothing, and is told."""
+    """Return everything that the detector finds in each photo; one that cannot be decoded has nothing, and is told."""
     source = build_source("detector", SourceParts(network, network.fallback_score))
     job = {"detector": network.fingerprint, "photos": [(row.image_id, version_of(row.path)) for row in rows]}
-    result = predict(rows, source, None, schema, device, shards, job, pictures=pictures, skip=True)
+    result = predict(rows, source, None, schema, device, shards, job, sizes_wh=sizes_wh, pictures=pictures, skip=True)
     if result is None:
         raise SystemExit(0)  # the first process has the boxes
     for reason in result.unread.values():

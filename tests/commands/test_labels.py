@@ -48,7 +48,8 @@ def photos(drawn: Path, tmp_path: Path) -> Path:
     source = drawn / "test"
     rows = list(csv.DictReader((source / "test.csv").read_text().splitlines()))
     lines = [f"{row['image_id']},{row['image_category'].title()}" for row in rows]
-    (tmp_path / "labels.csv").write_text("\n".join(["file,label", *lines, "Images/hat.jpg,Hat"]) + "\n")
+    lines += ["Images/hat.jpg,Hat", "Images/gone.jpg,Skirt"]
+    (tmp_path / "labels.csv").write_text("\n".join(["file,label", *lines]) + "\n")
     return source
 
 
@@ -56,12 +57,18 @@ NAMES = ("Skirt=skirt", "Dress=dress", "Blouse=blouse", "Outwear=outwear", "Trou
 
 
 def test_photos_are_boxed_and_learned_from(
-    trained: Path, photos: Path, drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+    trained: Path,
+    photos: Path,
+    drawn: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     out, detector = tmp_path / "boxed.csv", trained / "detector" / "final.safetensors"
     options = ("--labels", tmp_path / "labels.csv", "--photos", photos, "--detector", detector, "--workers", 0)
     assert run("pseudo-label", *options, "--names", *NAMES, "--out", out, "--least_score", 0.01) == 0
     assert "labels left out: Hat 1" in capsys.readouterr().out
+    assert "gone.jpg" in caplog.text
     rows = list(csv.DictReader(out.read_text().splitlines()))
     assert rows
     assert json.loads(out.with_suffix(".json").read_text())["figures"]["labels left out"] == {"Hat": 1}
@@ -83,6 +90,7 @@ def test_photos_are_boxed_and_learned_from(
     [
         (("--names", "Skirt=kilt"), "--names has 'Skirt=kilt'; expected LABEL=CATEGORY"),
         ((), "no label that is a category; say what labels mean"),
+        (("--names", "Hat=skirt", "--photos", "nowhere"), "none of 1 photos can be read, first nowhere"),
         (("--least_score", "0"), "--least_score is 0.0; expected a number above 0"),
         (("--names", "Skirt=skirt", "--least_score", "1"), "lower --least_score"),
     ],
