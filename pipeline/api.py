@@ -178,6 +178,7 @@ def load(
     *,
     threshold: float = assemble.THRESHOLD,
     flip_test: bool = True,
+    passes: int = assemble.PASSES,
     device: str = "auto",
     runtime: Runtime = "auto",
     schema: str = "fashionai",
@@ -192,6 +193,7 @@ def load(
         weights: the name of a packaged pair, or a folder that `publish` wrote
         threshold: least score of a garment, 0..1
         flip_test: average over each crop and its mirror image: twice the time of stage 2, and more exact
+        passes: 2 crops again around the points of a first pass: likewise
         device: auto, cpu, or gpu
         runtime: what runs the networks of a pair: torch, onnx (faster on a CPU), or auto: onnx on a CPU where the pair has graphs
         schema: packaged schema, or a YAML file of your own
@@ -206,7 +208,7 @@ def load(
     loaded = load_schema(schema)
     named = (detector and Path(detector), keypoints and Path(keypoints))
     pair = Pair.of(weights, *named, runtime, device_of(placement))
-    return Predictor(assemble.load_finder(pair, loaded, threshold, flip_test, placement, pictures), batch)
+    return Predictor(assemble.load_finder(pair, loaded, threshold, flip_test, passes, placement, pictures), batch)
 
 
 def _of_array(pixels: np.ndarray) -> Picture:

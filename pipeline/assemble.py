@@ -35,6 +35,7 @@ from pipeline.data.survey import image_sizes
 from pipeline.inference.box_sources import SourceParts, build_source
 from pipeline.inference.find import Finder
 from pipeline.inference.predict import Device, Prediction, predict
+from pipeline.inference.second_pass import PASSES, in_passes
 from pipeline.learning import configs, ranks
 from pipeline.learning.calibration import Calibration
 from pipeline.learning.fit import RESUME, fit, forget
@@ -45,6 +46,7 @@ from pipeline.learning.weights import save_checkpoint
 from pipeline.reporting.records import provenance
 
 __all__ = [
+    "PASSES",
     "CollapseError",
     "DetectorConfig",
     "Finder",
@@ -52,6 +54,7 @@ __all__ = [
     "KeypointsConfig",
     "NetworkDetector",
     "detector_report",
+    "in_passes",
     "load_detector",
     "load_locator",
     "match_boxes",
@@ -219,6 +222,7 @@ def load_finder(
     schema: Schema,
     threshold: float,
     flip_test: bool = True,
+    passes: int = PASSES,
     device: Device | None = None,
     pictures: PictureOptions | None = None,
 ) -> Finder:
@@ -232,8 +236,9 @@ def load_finder(
         )
     pictures = pictures or PictureOptions()
     source = build_source("detections", SourceParts(detector, threshold=threshold))
+    source = in_passes(passes, source, locator, schema, detector.margin)
     job = {"detector": detector.fingerprint, "keypoints": file_hash(pair.keypoints), "schema": schema.fingerprint}
-    job |= {"threshold": threshold, "flip_test": flip_test, "detail": pictures.detail}
+    job |= {"threshold": threshold, "flip_test": flip_test, "passes": passes, "detail": pictures.detail}
     meaning = None
     if pair.calibration is not None:
         meaning = Calibration.load(pair.calibration, schema)

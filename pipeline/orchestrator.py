@@ -42,16 +42,21 @@ class TwoStage(pl.LightningModule):
     def predict_step(self, batch: ImageBatch, batch_idx: int = 0) -> dict[str, Any]:
         """Return what OneStage returns; `regions` also hold xy (M, K, 2) in image pixels and score (M, K)."""
         regions = self.source.regions(batch)
-        with torch.autocast(batch.images.device.type, enabled=False):
-            boxes, size_wh = regions.boxes.float(), self.locator.size_wh
-            crop_from_image = geometry.crop_from_image(boxes, size_wh, self.locator.padding)
-            crops = warp.crop(
-                batch.images, crop_from_image, size_wh, batch.sizes_wh, source=regions.image, reduced=batch.reduced
-            )
-        located = self.locator.locate(crops, regions.category)
-        with torch.autocast(batch.images.device.type, enabled=False):
-            points = geometry.apply(geometry.invert(crop_from_image), located.xy.float())
-        return result_of(batch, regions, flat_regions(regions) | {"xy": points, "score": located.score.float()})
+        xy, score = locate_in(batch, regions, self.locator)
+        return result_of(batch, regions, flat_regions(regions) | {"xy": xy, "score": score})
+
+
+def locate_in(batch: ImageBatch, regions: Regions, locator: Locator) -> tuple[Tensor, Tensor]:
+    """Return the points (M, K, 2) in image pixels that the locator finds in crops of the regions, and their scores (M, K)."""
+    with torch.autocast(batch.images.device.type, enabled=False):
+        boxes, size_wh = regions.boxes.float(), locator.size_wh
+        crop_from_image = geometry.crop_from_image(boxes, size_wh, locator.padding)
+        crops = warp.crop(
+            batch.images, crop_from_image, size_wh, batch.sizes_wh, source=regions.image, reduced=batch.reduced
+        )
+    located = locator.locate(crops, regions.category)
+    with torch.autocast(batch.images.device.type, enabled=False):
+        return geometry.apply(geometry.invert(crop_from_image), located.xy.float()), located.score.float()
 
 
 def flat_regions(regions: Regions) -> Flat:

@@ -67,6 +67,7 @@ def predict(
     networks: Weights,
     threshold: float = assemble.THRESHOLD,
     flip_test: bool = True,
+    passes: int = assemble.PASSES,
     overlays: bool = True,
     save_crop: bool = False,
     every: int = 1,
@@ -83,6 +84,7 @@ def predict(
         networks: which networks predict
         threshold: least score of a garment
         flip_test: average over each crop and its mirror image
+        passes: 2 crops again around the points of a first pass: more exact, and twice the time of stage 2
         overlays: draw what was found on each photo
         save_crop: write the box of each garment as a picture
         every: of a video, take every such frame
@@ -92,7 +94,7 @@ def predict(
     if every < 1 or limit < 0:
         raise UserError(f"--every is {every}, --limit {limit}; expected 1 or more, and 0 or more")
     loaded, pair = load_schema(schema), networks.pair(device_of(device))
-    finder = assemble.load_finder(pair, loaded, threshold, flip_test, device, pictures)
+    finder = assemble.load_finder(pair, loaded, threshold, flip_test, passes, device, pictures)
     photos = find_photos(source, every, without=out)
     ledger = open_ledger(out, finder.job)
     drawing = _Drawing(out, loaded, overlays, save_crop)

@@ -36,6 +36,7 @@ def submit(
     answers: Path | None = None,
     boxes: str = "",
     flip_test: bool = True,
+    passes: int = assemble.PASSES,
     on_error: Literal["stop", "skip"] = "stop",
     most_fallback: float = 0.1,
     limit: int = 0,
@@ -54,6 +55,7 @@ def submit(
         boxes: where crops come from: detector, truth (the answers) or image (the whole one); without it what the keypoint
             network was trained for
         flip_test: average over each crop and its mirror image
+        passes: 2 crops again around the points of a first pass: more exact, and twice the time of stage 2
         on_error: a picture that cannot be read stops everything before it begins, or is skipped: its row has -1_-1_-1 in
             every cell then, and the record says why
         most_fallback: warn when the whole image stands in for a box that was not found in a larger share of them
@@ -75,10 +77,11 @@ def submit(
     kept = [i for i in range(len(tested.rows)) if i not in tested.unread]
     read, known = tested.take(kept), None if truth is None else [truth[i] for i in kept]
     job = {"detector": file_hash(pair.detector), "keypoints": file_hash(pair.keypoints), "rows": read.fingerprint}
-    job |= {"boxes": boxes, "flip_test": flip_test, "detail": pictures.detail}
+    job |= {"boxes": boxes, "flip_test": flip_test, "passes": passes, "detail": pictures.detail}
     if boxes == "truth" and known is not None:
         job["truth"] = RowSet(rows=known, sizes_wh=read.sizes_wh, digests=read.digests).fingerprint
     source = assemble.box_source(boxes, network, read.sizes_wh, known)
+    source = assemble.in_passes(passes, source, locator, loaded, network.margin)
     resumed = bool(open_shards(shards, job))
     record: dict[str, Any] = {"provenance": provenance(), "job": job, "test": test.name, "resumed": resumed}
     with measured(record):

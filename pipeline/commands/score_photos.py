@@ -63,12 +63,12 @@ def evaluate_photos(
 
 def _print(figures: Sequence[dict[str, Any]], chosen: dict[str, Any]) -> None:
     """Print a line a threshold, then the chosen one by category."""
-    shares = [name for name in ("right", "recall", "precision") if name in chosen]
+    shares = [name for name in ("correct", "recall", "precision") if name in chosen]
     head = ["threshold", "finds a photo", *(f"{name} %" for name in shares)]
     print(as_table(head, [[f"{one['threshold']:g}", _number(one["finds_a_photo"], 1, 2),
                            *(_number(one[name], 100, 1) for name in shares)] for one in figures]))  # fmt: skip
     print(f"at {chosen['threshold']:g}, {chosen['photos']} photos:")
-    for name, share in (chosen.get("right_by_class") or chosen["recall_by_category"]).items():
+    for name, share in (chosen.get("correct_by_class") or chosen["recall_by_category"]).items():
         taken = ", ".join(f"{other} {count}" for other, count in chosen.get("taken_for", {}).get(name, {}).items())
         print(f"  {name} {100 * share:.1f} %" + (f" (taken for: {taken})" if taken else ""))
 

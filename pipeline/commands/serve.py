@@ -3,7 +3,7 @@
 from dataclasses import asdict
 
 from pipeline import api
-from pipeline.assemble import THRESHOLD
+from pipeline.assemble import PASSES, THRESHOLD
 from pipeline.contract.faults import UserError
 from pipeline.contract.images import PictureOptions
 from pipeline.learning.pairs import Weights
@@ -16,6 +16,7 @@ def serve(
     port: int = 8000,
     threshold: float = THRESHOLD,
     flip_test: bool = True,
+    passes: int = PASSES,
     photos: int = 16,
     megabytes: float = 20.0,
     per_minute: int = 60,
@@ -30,6 +31,7 @@ def serve(
         port: port to listen at
         threshold: least score of a garment
         flip_test: average over each crop and its mirror image
+        passes: 2 crops again around the points of a first pass: more exact, and twice the time of stage 2
         photos: photos a request, at most
         megabytes: size of a request, at most
         per_minute: photos a minute and client, at most
@@ -44,7 +46,7 @@ def serve(
         from pipeline.serving.app import Limits, create_app
     except ImportError as error:
         raise UserError(f"serve needs the package {error.name}: pip install 'garment-keypoints[demo]'") from None
-    options = {"threshold": threshold, "flip_test": flip_test, "schema": schema, "pictures": pictures}
+    options = {"threshold": threshold, "flip_test": flip_test, "passes": passes, "schema": schema, "pictures": pictures}
     predictor = api.load(**asdict(networks), **options)
     app = create_app(predictor, networks.weights, Limits(photos, megabytes, per_minute))
     print(f"http://{host}:{port}")

@@ -21,14 +21,14 @@ def against_labels(results: Sequence[PhotoResult], labels: Sequence[str], thresh
     found). A photo that could not be read counts as one without a find.
     """
     best = [_best(result, threshold) for result in results]
-    right = np.array([found == label for found, label in zip(best, labels, strict=True)])
+    correct = np.array([found == label for found, label in zip(best, labels, strict=True)])
     each = np.array(labels)
     return {
         "threshold": threshold,
         "photos": len(results),
         "finds_a_photo": _finds(results, threshold),
-        "right": float(right.mean()),
-        "right_by_class": {str(name): float(right[each == name].mean()) for name in np.unique(each)},
+        "correct": float(correct.mean()),
+        "correct_by_class": {str(name): float(correct[each == name].mean()) for name in np.unique(each)},
         "taken_for": {
             str(name): dict(Counter(found for found, label in zip(best, labels, strict=True) if label == name))
             for name in np.unique(each)

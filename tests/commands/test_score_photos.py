@@ -38,7 +38,7 @@ def test_against_classes(found: Path, drawn: Path, tmp_path: Path, capsys: pytes
     given = ("--predictions", found / "out" / "predictions.jsonl", "--photos", drawn / "test")
     options = (*given, "--labels", found / "labels.csv", "--names", *NAMES, "--json", tmp_path / "scores.json")
     assert run("evaluate-photos", *options) == 0
-    assert "| threshold | finds a photo | right % |" in capsys.readouterr().out
+    assert "| threshold | finds a photo | correct % |" in capsys.readouterr().out
     figures = json.loads((tmp_path / "scores.json").read_text())["figures"]
     thresholds = [one["threshold"] for one in figures]
     assert thresholds == sorted(thresholds)

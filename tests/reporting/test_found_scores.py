@@ -29,8 +29,8 @@ def test_the_surest_find_is_held_against_the_label() -> None:
         "threshold": 0.4,
         "photos": 4,
         "finds_a_photo": 0.75,
-        "right": 0.25,
-        "right_by_class": {"dress": 0.5, "skirt": 0.0},
+        "correct": 0.25,
+        "correct_by_class": {"dress": 0.5, "skirt": 0.0},
         "taken_for": {"dress": {"dress": 1, "skirt": 1}, "skirt": {"none": 2}},
     }
 

@@ -1,0 +1,56 @@
+"""A second pass: crops around the points that a first one found, which show a garment better than most detected boxes."""
+
+from dataclasses import replace
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.contract import geometry
+from pipeline.contract.faults import UserError
+from pipeline.contract.protocols import BoxSource, Locator
+from pipeline.contract.records import ImageBatch, Regions
+from pipeline.contract.schema import Schema
+from pipeline.orchestrator import locate_in
+
+PASSES, MOST_PASSES = 1, 3
+LEAST_SIDE = 2
+"""Pixels: points closer together than that frame nothing."""
+
+
+class TrainedLocator(Locator, Protocol):
+    """A locator that says what it was trained to be shown: a garment's `box`, or the whole `image`."""
+
+    source: str
+
+
+class OwnPoints(nn.Module):
+    """A BoxSource: the extents of the points that `locator` finds in the regions of another source, grown by the margin.
+
+    `has` (C, K) tells which keypoints each category has. A region whose points all but coincide stays as it is.
+    """
+
+    def __init__(self, source: BoxSource, locator: Locator, has: Tensor, margin: float) -> None:
+        super().__init__()
+        self.source, self.locator, self.margin = source, locator, margin
+        self.register_buffer("has", has, persistent=False)
+
+    def regions(self, batch: ImageBatch) -> Regions:
+        first = self.source.regions(batch)
+        xy, _ = locate_in(batch, first, self.locator)
+        with torch.autocast(xy.device.type, enabled=False):
+            own = geometry.box_from_points(xy, self.has[first.category])
+            own = geometry.clip_box(geometry.pad_box(own, self.margin), batch.sizes_wh[first.image])
+        framed = (own[:, 2:] - own[:, :2] >= LEAST_SIDE).all(-1)
+        return replace(first, boxes=torch.where(framed[:, None], own, first.boxes.float()))
+
+
+def in_passes(passes: int, source: BoxSource, locator: TrainedLocator, schema: Schema, margin: float) -> BoxSource:
+    """Return a source for the last of so many passes: each but the first crops around the points of the one before."""
+    if not 1 <= passes <= MOST_PASSES:
+        raise UserError(f"--passes is {passes}; expected 1 to {MOST_PASSES}")
+    if passes > 1 and locator.source != "box":
+        raise UserError(f"--passes is {passes}; expected 1 for a network that was trained on whole images")
+    for _ in range(passes - 1):
+        source = OwnPoints(source, locator, schema.mask, margin)
+    return source
