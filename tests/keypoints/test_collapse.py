@@ -69,6 +69,16 @@ def test_a_bad_training_that_gets_better_is_only_slow(schema: Schema) -> None:
         one.check(truth + 34.85)
 
 
+def test_a_network_a_little_better_than_the_best_constant_has_not_collapsed(schema: Schema) -> None:
+    """The hem moves a fifth as far as it should, 4 %; another point is 3.6 pixels off, 0.9 %: less than 5 %, and standing."""
+    one, truth = alarm(schema)
+    slow = truth.mean(0) + 0.2 * (truth - truth.mean(0))
+    slow[:, schema.members["skirt"][3], 0] += 1.8  # of a crop at half the size
+    for _ in range(4):
+        assert one.check(slow) == pytest.approx(0.049, abs=1e-4)
+    one.end()
+
+
 def test_one_bad_look_is_forgiven(schema: Schema) -> None:
     one, truth = alarm(schema)
     for _ in range(3):
@@ -78,7 +88,7 @@ def test_one_bad_look_is_forgiven(schema: Schema) -> None:
 
 
 def test_rings_for_points_that_hardly_vary_although_their_mean_is_fair(schema: Schema) -> None:
-    """Half of the rows are constant enough to score under 0.9 of the best constant, yet nothing moves."""
+    """Half of the rows are constant enough to score less than the best constant, yet nothing moves."""
     one, truth = alarm(schema)
     one.constant_ne = 1.0  # as if the crops were hard
     still = np.broadcast_to(truth.mean(0), truth.shape)
