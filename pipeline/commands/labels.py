@@ -43,7 +43,7 @@ def pseudo_label(
     limit: int = 0,
     schema: str = "fashionai",
 ) -> None:
-    """Box the garments of photos whose class is known, by a detector: what `train-detector --boxed` learns from.
+    """Box the garments of photos whose class is known by a detector, for another one to learn from (--boxed).
 
     A photo gets the best box of its label's category; failing that, the best one of a category with keypoints in common,
     which a detector takes it for (a blouse for a coat). A photo with neither is left out.

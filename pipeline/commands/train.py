@@ -54,8 +54,7 @@ def train_detector(
         run: run folder; holds everything that is trained
         limit: rehearse on so many images (0: all)
         only: train just this one, such as fold0 or final
-        boxed: garments without points that every detector learns from too: image_id,category,x0,y0,x1,y1, as
-            `pseudo-label` writes them
+        boxed: garments without points that every detector learns from too: a CSV of image_id,category,x0,y0,x1,y1
         photos: folder of the photos of --boxed
     """
     names = [*(f"fold{k}" for k in range(settings.folds)), FINAL]

@@ -39,7 +39,7 @@ def test_help_explains_every_option(verb: str, capsys: pytest.CaptureFixture) ->
     described = {one.arg_name: one.description for one in arguments.parse(function.__doc__).params}
     assert list(described) == list(inspect.signature(function).parameters)
     for name, line in described.items():
-        if name not in ("settings", "device", "pictures"):
+        if name not in ("settings", "device", "pictures", "networks"):
             named = inspect.signature(function).parameters[name].kind is not inspect.Parameter.POSITIONAL_ONLY
             assert (f"--{name} " if named else f" {name} [") in text
             assert " ".join(line.split()) in text
@@ -49,6 +49,8 @@ def test_help_explains_every_option(verb: str, capsys: pytest.CaptureFixture) ->
         assert "--folds FOLDS Detectors for boxes out of fold." in text
     if "device" in described:
         assert "--precision PRECISION Lightning's precision" in text
+    if "networks" in described:
+        assert "--weights WEIGHTS Pair of networks" in text
     if "pictures" in described:
         assert "--max_megabytes MAX_MEGABYTES A larger picture file is refused." in text
 

@@ -24,7 +24,8 @@ def interrupt(command: list[str], checkpoint: Path, number: int = signal.SIGINT)
     )
     limit = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < limit:
-        if checkpoint.exists() and checkpoint.stat().st_mtime_ns != before:
+        # A file that has only been opened holds nothing yet.
+        if checkpoint.exists() and checkpoint.stat().st_size and checkpoint.stat().st_mtime_ns != before:
             break
         time.sleep(0.05)
     assert process.poll() is None, f"ended before it was interrupted: {process.communicate()[1]}"
