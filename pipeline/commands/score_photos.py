@@ -118,4 +118,6 @@ def _read_garments(file: Path, schema: Schema) -> dict[str, list[dict[str, Any]]
             numbers = isinstance(box, list) and len(box) == 4 and all(type(value) in (int, float) for value in box)
             if not numbers or one.get("category") not in schema.categories:
                 raise UserError(f"{file}: {photo}: {one!r}; {remedy}")
+    if not any(content.values()):
+        raise UserError(f"{file}: no garment in any photo; {remedy}")
     return content

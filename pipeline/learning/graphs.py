@@ -7,7 +7,6 @@ import io
 import json
 import logging
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -27,25 +26,23 @@ LARGE = 1024
 
 
 class Graph(nn.Module):
-    """A graph that ONNX Runtime runs on the CPU, with torch's number of threads.
-
-    A batch is divided among the threads, each running its part alone: for small networks that is faster by a third than all
-    threads at one part. What is too short to be divided has all threads.
-    """
+    """A graph that ONNX Runtime runs on the CPU, with torch's number of threads."""
 
     def __init__(self, path: Path) -> None:
+        import onnxruntime  # here, since most commands never need it
+
         super().__init__()
-        self.threads = torch.get_num_threads()
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        # Its idle threads would spin on the cores that torch needs in between.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 3
         try:
-            content = path.read_bytes()
+            self.session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
         except FileNotFoundError:
             raise UserError(f"{path}: no such graph; write it with `export`") from None
-        try:
-            self.session = _session(content, self.threads)
-            self.alone = _session(content, 1) if self.threads > 1 else self.session
         except Exception as error:  # whatever the runtime's parser raises on broken bytes
             raise UserError(f"{path}: damaged, or no ONNX graph of this project ({error}); export it again") from None
-        self.pool = ThreadPoolExecutor(self.threads)
         self.outputs = [one.name for one in self.session.get_outputs()]
 
     @property
@@ -55,27 +52,9 @@ class Graph(nn.Module):
 
     def forward(self, inputs: Tensor) -> dict[str, Tensor]:
         """Run inputs float32 (B, 3, h, w); returns the outputs by name."""
-        device, whole = inputs.device, np.ascontiguousarray(inputs.float().cpu().numpy())
-        if 1 < self.threads <= len(whole):
-            parts = self.pool.map(lambda part: self._run(self.alone, part), np.array_split(whole, self.threads))
-            arrays = [np.concatenate(of) for of in zip(*parts, strict=True)]
-        else:
-            arrays = self._run(self.session, whole)
+        device = inputs.device
+        arrays = self.session.run(self.outputs, {INPUTS: np.ascontiguousarray(inputs.float().cpu().numpy())})
         return {name: torch.from_numpy(one).to(device) for name, one in zip(self.outputs, arrays, strict=True)}
-
-    def _run(self, session: Any, inputs: np.ndarray) -> list[np.ndarray]:
-        return session.run(self.outputs, {INPUTS: inputs})
-
-
-def _session(content: bytes, threads: int) -> Any:
-    import onnxruntime  # here, since most commands never need it
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    # Its idle threads would spin on the cores that torch needs in between.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
 def is_graph(file: Path) -> bool:

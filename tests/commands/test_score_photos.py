@@ -70,6 +70,7 @@ def test_against_all_garments(found: Path, drawn: Path, tmp_path: Path, capsys: 
         ("garments", b'{"a.jpg": [{"category": "kilt", "box": [0, 0, 1, 1]}]}', "expected a list of garments by photo"),
         ("garments", b'{"a.jpg": [{"category": "skirt", "box": [0, 0, 1]}]}', "expected a list of garments by photo"),
         ("garments", b'{"a.jpg": 3}', "expected a list of garments by photo"),
+        ("garments", b'{"a.jpg": []}', "no garment in any photo"),
     ],
 )
 def test_files_of_something_else(

@@ -125,19 +125,3 @@ def test_a_pair_gets_graphs_that_agree(trained: Path, drawn: Path, tmp_path: Pat
     (pair / "keypoints.onnx").write_text("mine")
     assert run("export", "--weights", pair, "--out", pair) == 1
     assert (pair / "keypoints.onnx").read_text() == "mine" != before
-
-
-def test_a_batch_is_divided_among_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    inputs = torch.rand(5, 3, 224, 224, generator=torch.Generator().manual_seed(0)) * 255
-    expected = Graph(PAIR / "keypoints.onnx")(inputs)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
-    divided = Graph(PAIR / "keypoints.onnx")
-    runs = []
-    monkeypatch.setattr(
-        divided, "_run", lambda session, part: runs.append((session, len(part))) or Graph._run(divided, session, part)
-    )
-    for name, value in divided(inputs).items():
-        torch.testing.assert_close(value, expected[name], rtol=1e-4, atol=1e-4)
-    assert sorted(length for _, length in runs) == [1, 2, 2]
-    divided(inputs[:2])  # too few to be divided
-    assert runs[-1] == (divided.session, 2)
