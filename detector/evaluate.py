@@ -20,7 +20,7 @@ def detector_report(
     rows: Sequence[Annotation],
     sizes_wh: np.ndarray,
     boxes: Sequence[Detection],
-    found: Sequence[Found],
+    found: Sequence[Found] | None,
     schema: Schema,
     margin: float,
     padding: float,
@@ -29,14 +29,16 @@ def detector_report(
 
     sizes_wh (N, 2); `padding` is the fraction that the second stage adds on each side. Returns fractions of 1 by name:
     ap, ap50, recall50, recall75, iou, contained_in_padded, contained_in_square, fallback; and `box_statistics` as box_... .
-    Rows without points have no true box and are left out; `images` counts the others.
+    Rows without points have no true box and are left out; `images` counts the others. Boxes that no detector found, `found`
+    None, have no AP.
     """
     known = [i for i, row in enumerate(rows) if row.present.any()]
     rows, sizes_wh = [rows[i] for i in known], np.asarray(sizes_wh)[known]
-    boxes, found = [boxes[i] for i in known], [found[i] for i in known]
+    boxes = [boxes[i] for i in known]
     truth = target_boxes(true_extents(rows), torch.tensor(sizes_wh), margin)
+    precision = average_precision(rows, truth.numpy(), [found[i] for i in known], schema) if found is not None else {}
     return (
-        average_precision(rows, truth.numpy(), found, schema)
+        precision
         | localisation(truth, boxes)
         | containment(rows, boxes, padding)
         | {"fallback": float(np.mean([box.fallback for box in boxes])), "images": len(rows)}

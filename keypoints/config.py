@@ -7,12 +7,13 @@ from keypoints.codecs.build import CODECS
 from keypoints.losses import LOSSES
 from keypoints.networks.heads import HEADS
 from pipeline.contract.faults import UserError
+from pipeline.contract.mixture import CROP_BOXES, IMAGE, OUT_OF_FOLD, Mixture, parse_mixture
 from pipeline.learning.backbones import check_strides
 from pipeline.learning.configs import check_ranges, check_sides, nest
 from pipeline.learning.options import TrainOptions
 
 OCCLUDED = ("keep", "mask", "drop")
-SOURCES = ("box", "image")
+SOURCES = ("box", IMAGE)
 
 
 @dataclass
@@ -84,12 +85,37 @@ class CropConfig:
     """A crop shows its box grown on each side by this fraction of the box's width and height."""
     source: str = "box"
     """What is cropped: a garment's box, or the whole image, as a network without a first stage sees it."""
+    train_boxes: str = OUT_OF_FOLD
+    """Boxes to train on: out_of_fold, in_sample, two_pass, truth or image; several with weights are mixed, as in
+    out_of_fold 0.7, truth 0.3."""
+    val_boxes: str = OUT_OF_FOLD
+    """Boxes that a training is watched in, and --val scored in; one of these names."""
 
     def __post_init__(self) -> None:
         if self.source not in SOURCES:
             raise UserError(f"keypoints.crop.source is {self.source!r}; expected one of {', '.join(SOURCES)}")
+        parse_mixture(self.train_boxes, "keypoints.crop.train_boxes")
+        if self.val_boxes not in CROP_BOXES:
+            raise UserError(f"keypoints.crop.val_boxes is {self.val_boxes!r}; expected one of {', '.join(CROP_BOXES)}")
+        if self.source == IMAGE and (self.train_boxes, self.val_boxes) != (OUT_OF_FOLD, OUT_OF_FOLD):
+            raise UserError(
+                "keypoints.crop.source is image; expected no train_boxes and val_boxes of its own, since such a network "
+                "is shown no boxes"
+            )
         check_ranges(self, "keypoints.crop", {"padding": (0, 2)})
         check_sides("keypoints.crop.size", self.size)
+
+    @property
+    def mixture(self) -> Mixture:
+        """What training crops are cut around, by share."""
+        if self.source == IMAGE:
+            return {IMAGE: 1.0}
+        return parse_mixture(self.train_boxes, "keypoints.crop.train_boxes")
+
+    @property
+    def watched(self) -> str:
+        """What the crops of the rows to watch are cut around."""
+        return IMAGE if self.source == IMAGE else self.val_boxes
 
 
 @dataclass

@@ -39,8 +39,18 @@ class Crops:
         return self.xy.masked_fill(self.target_weight[..., None] == 0, NOWHERE)
 
 
+@dataclass(frozen=True)
+class TrainingBoxes:
+    """What training crops are cut around: (S, N, 4) in image pixels, by row; each draw of a row takes one by `share` (S,)."""
+
+    boxes: Tensor
+    share: Tensor
+
+
 class KeypointsData:
-    """What `training.fit` loads, and tables by row: boxes (N, 4) and xy (N, K, 2) in image pixels, weight (N, K)."""
+    """What `training.fit` loads, and tables by row: boxes (N, 4), training_boxes (S, N, 4) and xy (N, K, 2) in image pixels,
+    weight (N, K).
+    """
 
     def __init__(
         self,
@@ -49,7 +59,9 @@ class KeypointsData:
         schema: Schema,
         config: KeypointsConfig,
         pictures: PictureOptions | None = None,
+        training: TrainingBoxes | None = None,
     ) -> None:
+        """`boxes`, in any order, are those of the rows to watch, and without `training` those to learn on as well."""
         matched = match_boxes(rows, boxes, config.without_fold)
         left_out = [0 <= config.without_fold == box.fold for box in matched]
         # Occlusion is no reason to be left out of what is watched: that is to tell how the network does on any garment.
@@ -62,7 +74,10 @@ class KeypointsData:
         self.rows = [rows[i] for i in order]
         self.config, self.pictures = config, pictures
         self.category = [schema.category_index(row.category) for row in self.rows]
-        self.boxes = torch.tensor(np.stack([matched[i].box for i in order]), dtype=torch.float32)
+        own = torch.tensor(np.stack([box.box for box in matched]), dtype=torch.float32)
+        training = training or TrainingBoxes(own[None], torch.ones(1))
+        self.boxes, self.training_boxes = own[order], training.boxes[:, order]
+        self.reach = training.share.cumsum(0)
         self.xy = torch.tensor(np.stack([row.xy for row in self.rows]), dtype=torch.float32)
         visibility = torch.tensor(np.stack([row.visibility for row in self.rows]))
         occluded_weight = config.loss.occluded_weight if config.loss.occluded == "keep" else 0
@@ -84,6 +99,11 @@ class KeypointsData:
         )
         return ImageDataset(self.rows[: self.num_train], self.category, photometric, self.pictures)
 
+    def _drawn(self, index: Tensor, uniform: Tensor) -> Tensor:
+        """Return the box (B, 4) of each draw of the rows `index` (B,); uniform (B, 32) decides."""
+        kind = (uniform[:, 14, None] >= self.reach[:-1]).sum(-1)
+        return self.training_boxes[kind, index]
+
     def train_groups(self) -> np.ndarray | None:
         """Return the category (N,) of each training row where batches should be of one category."""
         return np.array(self.category[: self.num_train]) if self.config.network.per_category else None
@@ -91,7 +111,8 @@ class KeypointsData:
     def _by_normaliser(self, schema: Schema) -> Tensor:
         """Return a weight (N,) for each row: the inverse of its normaliser in the crop, 1 in the median and where it has none."""
         scale, usable = normalisers(self.rows, schema)
-        sides = (self.boxes[:, 2:] - self.boxes[:, :2]).amax(-1) * (1 + 2 * self.config.crop.padding)
+        sides = (self.training_boxes[..., 2:] - self.training_boxes[..., :2]).amax(-1).mean(0)
+        sides = sides * (1 + 2 * self.config.crop.padding)
         inverse = sides.double().clamp(min=1e-6) / torch.from_numpy(np.where(usable, scale, np.nan))
         return (inverse / inverse.nanmedian()).nan_to_num(nan=1.0).clamp(1 / LARGEST_SHARE, LARGEST_SHARE).float()
 
@@ -115,7 +136,8 @@ class KeypointsData:
         """Cut augmented crops on the batch's device; points outside their crop get weight 0."""
         device, size = batch.images.device, self.config.crop.size
         index = batch.index.cpu()
-        boxes, xy, weight = (table[index].to(device) for table in (self.boxes, self.xy, self.weight))
+        boxes = self._drawn(index, batch.uniform.cpu()).to(device)
+        xy, weight = self.xy[index].to(device), self.weight[index].to(device)
         affine, flip = random_affines(boxes, batch.uniform, self.config)
         crops = warp.crop(batch.images, affine, (size, size), batch.sizes_wh, reduced=batch.reduced)
         crops = cut_out(crops, batch.uniform, self.config)

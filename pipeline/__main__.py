@@ -22,7 +22,7 @@ VERBS = {
     "look": "pipeline.commands.data:look",
     "describe": "pipeline.commands.describe:describe",
     "train-detector": "pipeline.commands.train:train_detector",
-    "boxes": "pipeline.commands.train:boxes",
+    "boxes": "pipeline.commands.boxes:boxes",
     "train-keypoints": "pipeline.commands.train:train_keypoints",
     "pseudo-label": "pipeline.commands.labels:pseudo_label",
     "calibrate": "pipeline.commands.calibrate:calibrate",

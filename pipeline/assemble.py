@@ -1,11 +1,10 @@
-"""Build and load what the commands and the Python API use: with `views` the modules that import both stages."""
+"""Build and load what the commands and the Python API use: with `crop_boxes` and `views` the modules that import both."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,10 +15,10 @@ from detector.inference import STAGE as DETECTOR
 from detector.inference import NetworkDetector, load_detector
 from detector.module import DetectorModule
 from detector.networks.build import GarmentNetwork
-from detector.out_of_fold import Found, refuse_seen
+from detector.out_of_fold import Found
 from keypoints.collapse import CollapseError
 from keypoints.config import KeypointsConfig
-from keypoints.data import KeypointsData, match_boxes
+from keypoints.data import KeypointsData, TrainingBoxes, match_boxes
 from keypoints.inference import STAGE as KEYPOINTS
 from keypoints.inference import load_locator
 from keypoints.module import KeypointsModule
@@ -27,20 +26,17 @@ from keypoints.networks.build import build_network
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import file_hash
 from pipeline.contract.images import PictureOptions
-from pipeline.contract.protocols import BoxSource
 from pipeline.contract.records import Annotation, BoxedImage, Detection
 from pipeline.contract.schema import Schema
-from pipeline.data.select import RowSet
-from pipeline.data.survey import image_sizes
 from pipeline.inference.box_sources import SourceParts, build_source
 from pipeline.inference.find import Finder
-from pipeline.inference.predict import Device, Prediction, predict
+from pipeline.inference.predict import Device
 from pipeline.inference.second_pass import PASSES, in_passes
 from pipeline.learning import configs, ranks
 from pipeline.learning.calibration import Calibration
 from pipeline.learning.fit import RESUME, fit, forget
 from pipeline.learning.pairs import Pair
-from pipeline.learning.placement import placed, precision
+from pipeline.learning.placement import placed
 from pipeline.learning.synchronised import barrier
 from pipeline.learning.weights import save_checkpoint
 from pipeline.reporting.records import provenance
@@ -152,10 +148,14 @@ def train_keypoints(
     config: KeypointsConfig,
     out: Path,
     pictures: PictureOptions | None = None,
+    training: TrainingBoxes | None = None,
 ) -> None:
-    """Train the keypoint network on the rows in their boxes and write it to `out`; goes on as `train_detector` does."""
+    """Train the keypoint network on the rows in their boxes and write it to `out`; goes on as `train_detector` does.
+
+    With `training`, it learns on those boxes, and is only watched in `boxes`.
+    """
     torch.manual_seed(config.train.seed)
-    data = KeypointsData(rows, boxes, schema, config, pictures)
+    data = KeypointsData(rows, boxes, schema, config, pictures, training)
     module = KeypointsModule(config, schema, data)
     run = out.with_suffix("")
     fit(module, data, config.train, run, name=f"keypoints {out.stem}")
@@ -175,17 +175,6 @@ def _finish(run: Path) -> None:
         forget(run)
 
 
-def to_crop(
-    rows: Sequence[Annotation], boxes: Sequence[Detection], config: KeypointsConfig, sizes_wh: np.ndarray | None = None
-) -> list[Detection]:
-    """Return what the network is to be shown of each row: its box, or the whole image, of sizes_wh (N, 2) where known."""
-    matched = match_boxes(rows, boxes, config.without_fold)
-    if config.crop.source == "box":
-        return matched
-    sizes_wh = image_sizes(rows) if sizes_wh is None else sizes_wh
-    return [replace(box, box=np.array([0, 0, *size], dtype=float)) for box, size in zip(matched, sizes_wh, strict=True)]
-
-
 def detector_forward(schema: Schema, checkpoint: Path) -> tuple[nn.Module, Callable[[Tensor], object], int]:
     """Return a trained network, what runs it on inputs (B, 3, size, size) of 0..255, and that size, to be measured."""
     network = load_detector(checkpoint, schema).network
@@ -200,21 +189,6 @@ def keypoints_forward(schema: Schema, config: KeypointsConfig) -> tuple[nn.Modul
         return network(crops, torch.zeros(len(crops), dtype=torch.int64, device=crops.device))
 
     return network, forward, config.crop.size
-
-
-def box_source(
-    name: str, detector: NetworkDetector, sizes_wh: np.ndarray, truth: Sequence[Annotation] | None
-) -> BoxSource:
-    """Return what gives the crops, by its name in `inference.box_sources`; true boxes get the detector's margin.
-
-    sizes_wh (N, 2) are those of the pictures, `truth` their answers.
-    """
-    boxes = None
-    if name == "truth":
-        if truth is None:
-            raise UserError("boxes from the truth need --answers")
-        boxes = true_boxes(truth, torch.tensor(sizes_wh), detector.margin)
-    return build_source(name, SourceParts(detector, detector.fallback_score, boxes=boxes))
 
 
 def load_finder(
@@ -244,25 +218,3 @@ def load_finder(
         meaning = Calibration.load(pair.calibration, schema)
         job["calibration"] = file_hash(pair.calibration)
     return Finder(source, locator, schema, job, device or Device(), pictures, meaning)
-
-
-def predict_fold(
-    chosen: RowSet,
-    detector: NetworkDetector,
-    fold: int,
-    schema: Schema,
-    device: Device,
-    shards: Path,
-    pictures: PictureOptions | None = None,
-) -> Prediction | None:
-    """Predict the boxes of the rows of a fold as `submit` predicts those of test images; finished `shards` are kept.
-
-    Raises ValueError when the detector saw one of the rows. Returns None on other processes than the first.
-    """
-    refuse_seen(chosen.rows, detector, fold)
-    source = box_source("detector", detector, chosen.sizes_wh, None)
-    job = {"detector": detector.fingerprint, "rows": chosen.fingerprint, "precision": precision(device)}
-    made = {"fold": fold, "checkpoint": detector.name}
-    return predict(
-        chosen.rows, source, None, schema, device, shards, job, sizes_wh=chosen.sizes_wh, pictures=pictures, **made
-    )

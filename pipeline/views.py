@@ -1,6 +1,6 @@
 """What people look at before anything is trained: the networks of a config, and what the loaders yield.
 
-With `assemble` the modules that import both stages.
+With `assemble` and `crop_boxes` the modules that import both stages.
 """
 
 from collections.abc import Sequence
@@ -23,11 +23,12 @@ from keypoints.data import KeypointsData, match_boxes
 from keypoints.graph import export_keypoints
 from keypoints.inference import load_locator, load_network, unfinished_network
 from keypoints.networks.build import build_network
-from pipeline.assemble import Settings, built, to_crop
+from pipeline.assemble import Settings, built
 from pipeline.contract import geometry, warp
 from pipeline.contract.faults import UserError
 from pipeline.contract.records import Annotation, Detection, ImageBatch
 from pipeline.contract.schema import Schema
+from pipeline.crop_boxes import Predicted, as_shown, training_boxes
 from pipeline.data.survey import image_sizes
 from pipeline.learning.loading import ImageDataset, StepBatchSampler, collate
 from pipeline.learning.pairs import Pair
@@ -115,10 +116,12 @@ def look_at_boxes(
 
 
 def look_at_keypoints(
-    rows: Sequence[Annotation], boxes: Sequence[Detection], schema: Schema, config: KeypointsConfig, count: int
+    rows: Sequence[Annotation], predicted: Predicted, schema: Schema, settings: Settings, count: int
 ) -> Image.Image:
     """Draw the first crops of the keypoint network's training, with points, weights and targets."""
-    data = KeypointsData(rows, to_crop(rows, boxes, config), schema, config)
+    config, sizes_wh = settings.keypoints, np.array(image_sizes(rows))
+    watched, training = training_boxes(config, rows, sizes_wh, predicted, settings.detector.margin)
+    data = KeypointsData(rows, watched, schema, config, training=training)
     batch = _first_draws(data.train_dataset(), config.train.seed, count)
     sample = data.training_crops(batch)
     _, codec = build_network(_random(config), schema)
@@ -136,7 +139,7 @@ def look_at_network(
     network, codec, config = (
         load_network(out, schema) if out.exists() else unfinished_network(out.with_suffix(""), schema)
     )
-    data = KeypointsData(rows, to_crop(rows, boxes, config), schema, config)
+    data = KeypointsData(rows, as_shown(rows, boxes, config), schema, config)
     # Evenly, since the rows of a category stand together; of the fold left out, where there is one.
     first = data.num_train if config.without_fold >= 0 else 0
     watched = np.linspace(first, len(data.rows) - 1, count).round().astype(int).tolist()
@@ -163,7 +166,7 @@ def heatmaps(
 ) -> list[Image.Image]:
     """Draw the maps of a trained keypoint network over the crop of each row; the crop alone where its head gives no maps."""
     network, codec, config = load_network(checkpoint, schema)
-    data = KeypointsData(rows, to_crop(rows, boxes, config), schema, config) if rows else None
+    data = KeypointsData(rows, as_shown(rows, boxes, config), schema, config) if rows else None
     drawn = []
     for i, row in enumerate(rows):
         crops, category, _ = _crops(data, [i], config)

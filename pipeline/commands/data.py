@@ -6,10 +6,12 @@ from typing import Literal
 
 from pipeline import views
 from pipeline.assemble import Settings
+from pipeline.commands.boxes import kinds_of
 from pipeline.contract.faults import UserError, describe
 from pipeline.contract.formats.boxes import read_boxes
 from pipeline.contract.formats.registry import find_layout
 from pipeline.contract.images import PictureOptions
+from pipeline.contract.mixture import OUT_OF_FOLD
 from pipeline.contract.schema import load_schema
 from pipeline.data.check import check_dataset
 from pipeline.data.select import sample_rows
@@ -92,13 +94,15 @@ def look(
         sheets["detector_inputs"] = views.look_at_detector(rows, schema, settings.detector, LOOKED_AT)
     file = run / "boxes.csv"
     if file.exists():
-        chosen = read_boxes(file, schema)
+        kinds = kinds_of(file, settings.keypoints.crop) if stage == "keypoints" else {OUT_OF_FOLD: file}
+        predicted = {kind: read_boxes(own, schema) for kind, own in kinds.items()}
+        chosen = predicted[OUT_OF_FOLD]
         if stage == "detector":
             sheets["boxes"] = views.look_at_boxes(rows, chosen, schema, settings)
         elif stage == "network":
             sheets[f"network_{name}"] = views.look_at_network(rows, chosen, schema, run, name, LOOKED_AT)
         else:
-            sheets["crops"] = views.look_at_keypoints(rows, chosen, schema, settings.keypoints, LOOKED_AT)
+            sheets["crops"] = views.look_at_keypoints(rows, predicted, schema, settings, LOOKED_AT)
     elif stage != "detector":
         raise UserError(f"{file}: not there yet; write it with the boxes command")
     for name, sheet in sheets.items():

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from pipeline import assemble, views
+from pipeline import assemble, crop_boxes, views
 from pipeline.contract import geometry
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import refuse_foreign, write_text
@@ -132,7 +132,7 @@ def _boxes(
     shards: Path,
 ) -> list[Detection]:
     """Return the box of each row as `submit` chooses it."""
-    source = assemble.box_source("detector", finder, sizes_wh, None)
+    source = crop_boxes.box_source("detector", finder, sizes_wh, None)
     job = {"detector": finder.fingerprint, "rows": [row.image_id for row in rows]}
     result = predict(rows, source, None, schema, device, shards, job, sizes_wh=sizes_wh, pictures=pictures)
     if result is None:

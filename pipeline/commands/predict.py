@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pipeline import assemble
+from pipeline import assemble, crop_boxes
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import file_hash
 from pipeline.contract.formats.submission import write_submission
@@ -80,7 +80,7 @@ def submit(
     job |= {"boxes": boxes, "flip_test": flip_test, "passes": passes, "detail": pictures.detail}
     if boxes == "truth" and known is not None:
         job["truth"] = RowSet(rows=known, sizes_wh=read.sizes_wh, digests=read.digests).fingerprint
-    source = assemble.box_source(boxes, network, read.sizes_wh, known)
+    source = crop_boxes.box_source(boxes, network, read.sizes_wh, known)
     source = assemble.in_passes(passes, source, locator, loaded, network.margin)
     resumed = bool(open_shards(shards, job))
     record: dict[str, Any] = {"provenance": provenance(), "job": job, "test": test.name, "resumed": resumed}

@@ -1,7 +1,5 @@
 """The runs of a study, made by the commands that train: what is there is kept, what was interrupted goes on."""
 
-import shutil
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -11,22 +9,23 @@ from typing import Any
 from pipeline import assemble
 from pipeline.assemble import Settings
 from pipeline.commands import train
+from pipeline.commands.boxes import input_name, kinds_used
+from pipeline.commands.steps import REMEDY, inputs_of, kept, recorded
+from pipeline.commands.study_boxes import make_beside, make_boxes
 from pipeline.commands.study_settings import (
-    REMEDY,
     deciding,
     fingerprint,
     of_boxes,
     on_one_device,
     read_of,
     refuse_other_inputs,
-    refuse_others,
 )
-from pipeline.commands.validation import OUT_OF_FOLD, TRUE, WHOLE_IMAGES, held_out, score_in_boxes
-from pipeline.contract.faults import BusyError, UserError
-from pipeline.contract.files import WAIT_S, alone, file_hash, when_free
+from pipeline.commands.validation import NAMED, held_out, score_in_boxes
+from pipeline.contract.faults import UserError
+from pipeline.contract.files import alone, file_hash, when_free
 from pipeline.contract.formats.boxes import read_boxes
+from pipeline.contract.mixture import TRUTH, boxes_file
 from pipeline.contract.schema import load_schema
-from pipeline.data.dealt import FOLDS
 from pipeline.data.select import load_training_set
 from pipeline.learning.placement import device_of, precision
 from pipeline.reporting.records import provenance, read_json, refuse_another_make, write_json
@@ -97,25 +96,6 @@ class Bench(ABC):
             return self.run
         return self.run / "detectors" / name
 
-    def make_boxes(self, settings: Settings, folder: Path) -> None:
-        """Train a detector a fold, and write their boxes, unless that is done; processes share the folds among them."""
-        record = folder / "boxes.json"
-        if record.exists():
-            refuse_others(record, of_boxes(read_json(record).get("settings")), of_boxes(asdict(settings)))
-            return
-        folder.mkdir(parents=True, exist_ok=True)
-        if not (folder / FOLDS).exists():
-            shutil.copyfile(self.run / FOLDS, folder / FOLDS)  # the pictures have been looked at
-        left = [f"fold{fold}" for fold in range(settings.folds)]
-        while left:
-            name = left.pop(0)
-            try:
-                train.train_detector(settings, self.data, folder, self.limit, only=name)
-            except BusyError:
-                left.append(name)
-                time.sleep(WAIT_S)
-        when_free(lambda: record.exists() or train.boxes(settings, self.data, folder, self.limit))
-
     def costs(self, row: Row) -> Costs | None:
         """Return what was measured of a row with these settings; None where nothing was."""
         file = self.notes / "costs" / f"{row.name}.json"
@@ -146,7 +126,9 @@ class KeypointsBench(Bench):
         settings, boxes = on_one_device(run.settings), self._boxes(run)
         if not self.boxes:
             base = on_one_device(self.study.base)
-            self.make_boxes(replace(base, detector=settings.detector, pictures=settings.pictures), boxes.parent)
+            shared = replace(base, detector=settings.detector, pictures=settings.pictures)
+            make_boxes(shared, self.data, self.run, boxes.parent, self.limit)
+            make_beside(shared, kinds_used(settings.keypoints.crop)[1:], self.data, boxes.parent, self.limit)
         train.train_keypoints(settings, self.data, self.run, self.limit, boxes=boxes, name=run.name, val=True)
 
     def _boxes(self, run: Run) -> Path:
@@ -156,12 +138,13 @@ class KeypointsBench(Bench):
         return [self.run / "keypoints" / f"{run.name}.json"]
 
     def inputs(self, run: Run) -> dict[str, Path]:
-        return {"boxes": self._boxes(run)}
+        kinds = kinds_used(run.settings.keypoints.crop)
+        return {input_name(kind): boxes_file(self._boxes(run), kind) for kind in kinds}
 
     def figures(self, records: Sequence[dict[str, Any]]) -> dict[str, float | None]:
         val = records[-1]["figures"]["val"]
-        # A network of whole images has one figure, which no true box could change.
-        found, true = val.get(OUT_OF_FOLD) or val[WHOLE_IMAGES], val.get(TRUE, {})
+        # First come the boxes that the row is to be judged by; a network of whole images has no other figure.
+        found, true = next(iter(val.values())), val.get(NAMED[TRUTH], {})
         return {"ne": found["ne"], "ne_true_boxes": true.get("ne"), **found["by_category"]}
 
     def forward(self, run: Run) -> tuple[Any, Callable[..., Any], int]:
@@ -176,13 +159,13 @@ class DetectorBench(Bench):
 
     def make(self, run: Run) -> None:
         base = on_one_device(self.study.base)
-        self.make_boxes(base, self.run)
+        make_boxes(base, self.data, self.run, self.run, self.limit)
         try:
             when_free(lambda: train.train_keypoints(base, self.data, self.run, self.limit, name=FIXED, val=True))
         except assemble.CollapseError as error:  # not this run's fault
             raise UserError(f"the keypoint network that all rows are scored with: {error}") from None
         settings, folder = on_one_device(run.settings), self.folder(run)
-        self.make_boxes(settings, folder)
+        make_boxes(settings, self.data, self.run, folder, self.limit)
         self._score(settings, folder)
 
     @property
@@ -196,13 +179,13 @@ class DetectorBench(Bench):
             self.data, schema, settings.folds, folder, self.limit, settings.layout, settings.pictures
         )
         network, boxes, out = self._network, folder / "boxes.csv", folder / f"{FIXED}.csv"
-        inputs = train.inputs_of(training_set) | {"keypoints": file_hash(network), "boxes": file_hash(boxes)}
+        inputs = inputs_of(training_set) | {"keypoints": file_hash(network), "boxes": file_hash(boxes)}
         with alone(out):
-            if train.kept(out):
+            if kept(out):
                 refuse_another_make(out, inputs, "remove it, and it is made again")
                 return
             chosen, given = held_out(training_set, read_boxes(boxes, schema))
-            with train.recorded(out, settings, self.data, inputs) as record:
+            with recorded(out, settings, self.data, inputs) as record:
                 record["figures"] = {"val": score_in_boxes(chosen, given, schema, settings, network, out)}
 
     def records(self, run: Run) -> list[Path]:

@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.assemble import Settings
-from pipeline.commands.train import PLACE
+from pipeline.commands.steps import PLACE, REMEDY
 from pipeline.contract.faults import UserError
 from pipeline.reporting.records import differences, read_json
 from pipeline.studies.overrides import Flat, flatten
-
-REMEDY = "choose another run folder (RUN=)"
 
 
 def on_one_device(settings: Settings) -> Settings:

@@ -11,6 +11,7 @@ from pipeline import assemble
 from pipeline.assemble import Settings
 from pipeline.contract.files import file_hash
 from pipeline.contract.formats.submission import write_submission
+from pipeline.contract.mixture import IMAGE, IN_SAMPLE, OUT_OF_FOLD, TRUTH, TWO_PASS
 from pipeline.contract.records import Detection
 from pipeline.contract.schema import Schema
 from pipeline.data.select import RowSet, TrainingSet
@@ -20,7 +21,8 @@ from pipeline.inference.shards import remove_shards
 from pipeline.reporting.scores import score, score_figures, score_lines
 
 VAL_FOLD = 0
-OUT_OF_FOLD, TRUE, WHOLE_IMAGES = "out_of_fold_boxes", "true_boxes", "whole_images"
+NAMED = {OUT_OF_FOLD: "out_of_fold_boxes", TRUTH: "true_boxes", IMAGE: "whole_images"}
+NAMED |= {IN_SAMPLE: "in_sample_boxes", TWO_PASS: "two_pass_boxes"}
 """Where crops come from, as the figures on `val` name it."""
 
 
@@ -29,17 +31,15 @@ def score_on_val(
 ) -> dict[str, Any]:
     """Return the figures of a network that was trained without fold 0 on the rows of that fold, by where crops come from.
 
-    The boxes out of fold are what a detector gives on a picture it has not seen; the true ones, the answers' extents with
-    the detector's margin, show what the boxes cost. A network of whole images gets those, which `boxes` hold then.
-    Predictions are kept beside the checkpoint, as submission files.
+    First in `boxes`, those of the setting val_boxes: out of fold, they are what a detector gives on a picture that it has not
+    seen. The true ones, the answers' extents with the detector's margin, show what the boxes cost; a network of whole images
+    is not shown any. Predictions are kept beside the checkpoint, as submission files.
     """
     chosen, found = held_out(training_set, boxes)
     extents, sizes = assemble.true_extents(chosen.rows), torch.tensor(chosen.sizes_wh)
-    if settings.keypoints.crop.source == "image":
-        sources = {WHOLE_IMAGES: found}
-    else:
-        true = assemble.target_boxes(extents, sizes, settings.detector.margin).float()
-        sources = {OUT_OF_FOLD: found, TRUE: true}
+    sources = {NAMED[settings.keypoints.crop.watched]: found}
+    if settings.keypoints.crop.source != IMAGE:
+        sources[NAMED[TRUTH]] = assemble.target_boxes(extents, sizes, settings.detector.margin).float()
     folder = checkpoint.with_suffix("")
     figures = {
         name: score_in_boxes(chosen, given, schema, settings, checkpoint, folder / f"{name}.csv")

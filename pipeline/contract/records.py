@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 VISIBLE, OCCLUDED, ABSENT = 1, 0, -1
-BOX_SOURCES = ("detector", "truth", "image")
+BOX_SOURCES = ("detector", "truth", "image", "points")
 
 FALLBACK = "fallback"
 ORIGINS = (*BOX_SOURCES, FALLBACK)

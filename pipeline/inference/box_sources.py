@@ -83,10 +83,14 @@ class EveryDetection(nn.Module):
 
 
 class GivenBoxes(nn.Module):
-    """Boxes (G, 4) in image pixels that are known beforehand, such as the true ones, by row: `row` (G,), or one a row."""
+    """Boxes (G, 4) in image pixels that are known beforehand, by row: `row` (G,), or one a row.
 
-    def __init__(self, boxes: Tensor, row: Tensor | None = None) -> None:
+    `origin`, of ORIGINS, is what they are: the true ones, or found by a detector.
+    """
+
+    def __init__(self, boxes: Tensor, row: Tensor | None = None, origin: str = "truth") -> None:
         super().__init__()
+        self.origin = origin
         boxes = torch.as_tensor(boxes, dtype=torch.float32)
         self.register_buffer("boxes", boxes)
         self.register_buffer("row", torch.arange(len(boxes)) if row is None else torch.as_tensor(row))
@@ -100,7 +104,7 @@ class GivenBoxes(nn.Module):
     def regions(self, batch: ImageBatch) -> Regions:
         image, given = (batch.index[:, None] == self.row).nonzero().unbind(-1)
         score = torch.ones(len(given), device=given.device)
-        return Regions(self.boxes[given], image, batch.category[image], score, _origins("truth", given))
+        return Regions(self.boxes[given], image, batch.category[image], score, _origins(self.origin, given))
 
 
 class WholeImages(nn.Module):

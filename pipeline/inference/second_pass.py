@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from pipeline.contract import geometry
 from pipeline.contract.faults import UserError
 from pipeline.contract.protocols import BoxSource, Locator
-from pipeline.contract.records import ImageBatch, Regions
+from pipeline.contract.records import FALLBACK, ORIGINS, ImageBatch, Regions
 from pipeline.contract.schema import Schema
 from pipeline.orchestrator import locate_in
 
@@ -42,7 +42,10 @@ class OwnPoints(nn.Module):
             own = geometry.box_from_points(xy, self.has[first.category])
             own = geometry.clip_box(geometry.pad_box(own, self.margin), batch.sizes_wh[first.image])
         framed = (own[:, 2:] - own[:, :2] >= LEAST_SIDE).all(-1)
-        return replace(first, boxes=torch.where(framed[:, None], own, first.boxes.float()))
+        # What started from the whole image, for want of a box, is counted as that however often it is looked at.
+        moved = framed & (first.origin != ORIGINS.index(FALLBACK))
+        origin = torch.where(moved, ORIGINS.index("points"), first.origin)
+        return replace(first, boxes=torch.where(framed[:, None], own, first.boxes.float()), origin=origin)
 
 
 def in_passes(passes: int, source: BoxSource, locator: TrainedLocator, schema: Schema, margin: float) -> BoxSource:

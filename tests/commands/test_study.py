@@ -266,3 +266,16 @@ def test_a_network_of_whole_images_has_one_figure() -> None:
     assert figures == {"ne": 12.0, "ne_true_boxes": None, "skirt": 3.0}
     val = {"out_of_fold_boxes": whole, "true_boxes": {"ne": 9.0, "by_category": {"skirt": 2.0}}}
     assert KeypointsBench.figures(None, [{"figures": {"val": val}}])["ne_true_boxes"] == 9.0  # type: ignore[arg-type]
+
+
+def test_rows_of_other_boxes_share_them(drawn: Path, begun: Path, trainings: list[str], caplog) -> None:
+    """A study writes the boxes that its rows ask for, once, with the networks that they take."""
+    sets = [{"keypoints.crop.train_boxes": kind} for kind in ("in_sample", "two_pass", "two_pass 1, truth 1")]
+    rows = [{"name": f"kind{i}", "set": one} for i, one in enumerate(sets)]
+    assert ablate(study(begun, {"name": "base"}, *rows), drawn, begun) == 0
+    assert trainings == ["kind0-seed0", "fold0", "fold1", "kind1-seed0", "kind2-seed0"]
+    assert column(begun, "state") == ["done"] * 4
+    made_from = column(begun, "inputs")
+    assert "boxes_in_sample" in made_from[1]
+    assert "boxes_two_pass" in made_from[3]
+    assert "boxes_two_pass" not in made_from[1]

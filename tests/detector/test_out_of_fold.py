@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from detector.inference import NetworkDetector
-from pipeline.assemble import predict_fold
 from pipeline.contract.formats.fashionai import read_annotations
 from pipeline.contract.records import ImageRow
 from pipeline.contract.schema import Schema
+from pipeline.crop_boxes import predict_fold
 from pipeline.data.select import RowSet
 from pipeline.data.survey import survey
 from pipeline.inference.predict import Device
