@@ -26,6 +26,7 @@ VERBS = {
     "train-keypoints": "pipeline.commands.train:train_keypoints",
     "pseudo-label": "pipeline.commands.labels:pseudo_label",
     "calibrate": "pipeline.commands.calibrate:calibrate",
+    "match": "pipeline.commands.match:match",
     "ablate": "pipeline.commands.study:ablate",
     "predict": "pipeline.commands.photos:predict",
     "serve": "pipeline.commands.serve:serve",

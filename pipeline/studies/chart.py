@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
+from pipeline.reporting.plots import nice_ticks
 from pipeline.studies.noise import Mean
 from pipeline.studies.table import LABELS, Line, seeds_cell
 
@@ -31,16 +32,6 @@ def draw_chart(title: str, lines: Sequence[Line]) -> Image.Image:
     for number, name in enumerate(names):
         _Panel(draw, left + number * (PANEL + GAP), name, lines).draw()
     return picture
-
-
-def nice_ticks(low: float, high: float, most: int = 6) -> list[float]:
-    """Return at most so many round numbers from low to high: steps of 1, 2 or 5 times a power of ten."""
-    if not high > low:
-        return [low]
-    power = 10.0 ** math.floor(math.log10((high - low) / most))
-    step = next(s * power for s in (1, 2, 5, 10, 20) if (high - low) / (s * power) <= most - 1)
-    first = math.ceil(low / step - 1e-9)
-    return [round(i * step, 10) for i in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
 def _middle(i: int) -> float:

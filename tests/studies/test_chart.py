@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from pipeline.studies.chart import LINE, POINT, TOP, draw_chart, nice_ticks
+from pipeline.reporting.plots import nice_ticks
+from pipeline.studies.chart import LINE, POINT, TOP, draw_chart
 from pipeline.studies.noise import mean
 from pipeline.studies.runs import DONE, PENDING, Outcome
 from pipeline.studies.study import Row

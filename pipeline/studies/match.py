@@ -1,0 +1,91 @@
+"""How far boxes are from the true ones, and how alike two sets of boxes are: what training crops and test crops differ in."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from pipeline.contract import geometry
+from pipeline.contract.records import VISIBLE, Annotation
+
+MEASURES = {
+    "iou": "IoU with the true box",
+    "shift_x": "centre shift across, in widths of the true box",
+    "shift_y": "centre shift down, in heights of the true box",
+    "log_scale": "log of the scale (0: as large as the true box)",
+    "log_aspect": "log of width to height (0: as the true box)",
+}
+PADDINGS = tuple(round(0.05 * i, 2) for i in range(9))
+"""Fractions of a box's sides, added on each side, that containment is told of."""
+
+
+@dataclass(frozen=True)
+class BoxSet:
+    """Boxes (N, 4) of a source beside the true ones (N, 4) of their rows; `fallback` (N,) tells whole images that stand in."""
+
+    name: str
+    rows: Sequence[Annotation]
+    boxes: np.ndarray
+    truth: np.ndarray
+    fallback: np.ndarray
+
+    def errors(self) -> dict[str, np.ndarray]:
+        """Return MEASURES by name, each (N,)."""
+        size, true_size = self.boxes[:, 2:] - self.boxes[:, :2], self.truth[:, 2:] - self.truth[:, :2]
+        centre, true_centre = (self.boxes[:, :2] + self.boxes[:, 2:]) / 2, (self.truth[:, :2] + self.truth[:, 2:]) / 2
+        shift, ratio = (centre - true_centre) / true_size, np.log(size / true_size)
+        iou = geometry.box_iou(torch.from_numpy(self.boxes), torch.from_numpy(self.truth)).numpy()
+        scale, aspect = ratio.mean(1), ratio[:, 0] - ratio[:, 1]
+        return dict(zip(MEASURES, (iou, shift[:, 0], shift[:, 1], scale, aspect), strict=True))
+
+    def contained(self, padding: float) -> float:
+        """Return the share of the visible points that the squared crop shows."""
+        crops = geometry.square_box(geometry.pad_box(torch.from_numpy(self.boxes), padding))
+        xy = torch.from_numpy(np.stack([row.xy for row in self.rows]))
+        visible = np.stack([row.visibility == VISIBLE for row in self.rows])
+        return float(geometry.contains(crops, xy).numpy()[visible].mean())
+
+    def zoom(self, padding: float) -> float:
+        """Return the median share of the crop's side that the true box's longer side takes."""
+        side = (self.boxes[:, 2:] - self.boxes[:, :2]).max(1) * (1 + 2 * padding)
+        return float(np.median((self.truth[:, 2:] - self.truth[:, :2]).max(1) / side))
+
+
+def ks_distance(a: np.ndarray, b: np.ndarray) -> float:
+    """Return the largest difference of the cumulative distributions of two samples (Kolmogorov 1933, Smirnov 1948)."""
+    values = np.concatenate([a, b])
+    below_a, below_b = (np.searchsorted(np.sort(one), values, side="right") / len(one) for one in (a, b))
+    return float(np.abs(below_a - below_b).max())
+
+
+def cumulative(values: np.ndarray, points: int = 200) -> tuple[np.ndarray, np.ndarray]:
+    """Return the cumulative distribution of a sample as x and y, at so many shares, without the outermost hundredths."""
+    share = np.linspace(0.01, 0.99, points)
+    return np.quantile(values, share), share
+
+
+def summary(of: BoxSet, to: BoxSet, padding: float) -> dict[str, float]:
+    """Return the figures of a set of boxes, and its distance to another set's by every measure and on average."""
+    errors, expected = of.errors(), to.errors()
+    distances = {f"ks_{name}": ks_distance(errors[name], expected[name]) for name in MEASURES}
+    return {
+        "boxes": len(of.boxes),
+        "iou": float(errors["iou"].mean()),
+        "iou_below_half": float((errors["iou"] < 0.5).mean()),
+        "shift": float(np.hypot(errors["shift_x"], errors["shift_y"]).mean()),
+        "log_scale": float(np.median(errors["log_scale"])),
+        "log_scale_sd": float(errors["log_scale"].std()),
+        "log_aspect_sd": float(errors["log_aspect"].std()),
+        "contained": of.contained(padding),
+        "zoom": of.zoom(padding),
+        "fallback": float(of.fallback.mean()),
+        **distances,
+        "ks": float(np.mean(list(distances.values()))),
+    }
+
+
+def jittered(boxes: np.ndarray, jitter: float) -> np.ndarray:
+    """Move each side of boxes (N, 4) by up to a fraction of the box's width or height, as training does (seeded)."""
+    moves = np.random.default_rng(0).uniform(-jitter, jitter, boxes.shape)
+    return boxes + moves * np.tile(boxes[:, 2:] - boxes[:, :2], 2)
