@@ -42,7 +42,7 @@ WITH_SCHEMA := $(if $(SCHEMA),--schema $(SCHEMA))
 OPTIONS = --config $(CONFIG) --run $(RUN) $(WITH_SCHEMA) $(if $(LIMIT),--limit $(LIMIT)) $(ARGS)
 
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-slow fuzz mutants faults lint format sample check look train-detector boxes train-keypoints submit ablate-detector ablate-keypoints
+.PHONY: help install demo test test-slow fuzz mutants faults lint format sample check look train-detector boxes train-keypoints submit ablate-detector ablate-keypoints match-matrix
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -128,3 +128,10 @@ ablate-detector ablate-keypoints: ablate-%: $(ANNOTATIONS) | $(INSTALLED)
 	$(PIPELINE) ablate --study $(STUDY_OF) --data $(ROOTS) --run $(STUDY_RUN) $(STUDY_BASE) $(WITH_SCHEMA) \
 		$(if $(ONLY),--only $(ONLY)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(LIMIT),--limit $(LIMIT)) $(if $(KNOWN),--known $(KNOWN)) \
 		$(if $(BOXES),--boxes $(BOXES)) $(ARGS)
+
+# The detectors are those of `make submit`: a run folder that has them is gone on with.
+match-matrix: $(ANNOTATIONS) | $(INSTALLED)  ## train on every kind of boxes, test on every kind: STUDY= (configs/match/matrix.yaml)
+	$(PIPELINE) train-detector $(OPTIONS) --data $(ROOTS)
+	$(PIPELINE) match-matrix --study $(or $(STUDY),configs/match/matrix.yaml) --base $(CONFIG) --data $(ROOTS) --run $(RUN) \
+		$(WITH_SCHEMA) $(if $(ONLY),--only $(ONLY)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(LIMIT),--limit $(LIMIT)) \
+		$(if $(and $(TEST),$(ANSWERS)),--test $(TEST) --answers $(ANSWERS) --detector $(DETECTOR).safetensors) $(ARGS)

@@ -27,6 +27,7 @@ VERBS = {
     "pseudo-label": "pipeline.commands.labels:pseudo_label",
     "calibrate": "pipeline.commands.calibrate:calibrate",
     "match": "pipeline.commands.match:match",
+    "match-matrix": "pipeline.commands.match_matrix:match_matrix",
     "ablate": "pipeline.commands.study:ablate",
     "predict": "pipeline.commands.photos:predict",
     "serve": "pipeline.commands.serve:serve",

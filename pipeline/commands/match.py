@@ -97,11 +97,12 @@ def match(
             honest = " (out of fold)" if all(box.fold >= 0 for box in found) else ""
             sets.append(_box_set(name + honest, found, known, margin, file))
         if test is not None and answers is not None and detector is not None:
-            found, truth = _of_test(test, answers, detector, loaded, device, pictures, limit, layout, out)
             place = out / f"{TEST_BOXES}.csv"
+            shards = place.with_suffix(".parts")
+            rows, found = boxes_of_test(test, answers, detector, loaded, device, shards, pictures, layout, limit)
             write_boxes(place, found)
             files[TEST_BOXES.replace("_", " ")] = place
-            sets.append(_box_set("test boxes", found, truth, margin, place))
+            sets.append(_box_set("test boxes", found, {row.key: row for row in rows.rows}, margin, place))
         first, reference = sets[0], sets[-1]
         sets[:0] = [
             replace(first, name="true boxes", boxes=first.truth, fallback=np.zeros(len(first.truth))),
@@ -143,25 +144,24 @@ def _box_set(
     return BoxSet(name, rows, np.stack([box.box for box, _ in pairs]).astype(float), truth, fallback)
 
 
-def _of_test(
+def boxes_of_test(
     test: Path,
     answers: Path,
     detector: Path,
     schema: Schema,
     device: Device,
+    shards: Path,
     pictures: PictureOptions,
-    limit: int,
     layout: str,
-    out: Path,
-) -> tuple[list[Detection], dict[Key, Annotation]]:
-    """Return the boxes that a detector finds in a test folder, as `submit` does, and the answers by key."""
+    limit: int,
+) -> tuple[RowSet, list[Detection]]:
+    """Return the answered rows of a test folder, and the boxes that a detector finds there, as `submit` crops them."""
     network = assemble.load_detector(detector, schema)
     tested = load_test_rows(test, schema, limit, layout, pictures)
     truth = answers_of(tested.rows, answers, schema, layout, tested.sizes_wh)
     rows = RowSet(rows=truth, sizes_wh=tested.sizes_wh, digests=tested.digests)
     source = crop_boxes.box_source("detector", network, rows.sizes_wh, None)
     job = {"detector": network.fingerprint, "rows": rows.fingerprint, "detail": pictures.detail}
-    shards = out / f"{TEST_BOXES}.parts"
     result = predict(
         truth, source, None, schema, device, shards, job,
         sizes_wh=rows.sizes_wh, pictures=pictures, checkpoint=network.name,
@@ -169,7 +169,7 @@ def _of_test(
     if result is None:
         raise SystemExit(0)  # the first process has the boxes
     remove_shards(shards)
-    return result.boxes, {row.key: row for row in truth}
+    return rows, result.boxes
 
 
 def _table(content: dict[str, Any]) -> str:

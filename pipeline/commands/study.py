@@ -55,27 +55,49 @@ def ablate(
             are not made again
         boxes: boxes out of fold for all rows of a study of stage 2, such as weights/cpu/boxes.csv; no detector is trained
     """
+    bench, runs = opened(study, data, run, seeds, limit, base, schema, known, boxes)
+    own = share(runs, only)
+    failed = make_runs(bench, runs, own)
+    name = bench.study.name
+    print((run / f"{name}.md").read_text(encoding="utf-8"))
+    print("\n".join(str(run / f"{name}{suffix}") for suffix in (".csv", ".md", ".png", ".json")))
+    return not failed
+
+
+def opened(
+    study: Path,
+    data: Sequence[Path],
+    run: Path,
+    seeds: int,
+    limit: int,
+    base: Path | None,
+    schema: str,
+    known: Sequence[Path],
+    boxes: Path | None,
+) -> tuple[Bench, list[Run]]:
+    """Read a study, check every row, and return where it runs and all of its runs; the options are those of `ablate`."""
     if seeds:
         check_seeds(seeds, "--seeds")
     read = read_study(study, Settings, base, {"schema": schema} if schema else None)
     _check_rows(study, read)
     runs = planned(read, seeds or read.seeds)
-    own = share(runs, only)
     whole = read.base
     rows = load_training_set(data, load_schema(whole.schema), whole.folds, run, limit, whole.layout, whole.pictures)
     made = read_known(known, rows.fingerprint, *_flat(read, Settings()))
-    bench = BENCHES[read.stage](read, tuple(data), run, limit, rows.fingerprint, made, boxes)
+    return BENCHES[read.stage](read, tuple(data), run, limit, rows.fingerprint, made, boxes), runs
+
+
+def make_runs(bench: Bench, runs: Sequence[Run], own: Sequence[Run]) -> bool:
+    """Make these of all runs, and write the tables after each; tell whether any has failed."""
     write_tables(bench, runs)
     for one in own:
         log.info("run %d of %d: %s, seed %d", one.number, len(runs), one.row.name, one.seed)
         _make(bench, one)
         write_tables(bench, runs)
-    print((run / f"{read.name}.md").read_text(encoding="utf-8"))
-    print("\n".join(str(run / f"{read.name}{suffix}") for suffix in (".csv", ".md", ".png", ".json")))
     failed = [one.name for one in own if outcome_of(bench, one).state == FAILED]
     if failed:
         log.warning("failed: %s; the same command tries them again", ", ".join(failed))
-    return not failed
+    return bool(failed)
 
 
 def _check_rows(file: Path, study: Study) -> None:

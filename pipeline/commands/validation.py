@@ -56,21 +56,29 @@ def held_out(training_set: TrainingSet, boxes: Sequence[Detection]) -> tuple[Row
 
 
 def score_in_boxes(
-    chosen: RowSet, given: torch.Tensor, schema: Schema, settings: Settings, checkpoint: Path, out: Path
+    chosen: RowSet,
+    given: torch.Tensor,
+    schema: Schema,
+    settings: Settings,
+    checkpoint: Path,
+    out: Path,
+    passes: int = 1,
+    title: str = "val",
 ) -> dict[str, Any] | None:
     """Return the figures of a network on these rows in the given boxes (N, 4); its predictions stay in `out`.
 
-    Returns None on other processes than the first.
+    With two passes the last one crops around the points of the first. Returns None on other processes than the first.
     """
     locator, device = assemble.load_locator(checkpoint, schema), Device.of(settings.keypoints.train)
-    job = {"keypoints": file_hash(checkpoint), "rows": chosen.fingerprint, "boxes": given.tolist()}
+    job = {"keypoints": file_hash(checkpoint), "rows": chosen.fingerprint, "boxes": given.tolist(), "passes": passes}
     parts, pictures, rows, sizes_wh = out.with_suffix(".parts"), settings.pictures, chosen.rows, chosen.sizes_wh
-    result = predict(rows, GivenBoxes(given), locator, schema, device, parts, job, sizes_wh=sizes_wh, pictures=pictures)
+    source = assemble.in_passes(passes, GivenBoxes(given), locator, schema, settings.detector.margin)
+    result = predict(rows, source, locator, schema, device, parts, job, sizes_wh=sizes_wh, pictures=pictures)
     if result is None:
         return None
     write_submission(out, rows, np.stack([p.xy for p in result.keypoints]), result.sizes_wh, schema)
     remove_shards(parts)
     scored = score(out, rows, schema)
-    print(f"val, {out.stem.replace('_', ' ')}")
+    print(f"{title}, {out.stem.replace('_', ' ')}")
     print("\n".join(score_lines(scored, "default")))
     return {"images": len(rows), **score_figures(scored, "default")}

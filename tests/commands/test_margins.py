@@ -20,8 +20,8 @@ def given(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
     made: list[np.ndarray] = []
     plain = GivenBoxes.__init__
 
-    def noting(self: GivenBoxes, boxes: object, row: object = None) -> None:
-        plain(self, boxes, row)
+    def noting(self: GivenBoxes, boxes: object, *more: object) -> None:
+        plain(self, boxes, *more)
         made.append(self.boxes.numpy())
 
     monkeypatch.setattr(GivenBoxes, "__init__", noting)

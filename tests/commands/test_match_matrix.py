@@ -1,0 +1,66 @@
+"""The matrix through the command line: its figures are those of the commands that users know."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline.studies import costs
+from tests.commands.running import TINY, run, submit_options
+
+
+@pytest.fixture
+def folder(trained: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(trained, tmp_path / "run"))
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    file = tmp_path / "pair.yaml"
+    rows = [{"name": "own"}, {"name": "true", "set": {"keypoints.crop.train_boxes": "truth"}}]
+    file.write_text(yaml.safe_dump({"stage": "keypoints", "base": TINY[1], "rows": rows}))
+    return file
+
+
+def test_every_network_is_scored_in_every_kind_of_boxes(
+    drawn: Path, folder: Path, study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    monkeypatch.setattr(costs, "SECONDS", 0.01)
+    test, detector = drawn / "test", folder / "detector" / "final.safetensors"
+    of_test = ["--test", test, "--answers", test / "answer.csv", "--detector", detector, "--workers", 0]
+    command = ["--study", study, "--data", drawn / "train", "--run", folder, "--accelerator", "cpu", *of_test]
+    assert run("match-matrix", *command) == 0
+    content = json.loads((folder / "pair_matrix.json").read_text())
+    val, tested = content["matrices"].values()
+    assert list(content["matrices"])[1] == "test folder, 10 images"
+    columns = ["detector", "truth", "jitter", "two_pass", "image"]
+    assert [list(one) for one in (val["own"], tested["true"])] == [columns, columns]
+    record = json.loads((folder / "keypoints" / "true-seed0.json").read_text())["figures"]["val"]
+    assert val["true"]["detector"]["ne"] == [pytest.approx(record["out_of_fold_boxes"]["ne"])]
+    assert val["true"]["truth"]["ne"] == [pytest.approx(record["true_boxes"]["ne"])]
+    for column, options in {"detector": [], "truth": ["--boxes", "truth"], "two_pass": ["--passes", 2]}.items():
+        out, network = tmp_path / f"{column}.csv", folder / "keypoints" / "own-seed0.safetensors"
+        answers = ["--answers", test / "answer.csv", "--keypoints", network, "--out", out]
+        assert run("submit", *submit_options(folder, test), *answers, *options) == 0
+        assert tested["own"][column]["ne"] == [
+            pytest.approx(json.loads(out.with_suffix(".json").read_text())["figures"]["ne"])
+        ]
+    assert val["true"]["image"].keys() == {"ne", "above own", "interval"}
+    text = (folder / "pair_matrix.md").read_text()
+    assert "| trained on | detector's boxes | true boxes | true, jitter 0.15 | second pass | whole images |" in text
+    assert (folder / "pair_matrix.png").read_bytes().startswith(b"\x89PNG")
+    capsys.readouterr()
+    assert run("match-matrix", *command, "--show", "truth") == 0
+    out = capsys.readouterr().out
+    assert "| trained on | true boxes |" in out
+    assert "by keypoint" not in out  # nothing was predicted again
+
+
+def test_what_it_refuses(drawn: Path, folder: Path, study: Path, capsys) -> None:
+    command = ["--study", study, "--data", drawn / "train", "--run", folder]
+    assert run("match-matrix", *command, "--show", "guess") == 1
+    assert "--show has 'guess'; expected detector, truth, jitter, in_sample, two_pass, image" in capsys.readouterr().err
+    assert run("match-matrix", *command, "--answers", drawn / "test" / "answer.csv") == 1
+    assert "--test, --answers and --detector belong together" in capsys.readouterr().err
