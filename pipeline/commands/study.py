@@ -21,6 +21,7 @@ from pipeline.studies.known import as_known, read_known
 from pipeline.studies.overrides import Flat
 from pipeline.studies.runs import COLLAPSED, DONE, FAILED, Run, planned, share
 from pipeline.studies.study import Study, check_seeds, raise_all, read_study
+from pipeline.studies.sweep import draw_sweep, swept
 from pipeline.studies.table import as_csv, as_markdown, lines_of
 
 log = logging.getLogger("pipeline")
@@ -164,5 +165,9 @@ def write_tables(bench: Bench, runs: Sequence[Run]) -> None:
             write_text(stem.with_suffix(".csv"), as_csv(lines))
             write_text(stem.with_suffix(".md"), as_markdown(study, lines))
             save_png(stem.with_suffix(".png"), draw_chart(study.name, lines))
+            one = swept(study)
+            curves = draw_sweep(*one, lines) if one else None
+            if curves is not None:
+                save_png(stem.with_name(f"{study.name}_sweep.png"), curves)
 
     when_free(write)

@@ -20,7 +20,7 @@ from pipeline.commands.study_settings import (
     read_of,
     refuse_other_inputs,
 )
-from pipeline.commands.validation import NAMED, held_out, score_in_boxes
+from pipeline.commands.validation import NAMED, SHOWN, held_out, score_in_boxes
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import alone, file_hash, when_free
 from pipeline.contract.formats.boxes import read_boxes
@@ -145,7 +145,8 @@ class KeypointsBench(Bench):
         val = records[-1]["figures"]["val"]
         # First come the boxes that the row is to be judged by; a network of whole images has no other figure.
         found, true = next(iter(val.values())), val.get(NAMED[TRUTH], {})
-        return {"ne": found["ne"], "ne_true_boxes": true.get("ne"), **found["by_category"]}
+        shown = {name: found[name] for name in SHOWN if name in found}
+        return {"ne": found["ne"], "ne_true_boxes": true.get("ne"), **shown, **found["by_category"]}
 
     def forward(self, run: Run) -> tuple[Any, Callable[..., Any], int]:
         return assemble.keypoints_forward(load_schema(run.row.settings.schema), run.row.settings.keypoints)

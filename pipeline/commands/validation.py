@@ -19,11 +19,14 @@ from pipeline.inference.box_sources import GivenBoxes
 from pipeline.inference.predict import Device, predict
 from pipeline.inference.shards import remove_shards
 from pipeline.reporting.scores import score, score_figures, score_lines
+from pipeline.studies.match import BoxSet
 
 VAL_FOLD = 0
 NAMED = {OUT_OF_FOLD: "out_of_fold_boxes", TRUTH: "true_boxes", IMAGE: "whole_images"}
 NAMED |= {IN_SAMPLE: "in_sample_boxes", TWO_PASS: "two_pass_boxes"}
 """Where crops come from, as the figures on `val` name it."""
+SHOWN = ("contained_in_square", "zoom")
+"""What of the garment the squared crops show: the share of its visible points, and of the crop's side that it takes."""
 
 
 def score_on_val(
@@ -40,12 +43,19 @@ def score_on_val(
     sources = {NAMED[settings.keypoints.crop.watched]: found}
     if settings.keypoints.crop.source != IMAGE:
         sources[NAMED[TRUTH]] = assemble.target_boxes(extents, sizes, settings.detector.margin).float()
-    folder = checkpoint.with_suffix("")
+    folder, padding = checkpoint.with_suffix(""), settings.keypoints.crop.padding
     figures = {
         name: score_in_boxes(chosen, given, schema, settings, checkpoint, folder / f"{name}.csv")
         for name, given in sources.items()
     }
-    return {name: one for name, one in figures.items() if one is not None}
+    shown = {
+        name: BoxSet(name, chosen.rows, given.double().numpy(), extents.numpy(), np.zeros(len(given)))
+        for name, given in sources.items()
+    }
+    measured = {
+        name: dict(zip(SHOWN, (of.contained(padding), of.zoom(padding)), strict=True)) for name, of in shown.items()
+    }
+    return {name: one | measured[name] for name, one in figures.items() if one is not None}
 
 
 def held_out(training_set: TrainingSet, boxes: Sequence[Detection]) -> tuple[RowSet, torch.Tensor]:

@@ -25,6 +25,7 @@ LABELS = {
     "ap50": "AP50",
     "recall50": "recall",
     "contained_in_square": "containment",
+    "zoom": "zoom",
 }
 """What figures are called; a category has its own name."""
 NOISE = {True: "within noise", False: "beyond noise", None: "noise unknown"}
