@@ -48,19 +48,40 @@ class NetworkLocator(nn.Module):
 
     def locate(self, crops: Tensor, category: Tensor) -> Points:
         """Map crops (N, 3, h, w) of 0..255 and their category (N,) to points in crop pixels."""
-        return locate(self.network, self.codec, crops, category, self.flip_index if self.flip_test else None)
+        return self.decode(self.outputs(crops, category))
+
+    def outputs(self, crops: Tensor, category: Tensor) -> Outputs:
+        """Return what the network says of crops, averaged with their mirror images if wanted."""
+        return outputs_of(self.network, self.codec, crops, category, self.flip_index if self.flip_test else None)
+
+    def decode(self, outputs: Outputs) -> Points:
+        """Return the points, in crop pixels, of what `outputs` gave."""
+        return decoded(self.codec, outputs)
 
 
-@torch.no_grad()
 def locate(
     network: nn.Module, codec: Codec, crops: Tensor, category: Tensor, flip_index: Tensor | None = None
 ) -> Points:
-    """Decode the last stage's outputs in float32; given `flip_index`, averaged with those of the mirrored crops."""
+    """Decode the last stage's outputs; given `flip_index`, averaged with those of the mirrored crops."""
+    return decoded(codec, outputs_of(network, codec, crops, category, flip_index))
+
+
+@torch.no_grad()
+def outputs_of(
+    network: nn.Module, codec: Codec, crops: Tensor, category: Tensor, flip_index: Tensor | None = None
+) -> Outputs:
+    """Return the last stage's outputs in float32; given `flip_index`, averaged with those of the mirrored crops."""
     outputs = _last(network(crops, category))
     if flip_index is not None:
         mirrored = codec.mirror(_last(network(crops.flip(-1), category)), flip_index)
         outputs = {name: (outputs[name] + value) / 2 for name, value in mirrored.items()}
-    with torch.autocast(crops.device.type, enabled=False):
+    return outputs
+
+
+@torch.no_grad()
+def decoded(codec: Codec, outputs: Outputs) -> Points:
+    """Decode in float32."""
+    with torch.autocast(next(iter(outputs.values())).device.type, enabled=False):
         return codec.decode(outputs)
 
 

@@ -28,6 +28,7 @@ VERBS = {
     "calibrate": "pipeline.commands.calibrate:calibrate",
     "match": "pipeline.commands.match:match",
     "match-matrix": "pipeline.commands.match_matrix:match_matrix",
+    "match-remedies": "pipeline.commands.match_remedies:match_remedies",
     "ablate": "pipeline.commands.study:ablate",
     "predict": "pipeline.commands.photos:predict",
     "serve": "pipeline.commands.serve:serve",

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from pipeline.contract import geometry, warp
-from pipeline.contract.protocols import BoxSource, Locator
+from pipeline.contract.protocols import BoxSource, Locator, Placer
 from pipeline.contract.records import FALLBACK, ORIGINS, Detections, ImageBatch, Regions
 
 Flat = dict[str, Tensor]
@@ -34,7 +34,7 @@ class TwoStage(pl.LightningModule):
     Networks run in the Trainer's precision; boxes, affines, crops and points stay in float32.
     """
 
-    def __init__(self, source: BoxSource, locator: Locator) -> None:
+    def __init__(self, source: BoxSource, locator: Locator | Placer) -> None:
         super().__init__()
         self.source, self.locator = source, locator
 
@@ -46,8 +46,10 @@ class TwoStage(pl.LightningModule):
         return result_of(batch, regions, flat_regions(regions) | {"xy": xy, "score": score})
 
 
-def locate_in(batch: ImageBatch, regions: Regions, locator: Locator) -> tuple[Tensor, Tensor]:
+def locate_in(batch: ImageBatch, regions: Regions, locator: Locator | Placer) -> tuple[Tensor, Tensor]:
     """Return the points (M, K, 2) in image pixels that the locator finds in crops of the regions, and their scores (M, K)."""
+    if isinstance(locator, Placer):
+        return locator.place(batch, regions)
     with torch.autocast(batch.images.device.type, enabled=False):
         boxes, size_wh = regions.boxes.float(), locator.size_wh
         crop_from_image = geometry.crop_from_image(boxes, size_wh, locator.padding)

@@ -1,7 +1,7 @@
 """What a stage must offer, as the orchestrator sees it, and what the keypoint stage's parts must offer each other."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -36,6 +36,14 @@ class Locator(Protocol):
 
     def locate(self, crops: Tensor, category: Tensor) -> Points:
         """Map crops float32 (N, 3, h, w) of 0..255 RGB, category (N,), to points in crop pixels."""
+
+
+@runtime_checkable
+class Placer(Protocol):
+    """Instead of a Locator, what places the points of regions by more than a crop each."""
+
+    def place(self, batch: ImageBatch, regions: Regions) -> tuple[Tensor, Tensor]:
+        """Return points (M, K, 2) in image pixels and their scores (M, K)."""
 
 
 class Head(Protocol):

@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 from torch.utils.data import Subset
 
 from pipeline.contract.images import PictureOptions, reduction
-from pipeline.contract.protocols import BoxSource, Locator
+from pipeline.contract.protocols import BoxSource, Locator, Placer
 from pipeline.contract.records import Detection, ImageRow, Key, Keypoints
 from pipeline.contract.schema import Schema
 from pipeline.data.survey import image_sizes
@@ -67,7 +67,7 @@ class Prediction:
 def predict(
     rows: Sequence[ImageRow],
     source: BoxSource,
-    locator: Locator | None,
+    locator: Locator | Placer | None,
     schema: Schema,
     device: Device,
     shards: Path,
