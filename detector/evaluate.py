@@ -12,7 +12,7 @@ from pycocotools.cocoeval import COCOeval
 from detector.data import target_boxes, true_extents
 from detector.out_of_fold import Found
 from pipeline.contract import geometry
-from pipeline.contract.records import VISIBLE, Annotation, Detection
+from pipeline.contract.records import VISIBLE, Annotation, Detection, EveryGarment
 from pipeline.contract.schema import Schema
 
 
@@ -54,38 +54,87 @@ def average_precision(
     A skirt that is found and was not labelled is no false positive: nobody knows whether it is one.
     """
     category = [schema.category_index(row.category) for row in rows]
-    coco = COCO()
-    coco.dataset = {
-        "info": {},
-        "images": [{"id": i} for i in range(len(rows))],
-        "categories": [{"id": c} for c in range(len(schema.categories))],
-        "annotations": [
-            {
-                "id": i + 1,
-                "image_id": i,
-                "category_id": category[i],
-                "bbox": _xywh(box),
-                "area": _area(box),
-                "iscrowd": 0,
-            }
-            for i, box in enumerate(truth)
-        ],
-    }
     results = [
-        {"image_id": i, "category_id": c, "bbox": _xywh(np.array(box)), "score": score}
+        (i, c, np.array(box), score)
         for i, one in enumerate(found)
         for box, score, c in zip(one["boxes"], one["scores"], one["category"], strict=True)
         if c == category[i]
     ]
-    if not results:
+    labelled = [(i, category[i], box) for i, box in enumerate(truth)]
+    return _coco(len(rows), len(schema.categories), labelled, results)
+
+
+def _coco(
+    images: int,
+    categories: int,
+    truth: Sequence[tuple[int, int, np.ndarray]],
+    results: Sequence[tuple[int, int, Sequence[float], float]],
+) -> dict[str, float]:
+    """Return COCO's AP and AP50 of results (image, category, box, score) against a truth of (image, category, box)."""
+    if not results or not truth:
         return {"ap": 0.0, "ap50": 0.0}
+    coco = COCO()
+    coco.dataset = {
+        "info": {},
+        "images": [{"id": i} for i in range(images)],
+        "categories": [{"id": c} for c in range(categories)],
+        "annotations": [
+            {"id": n, "image_id": i, "category_id": c, "bbox": _xywh(box), "area": _area(box), "iscrowd": 0}
+            for n, (i, c, box) in enumerate(truth, start=1)
+        ],
+    }
+    found = [
+        {"image_id": i, "category_id": c, "bbox": _xywh(np.array(box)), "score": score} for i, c, box, score in results
+    ]
     with contextlib.redirect_stdout(io.StringIO()):
         coco.createIndex()
-        scored = COCOeval(coco, coco.loadRes(results), "bbox")
+        scored = COCOeval(coco, coco.loadRes(found), "bbox")
         scored.evaluate()
         scored.accumulate()
         scored.summarize()
     return {"ap": float(scored.stats[0]), "ap50": float(scored.stats[1])}
+
+
+def unlabelled_report(
+    sizes_wh: np.ndarray,
+    found: Sequence[Found],
+    every: Sequence[Sequence[EveryGarment]],
+    schema: Schema,
+    margin: float,
+) -> dict[str, float]:
+    """Measure detections against all garments of the rows' pictures: AP50 of COCO, and recall of those without a label.
+
+    A garment is found by any detection of its category with an IoU of 0.5; its box grows by `margin`, as targets do.
+    """
+    boxes = [_grown(garments, size_wh, margin) for garments, size_wh in zip(every, sizes_wh, strict=True)]
+    category = [[schema.category_index(one.category) for one in garments] for garments in every]
+    hits = [
+        _found(box, of, one)
+        for pairs, of_all, one, garments in zip(boxes, category, found, every, strict=True)
+        for box, of, garment in zip(pairs, of_all, garments, strict=True)
+        if not garment.labelled
+    ]
+    results = [
+        (i, c, box, score)
+        for i, one in enumerate(found)
+        for box, score, c in zip(one["boxes"], one["scores"], one["category"], strict=True)
+    ]
+    truth = [(i, c, box) for i, pairs in enumerate(boxes) for box, c in zip(pairs, category[i], strict=True)]
+    every_ap = _coco(len(found), len(schema.categories), truth, results)["ap50"]
+    return {"ap50_every_garment": every_ap, "recall_unlabelled": float(np.mean(hits)) if hits else 0.0}
+
+
+def _grown(garments: Sequence[EveryGarment], size_wh: np.ndarray, margin: float) -> np.ndarray:
+    boxes = torch.tensor(np.array([one.box for one in garments], dtype=float).reshape(-1, 4))
+    return target_boxes(boxes, torch.tensor(size_wh).expand(len(boxes), 2), margin).numpy()
+
+
+def _found(box: np.ndarray, category: int, one: Found) -> bool:
+    alike = [b for b, c in zip(one["boxes"], one["category"], strict=True) if c == category]
+    if not alike:
+        return False
+    own = torch.tensor(box).expand(len(alike), 4)
+    return bool((geometry.box_iou(torch.tensor(np.array(alike, dtype=float)), own) >= 0.5).any())
 
 
 def localisation(truth: torch.Tensor, boxes: Sequence[Detection]) -> dict[str, float]:

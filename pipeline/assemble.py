@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from detector.config import DetectorConfig
 from detector.data import DetectorData, target_boxes, true_boxes, true_extents
-from detector.evaluate import detector_report
+from detector.evaluate import detector_report, unlabelled_report
 from detector.inference import STAGE as DETECTOR
 from detector.inference import NetworkDetector, load_detector
 from detector.module import DetectorModule
@@ -57,6 +57,7 @@ __all__ = [
     "target_boxes",
     "true_boxes",
     "true_extents",
+    "unlabelled_report",
 ]
 
 Built = TypeVar("Built")

@@ -8,7 +8,7 @@ from torchvision.models.detection import RetinaNet
 from torchvision.models.detection.retinanet import RetinaNetClassificationHead, RetinaNetHead
 
 from detector.config import DetectorConfig
-from detector.losses import partial_focal_loss
+from detector.losses import category_logits, objectness_loss, partial_focal_loss
 from detector.networks.dense import CANDIDATES, NMS_IOU
 from detector.networks.pyramid import KEPT, LOWEST_SCORE, Float32BoxCoder, Pyramid, build_anchors, untouched
 
@@ -17,11 +17,13 @@ def build_retinanet(config: DetectorConfig, num_categories: int) -> tuple[Retina
     pyramid = Pyramid(config)
     anchors = build_anchors(pyramid)
     norm = partial(nn.GroupNorm, 8)
-    head = RetinaNetHead(pyramid.out_channels, anchors.num_anchors_per_location()[0], num_categories, norm_layer=norm)
-    if config.partial_labels:
-        head.classification_head = _PartialClassificationHead(
-            pyramid.out_channels, anchors.num_anchors_per_location()[0], num_categories, norm_layer=norm
-        )
+    sizes = pyramid.out_channels, anchors.num_anchors_per_location()[0]
+    head = RetinaNetHead(*sizes, num_categories, norm_layer=norm)
+    if config.network.objectness:
+        head.classification_head = _ObjectnessHead(*sizes, 1 + num_categories, norm_layer=norm)
+        head.classification_head.partial = config.partial_labels
+    elif config.partial_labels:
+        head.classification_head = _PartialClassificationHead(*sizes, num_categories, norm_layer=norm)
     for part in (head.classification_head, head.regression_head):
         part.conv = part.conv[: config.network.head_convs]
     model = RetinaNet(
@@ -46,3 +48,17 @@ class _PartialClassificationHead(RetinaNetClassificationHead):
     def compute_loss(self, targets: list, head_outputs: dict[str, Tensor], matched_idxs: list[Tensor]) -> Tensor:
         labels = torch.stack([t["labels"][0] for t in targets])
         return partial_focal_loss(head_outputs["cls_logits"].float(), torch.stack(matched_idxs), labels)
+
+
+class _ObjectnessHead(RetinaNetClassificationHead):
+    """Trains on a garment's score and its category's apart, and predicts by their product."""
+
+    partial = True
+
+    def forward(self, x: list[Tensor]) -> Tensor:
+        logits = super().forward(x)
+        return logits if self.training else category_logits(logits)
+
+    def compute_loss(self, targets: list, head_outputs: dict[str, Tensor], matched_idxs: list[Tensor]) -> Tensor:
+        labels = torch.stack([t["labels"][0] for t in targets])
+        return objectness_loss(head_outputs["cls_logits"].float(), torch.stack(matched_idxs), labels, self.partial)

@@ -1,6 +1,6 @@
 """The verb between the stages: the boxes of the training images, by networks that had, or had not, seen them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +15,9 @@ from pipeline.commands.validation import VAL_FOLD
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import alone, file_hash
 from pipeline.contract.formats.boxes import read_boxes, write_boxes
+from pipeline.contract.formats.every_garment import read_every_garment
 from pipeline.contract.mixture import IN_SAMPLE, OUT_OF_FOLD, TWO_PASS, beside, boxes_file
+from pipeline.contract.records import EveryGarment
 from pipeline.contract.schema import Schema, load_schema
 from pipeline.data.select import RowSet, TrainingSet, load_training_set
 from pipeline.inference.predict import Device, Prediction
@@ -35,6 +37,7 @@ class _Step:
     training_set: TrainingSet
     run: Path
     kind: str
+    every: Mapping[str, Sequence[EveryGarment]]
 
     @property
     def shards(self) -> Path:
@@ -69,7 +72,7 @@ def boxes(
     """
     schema = load_schema(settings.schema)
     training_set = load_training_set(data, schema, settings.folds, run, limit, settings.layout, settings.pictures)
-    step = _Step(settings, schema, training_set, run, source)
+    step = _Step(settings, schema, training_set, run, source, read_every_garment(data, schema))
     predict_fold, inputs = (_by_points if source == TWO_PASS else _by_detectors)(step)
     out = boxes_file(run / "boxes.csv", source)
     rows, chosen, found = training_set.rows, [None] * len(training_set.rows), [None] * len(training_set.rows)
@@ -144,7 +147,11 @@ def _figures(step: _Step, members: np.ndarray, chosen: Sequence[Any], found: Seq
     of, settings = step.training_set.take(members), step.settings
     own, seen = [chosen[i] for i in members], None if step.kind == TWO_PASS else [found[i] for i in members]
     margin, padding = settings.detector.margin, settings.keypoints.crop.padding
-    return assemble.detector_report(of.rows, of.sizes_wh, own, seen, step.schema, margin, padding)
+    figures = assemble.detector_report(of.rows, of.sizes_wh, own, seen, step.schema, margin, padding)
+    if seen is not None and all(row.image_id in step.every for row in of.rows):
+        every = [step.every[row.image_id] for row in of.rows]
+        figures |= assemble.unlabelled_report(of.sizes_wh, seen, every, step.schema, margin)
+    return figures
 
 
 def print_figures(title: str, figures: dict[str, float]) -> None:

@@ -199,8 +199,9 @@ class DetectorBench(Bench):
 
     def figures(self, records: Sequence[dict[str, Any]]) -> dict[str, float | None]:
         boxes, scored = (record["figures"]["val"] for record in records[-2:])
-        names = ("ap", "ap50", "recall50", "contained_in_square")
-        return {"ne": scored["ne"], **{name: boxes[name] for name in names}, **scored["by_category"]}
+        names = ("ap", "ap50", "recall50", "contained_in_square", "ap50_every_garment", "recall_unlabelled")
+        measured = {name: boxes[name] for name in names if name in boxes}
+        return {"ne": scored["ne"], **measured, **scored["by_category"]}
 
     def forward(self, run: Run) -> tuple[Any, Callable[..., Any], int]:
         checkpoint = self.folder(run) / "detector" / "fold0.safetensors"

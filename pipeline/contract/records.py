@@ -62,6 +62,15 @@ class BoxedImage(ImageRow):
 
 
 @dataclass(frozen=True, eq=False)
+class EveryGarment:
+    """A garment of a picture whose garments are all known: `box` (4,) xyxy, the extent of its points, and if it is `labelled`."""
+
+    category: str
+    box: np.ndarray
+    labelled: bool
+
+
+@dataclass(frozen=True, eq=False)
 class Detection:
     """One row of boxes.csv: `box` (4,) xyxy in image pixels and where it came from.
 

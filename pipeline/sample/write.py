@@ -19,13 +19,13 @@ from rich.progress import track
 
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import alone, json_object, write_text
+from pipeline.contract.formats.every_garment import NAME as GARMENTS
 from pipeline.contract.formats.fashionai import ABSENT_CELL, CATEGORY, ID
 from pipeline.contract.records import ABSENT, OCCLUDED, VISIBLE
 from pipeline.contract.schema import load_schema
 from pipeline.sample.canvas import Worn
 from pipeline.sample.scene import draw_scene
 
-GARMENTS = "all_garments.json"
 SETTINGS = "sample.json"
 MARKER = "unfinished-sample.txt"
 

@@ -26,6 +26,8 @@ LABELS = {
     "recall50": "recall",
     "contained_in_square": "containment",
     "zoom": "zoom",
+    "ap50_every_garment": "AP50 of every garment",
+    "recall_unlabelled": "recall without a label",
 }
 """What figures are called; a category has its own name."""
 NOISE = {True: "within noise", False: "beyond noise", None: "noise unknown"}

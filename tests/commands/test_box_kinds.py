@@ -153,3 +153,23 @@ def test_boxes_of_two_passes_come_from_networks_that_left_the_image_out(
     assert "left out fold 0 (-1: none); expected one that was trained with --keypoints.without_fold 1" in (
         capsys.readouterr().err
     )
+
+
+def test_garments_without_a_label_are_counted_where_all_are_known(
+    drawn: Path, folder: Path, tmp_path: Path, capsys
+) -> None:
+    """The sample knows every garment; other data do not, and a damaged list is named."""
+    assert boxes(drawn, folder) == 0
+    assert {"ap50_every_garment", "recall_unlabelled"} <= json.loads((folder / "boxes.json").read_text())["figures"][
+        "val"
+    ].keys()
+    data = Path(shutil.copytree(drawn / "train", tmp_path / "train"))
+    options = [*TINY, "--data", data, "--run", folder]
+    file = data / "Annotations" / "all_garments.json"
+    for content in ("[]", '{"a": [{"category": "hat", "box": [0, 0, 1, 1], "labelled": true}]}', '{"a": [{"box": 1}]}'):
+        file.write_text(content)
+        assert run("boxes", *options) == 1
+        assert "all_garments.json: " in capsys.readouterr().err
+    file.unlink()
+    assert run("boxes", *options) == 0
+    assert "recall_unlabelled" not in json.loads((folder / "boxes.json").read_text())["figures"]["val"]

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from detector.data import true_boxes
-from detector.evaluate import box_statistics, detector_report
-from pipeline.contract.records import Annotation, Detection
+from detector.evaluate import box_statistics, detector_report, unlabelled_report
+from pipeline.contract.records import Annotation, Detection, EveryGarment
 from pipeline.contract.schema import Schema
 
 
@@ -102,3 +102,26 @@ def test_an_answer_without_points_has_no_true_box(rows: list[Annotation], schema
     assert (report["images"], report["iou"]) == (2, 1.0)
     truth = true_boxes([rows[0], empty], torch.tensor([[100, 100], [70, 90]]), 0.0)
     assert truth.tolist() == [[20, 20, 80, 80], [0, 0, 70, 90]]
+
+
+def test_garments_without_a_label_by_hand(schema: Schema) -> None:
+    """A labelled skirt, found; a blouse and a dress without a label, of which the blouse is found, as a dress elsewhere."""
+    skirt, blouse, dress = (schema.category_index(name) for name in ("skirt", "blouse", "dress"))
+    garments = [
+        EveryGarment("skirt", np.array([20.0, 60, 80, 90]), True),
+        EveryGarment("blouse", np.array([20.0, 10, 80, 60]), False),
+        EveryGarment("dress", np.array([20.0, 10, 80, 90]), False),
+    ]
+    found = {
+        "boxes": [[20, 60, 80, 90], [20, 12, 80, 62], [0, 0, 30, 30]],
+        "scores": [0.9, 0.5, 0.4],
+        "category": [skirt, blouse, dress],
+    }
+    report = unlabelled_report(np.array([[100, 100]]), [found], [garments], schema, 0.0)
+    assert report["recall_unlabelled"] == 0.5
+    assert report["ap50_every_garment"] == pytest.approx(2 / 3)  # each category has one garment: 1, 1 and 0
+    found["boxes"][1] = [20, 40, 80, 90]  # IoU 20 / 80
+    assert unlabelled_report(np.array([[100, 100]]), [found], [garments], schema, 0.0)["recall_unlabelled"] == 0
+    nothing = {"boxes": [], "scores": [], "category": []}
+    report = unlabelled_report(np.array([[100, 100]]), [nothing], [garments], schema, 0.0)
+    assert report == {"ap50_every_garment": 0, "recall_unlabelled": 0}
