@@ -78,7 +78,9 @@ def as_markdown(scene: str, matrix: Matrix, titles: Mapping[str, str]) -> str:
         cells = [_mean_cell(matrix.mean((row, column))) for column in matrix.columns]
         lines.append(f"| {row} | {' | '.join(cells)} |")
     first = matrix.rows[0]
-    lines += [f"\nAbove {first}, with the 95 % interval; bold where it leaves zero out:\n"]
+    seeds = max((len(one) for one in matrix.sums.values()), default=0)
+    over = "seeds and images" if seeds > 1 else "images alone, since there is one seed"
+    lines += [f"\nAbove {first}, with the 95 % interval over {over}; bold where it leaves zero out:\n"]
     lines += [f"| trained on | {' | '.join(shown)} |", ruler]
     for row in matrix.rows[1:]:
         cells = [_difference_cell(matrix.difference((row, column), (first, column))) for column in matrix.columns]
