@@ -33,8 +33,10 @@ def test_the_interval_resamples_seeds_and_images_together() -> None:
     counted = rng.integers(1, 9, 60)
     matrix = Matrix(["a", "b"], ["x"], counted)
     hard = rng.gamma(2, 0.05, 60) * counted
+    lucks = (0.7, 1.0, 1.3)  # a seed is good or bad on all images alike
     sums = {
-        name: [hard * rng.uniform(0.8, 1.2, 60) * scale for _ in range(3)] for name, scale in (("a", 1), ("b", 1.2))
+        name: [hard * rng.uniform(0.8, 1.2, 60) * scale * luck for luck in lucks]
+        for name, scale in (("a", 1), ("b", 2))
     }
     for name, seeds in sums.items():
         matrix.sums[name, "x"] = seeds
@@ -44,7 +46,7 @@ def test_the_interval_resamples_seeds_and_images_together() -> None:
         drawn = {name: np.mean([seeds[i] for i in rng.integers(0, 3, 3)], 0) for name, seeds in sums.items()}
         differences.append(100 * (drawn["b"] - drawn["a"])[images].sum() / counted[images].sum())
     found = matrix.difference(("b", "x"), ("a", "x"))
-    assert (found.low, found.high) == pytest.approx(np.quantile(differences, (0.025, 0.975)), abs=0.15)
+    assert (found.low, found.high) == pytest.approx(np.quantile(differences, (0.025, 0.975)), abs=0.3)
     assert found.low < found.value < found.high
     assert found.sure
 
