@@ -66,13 +66,17 @@ class LossConfig:
     """keep occluded points with a weight of their own, mask them, or drop the images that have one."""
     occluded_weight: float = 0.5
     """Loss weight of occluded points that are kept; visible ones weigh 1."""
+    taught_weight: float = 0.5
+    """Loss weight of points that a network placed (--taught); those of people weigh 1."""
     by_normaliser: bool = False
     """Crops weigh by the inverse of what normalises NE, the distance of armpits or waistband in the crop."""
 
     def __post_init__(self) -> None:
         if self.occluded not in OCCLUDED:
             raise UserError(f"keypoints.loss.occluded is {self.occluded!r}; expected one of {', '.join(OCCLUDED)}")
-        check_ranges(self, "keypoints.loss", {"occluded_weight": (0, 1), "hard_keypoints": (0, 10_000)})
+        check_ranges(
+            self, "keypoints.loss", {"occluded_weight": (0, 1), "taught_weight": (0, 1), "hard_keypoints": (0, 10_000)}
+        )
 
 
 @dataclass

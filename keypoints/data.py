@@ -46,6 +46,11 @@ class TrainingBoxes:
     boxes: Tensor
     share: Tensor
 
+    def joined(self, further: Sequence[Detection]) -> "TrainingBoxes":
+        """Return these with further rows, whose box is the same of every kind."""
+        own = torch.tensor(np.stack([box.box for box in further]), dtype=torch.float32)
+        return TrainingBoxes(torch.cat([self.boxes, own.expand(len(self.boxes), -1, -1)], 1), self.share)
+
 
 class KeypointsData:
     """What `training.fit` loads, and tables by row: boxes (N, 4), training_boxes (S, N, 4) and xy (N, K, 2) in image pixels,
@@ -82,7 +87,8 @@ class KeypointsData:
         visibility = torch.tensor(np.stack([row.visibility for row in self.rows]))
         occluded_weight = config.loss.occluded_weight if config.loss.occluded == "keep" else 0
         weight = (visibility == VISIBLE) + (visibility == OCCLUDED) * occluded_weight
-        self.weight = weight.float() * schema.mask[self.category]
+        trust = torch.tensor([row.trust for row in self.rows])
+        self.weight = weight.float() * schema.mask[self.category] * trust[:, None]
         if config.loss.by_normaliser:
             self.weight *= self._by_normaliser(schema)[:, None]
         self.flip_index = torch.tensor(schema.flip_index)

@@ -25,6 +25,7 @@ VERBS = {
     "boxes": "pipeline.commands.boxes:boxes",
     "train-keypoints": "pipeline.commands.train:train_keypoints",
     "pseudo-label": "pipeline.commands.labels:pseudo_label",
+    "pseudo-points": "pipeline.commands.teach:pseudo_points",
     "calibrate": "pipeline.commands.calibrate:calibrate",
     "match": "pipeline.commands.match:match",
     "match-matrix": "pipeline.commands.match_matrix:match_matrix",

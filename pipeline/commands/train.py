@@ -11,13 +11,15 @@ from pipeline.commands.boxes import read_predicted
 from pipeline.commands.steps import BOXED, REMEDY, boxed_of, claimed, inputs_of, kept, recorded
 from pipeline.commands.validation import VAL_FOLD, score_on_val
 from pipeline.contract.faults import UserError
-from pipeline.contract.files import alone
+from pipeline.contract.files import alone, json_object
+from pipeline.contract.formats.taught import RECORD
+from pipeline.contract.records import Detection
 from pipeline.contract.schema import Schema, load_schema
-from pipeline.data.select import RowSet, load_boxed, load_training_set
+from pipeline.data.select import RowSet, load_boxed, load_taught, load_training_set
 from pipeline.learning import ranks
 from pipeline.reporting.records import claim
 
-FINAL, VAL = "final", "val"
+FINAL, VAL, TAUGHT = "final", "val", "taught"
 
 
 def train_detector(
@@ -72,6 +74,8 @@ def train_keypoints(
     boxes: Path | None = None,
     name: str = "",
     val: bool = False,
+    taught: Path | None = None,
+    photos: Path | None = None,
 ) -> None:
     """Train stage 2, the keypoint network, on the boxes out of fold.
 
@@ -83,6 +87,8 @@ def train_keypoints(
         boxes: the boxes out of fold, other kinds of boxes lie beside them; without it RUN/boxes.csv
         name: name of the network in RUN/keypoints; without it final, or val with --val
         val: leave fold 0 out, and score the network on it at the end
+        taught: garments whose points another network placed, to learn from as well: a folder that pseudo-points wrote
+        photos: folder of the photos of --taught
     """
     name = name or (VAL if val else FINAL)
     _check_name(name, settings.keypoints.without_fold, val)
@@ -96,6 +102,11 @@ def train_keypoints(
     inputs = inputs_of(training_set) | read
     rows, margin = training_set.rows, settings.detector.margin
     watched, training = crop_boxes.training_boxes(settings.keypoints, rows, training_set.sizes_wh, predicted, margin)
+    if taught is not None or photos is not None:
+        further, theirs = _taught(taught, photos, schema, limit, settings, {row.image_id for row in rows})
+        inputs[TAUGHT] = further.fingerprint
+        rows, watched = [*rows, *further.rows], [*watched, *theirs]
+        training = training.joined(theirs)
     claim(out.with_suffix(""), claimed(settings, training_set, schema, asdict(settings.keypoints)) | inputs)
     with alone(out, "choose another --name", enabled=ranks.is_zero()):
         if kept(out):
@@ -112,6 +123,31 @@ def _further(boxed: Path | None, photos: Path | None, schema: Schema, limit: int
     if (boxed is None) != (photos is None):
         raise UserError("--boxed and --photos belong together: a CSV of boxes, and the folder of its photos")
     return None if boxed is None else load_boxed(boxed, photos, schema, limit, settings.pictures)
+
+
+def _taught(
+    taught: Path | None, photos: Path | None, schema: Schema, limit: int, settings: Settings, known: set[str]
+) -> tuple[RowSet, list[Detection]]:
+    """Return the garments, and their boxes, that a network is taught by another one; none of them is of the data itself."""
+    if taught is None or photos is None:
+        raise UserError(
+            "--taught and --photos belong together: a folder of pseudo-points, and the folder of its photos"
+        )
+    without_fold, record = settings.keypoints.without_fold, taught / RECORD
+    left_out = (json_object(record) or {}).get("without_fold") if record.is_file() else None
+    if without_fold >= 0 and left_out != without_fold:
+        raise UserError(
+            f"{record}: the teacher left out fold {left_out} (-1: none); expected fold {without_fold}, which this network is "
+            "to be scored on: it would learn from one that has seen it"
+        )
+    weight = settings.keypoints.loss.taught_weight
+    rows, boxes = load_taught(taught, photos, schema, weight, limit, settings.pictures)
+    both = [row.image_id for row in rows.rows if row.image_id in known]
+    if both:
+        raise UserError(
+            f"{taught}: {len(both)} of its images are training images themselves, first {both[0]}; drop them"
+        )
+    return rows, boxes
 
 
 def _check_name(name: str, without_fold: int, val: bool) -> None:

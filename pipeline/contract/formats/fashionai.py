@@ -37,7 +37,7 @@ def read_annotations(roots: Sequence[Path], schema: Schema, faults: list[Fault] 
         if not files:
             faults.append(Fault(f"{root}/Annotations", "no annotation CSV", "name a folder that has Annotations/*.csv"))
         for file in files:
-            own = {row.image_id: row for row in _read_rows(file, Path(root), schema, faults)}
+            own = {row.image_id: row for row in read_rows(file, Path(root), schema, faults)}
             repeated += len(kept.keys() & own.keys())
             kept = kept | own | kept  # the first row of a picture counts, the order is that of the roots
     if raised and faults:
@@ -50,7 +50,7 @@ def read_annotations(roots: Sequence[Path], schema: Schema, faults: list[Fault] 
 def read_answers(file: Path, schema: Schema, root: Path | None = None) -> list[Annotation]:
     """Read an answer CSV; images are not looked for, and rows may lack points."""
     faults: list[Fault] = []
-    rows = _read_rows(file, root or file.parent, schema, faults, answers=True)
+    rows = read_rows(file, root or file.parent, schema, faults, answers=True)
     if faults:
         raise DataError(faults)
     return rows
@@ -74,7 +74,8 @@ def read_test(folder: Path, schema: Schema, faults: list[Fault] | None = None) -
     return rows
 
 
-def _read_rows(file: Path, root: Path, schema: Schema, faults: list[Fault], answers: bool = False) -> list[Annotation]:
+def read_rows(file: Path, root: Path, schema: Schema, faults: list[Fault], answers: bool = False) -> list[Annotation]:
+    """Read one CSV whose pictures lie below `root`, and add its faults to the list; of answers, pictures are not looked for."""
     frame = read_csv(file, faults)
     if frame is None or not has_columns(frame, [ID, CATEGORY, *schema.keypoints], file, faults):
         return []
