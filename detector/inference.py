@@ -1,12 +1,14 @@
 """A trained detector as the pipeline uses it: full images in, boxes in image pixels out."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from detector.config import DetectorConfig, upgrade_config
 from detector.data import input_affines
+from detector.flip import joined
 from detector.graph import LEVELS, GraphDetector
 from detector.networks.build import GarmentNetwork
 from pipeline.contract import geometry, warp
@@ -36,6 +38,7 @@ class NetworkDetector(nn.Module):
         super().__init__()
         self.fingerprint = fingerprint or name
         self.network, self.fallback_score, self.margin = network.eval(), config.fallback_score, config.margin
+        self.flip_test = config.flip_test
         self.name, self.train_ids = name, None if train_ids is None else frozenset(train_ids)
 
     @torch.no_grad()
@@ -45,15 +48,23 @@ class NetworkDetector(nn.Module):
         with torch.autocast(device.type, enabled=False):
             affine = input_affines(batch.sizes_wh, size)
             inputs = warp.crop(batch.images, affine, (size, size), batch.sizes_wh, reduced=batch.reduced)
+        found = self._found(inputs)
+        mirrored = self._found(inputs.flip(-1)) if self.flip_test else None
+        with torch.autocast(device.type, enabled=False):
+            if mirrored is not None:
+                x0, y0, x1, y1 = mirrored.boxes.unbind(-1)
+                found = joined(found, replace(mirrored, boxes=torch.stack([size - x1, y0, size - x0, y1], -1)))
+            boxes = geometry.transform_box(geometry.invert(affine)[found.image], found.boxes)
+            return replace(found, boxes=geometry.clip_box(boxes, batch.sizes_wh[found.image]))
+
+    def _found(self, inputs: Tensor) -> Detections:
+        """Return everything found in inputs (B, 3, size, size), in input pixels."""
         found = self.network.detections(inputs)
         # Lengths are known without asking the device.
         counts = torch.tensor([len(one["scores"]) for one in found])
-        image = torch.arange(len(found)).repeat_interleave(counts).to(device, non_blocking=True)
+        image = torch.arange(len(found)).repeat_interleave(counts).to(inputs.device, non_blocking=True)
         boxes, score, category = (torch.cat([one[name] for one in found]) for name in ("boxes", "scores", "category"))
-        with torch.autocast(device.type, enabled=False):
-            boxes = geometry.transform_box(geometry.invert(affine)[image], boxes.float())
-            boxes = geometry.clip_box(boxes, batch.sizes_wh[image])
-        return Detections(boxes, image, category, score.float())
+        return Detections(boxes.float(), image, category, score.float())
 
 
 def load_detector(path: Path, schema: Schema, with_ids: bool = False) -> NetworkDetector:
