@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from PIL import Image, ImageDraw, ImageFont
 
 from pipeline.reporting.plots import nice_ticks
+from pipeline.reporting.tables import MISSING
 from pipeline.studies.noise import Mean
 from pipeline.studies.table import LABELS, Line, seeds_cell
 
@@ -68,7 +69,8 @@ class _Panel:
     def _row(self, y: float, line: Line) -> None:
         one = line.means[self.name]
         if one is None:
-            self.draw_on.text((self.x + 8, y), line.state, fill=FAINT, font=self.font, anchor="lm")
+            missing = MISSING if line.done else line.state
+            self.draw_on.text((self.x + 8, y), missing, fill=FAINT, font=self.font, anchor="lm")
             return
         for value in self._seeds(line):
             at = self._at(value)
