@@ -69,7 +69,8 @@ def _add_options(parser: ArgumentParser, function: Callable[..., Any]) -> None:
         needed = parameter.default is parameter.empty
         options: dict[str, Any] = {"type": hints[name], "help": described[name]}
         if parameter.kind is parameter.POSITIONAL_ONLY:
-            parser.add_argument(name, nargs="+", **options | {"type": get_args(hints[name])[0]})
+            many = {"nargs": "+"} if needed else {"nargs": "*", "default": list(parameter.default)}
+            parser.add_argument(name, **options | many | {"type": get_args(hints[name])[0]})
             continue
         if get_origin(hints[name]) is Sequence:
             options |= {"type": get_args(hints[name])[0], "nargs": "+" if needed else "*"}

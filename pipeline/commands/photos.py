@@ -8,8 +8,9 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from pipeline import assemble
+from pipeline.commands.catalogue import CatalogueJob, predict_manifest
 from pipeline.contract.faults import UserError
-from pipeline.contract.files import write_text
+from pipeline.contract.files import alone, write_text
 from pipeline.contract.formats.found import YOLO, write_tables, yolo_data, yolo_labels
 from pipeline.contract.garments import PhotoResult
 from pipeline.contract.images import PictureOptions
@@ -17,10 +18,10 @@ from pipeline.contract.schema import Schema, load_schema
 from pipeline.data.photos import PHOTOS, Photo, find_photos
 from pipeline.inference.ledger import Ledger, open_ledger
 from pipeline.inference.predict import Device
+from pipeline.learning import ranks
 from pipeline.learning.pairs import Weights
 from pipeline.learning.placement import device_of
 from pipeline.reporting.overlay import save_crops, save_overlay, save_video
-from pipeline.reporting.records import alone_at_out
 
 log = logging.getLogger("pipeline")
 CHUNK = 256
@@ -57,10 +58,10 @@ class _Drawing:
                 save_video(frames, frames.with_name(f"{frames.stem}-overlay.mp4"), rate)
 
 
-@alone_at_out
 def predict(
-    source: Sequence[str],
+    source: Sequence[str] = (),
     /,
+    *,
     out: Path,
     device: Device,
     pictures: PictureOptions,
@@ -72,6 +73,9 @@ def predict(
     save_crop: bool = False,
     every: int = 1,
     limit: int = 0,
+    manifest: Path | None = None,
+    shard: str = "1/1",
+    shard_size: int = 10_000,
     schema: str = "fashionai",
 ) -> None:
     """Find the garments in photos, with their categories and points; the same command goes on where it was.
@@ -89,8 +93,39 @@ def predict(
         save_crop: write the box of each garment as a picture
         every: of a video, take every such frame
         limit: rehearse on so many photos (0: all)
+        manifest: instead of a source, a catalogue: Parquet or CSV with the columns id and uri, and perhaps category, whose
+            finds alone are kept then; the results are Parquet files, one a shard
+        shard: of a catalogue make only share I/N of the shards, such as 2/8, one of N processes
+        shard_size: photos a shard
         schema: packaged schema, or a YAML file of your own
     """
+    if (manifest is None) == (not source):
+        raise UserError("expected photos to predict, or a catalogue (--manifest), and not both")
+    if manifest is not None:
+        settings = device, pictures, networks, threshold, flip_test, passes, schema
+        predict_manifest(CatalogueJob(manifest, out, shard, shard_size, *settings))
+        return
+    with alone(out, "choose another --out", enabled=ranks.is_zero()):
+        _predict_photos(source, out, device, pictures, networks, threshold, flip_test, passes, overlays, save_crop, every,
+                        limit, schema)  # fmt: skip
+
+
+def _predict_photos(
+    source: Sequence[str],
+    out: Path,
+    device: Device,
+    pictures: PictureOptions,
+    networks: Weights,
+    threshold: float,
+    flip_test: bool,
+    passes: int,
+    overlays: bool,
+    save_crop: bool,
+    every: int,
+    limit: int,
+    schema: str,
+) -> None:
+    """Find the garments of photos that users name, with everything that is made of each."""
     if every < 1 or limit < 0:
         raise UserError(f"--every is {every}, --limit {limit}; expected 1 or more, and 0 or more")
     loaded, pair = load_schema(schema), networks.pair(device_of(device))

@@ -1,0 +1,182 @@
+"""A catalogue: a manifest of photos, Parquet or CSV, and the Parquet files of what was found in them, a row a garment.
+
+The manifest has the columns id and uri, and may have category. A uri is a path (relative to the manifest), or anything that
+fsspec opens: s3://..., tar://member.jpg::file.tar. Needs pyarrow (extra `catalogue`).
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from csv import reader as csv_reader
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.contract.faults import UserError
+from pipeline.contract.files import write_bytes
+from pipeline.contract.garments import PhotoResult
+from pipeline.contract.schema import Schema
+
+ID, URI, CATEGORY = "id", "uri", "category"
+JOB = b"garment_keypoints_job"
+"""In a Parquet file's metadata: what decided its rows."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A photo of a manifest; `category` is empty where the manifest says none."""
+
+    id: str
+    uri: str
+    category: str = ""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A manifest by its file; entries are read as they are asked for, so that it may be of any length."""
+
+    file: Path
+
+    def __len__(self) -> int:
+        if self._parquet:
+            with _pyarrow("parquet").ParquetFile(self.file) as content:
+                return content.metadata.num_rows
+        with self.file.open("rb") as lines:
+            return max(0, sum(1 for line in lines if line.strip()) - 1)
+
+    def entries(self, first: int, last: int, schema: Schema) -> list[Entry]:
+        """Return the entries from `first` up to, without, `last`; raise UserError for a faulty one, by its row."""
+        found: list[Entry] = []
+        for start, table in self._tables(first, last):
+            columns = table.to_pydict()
+            category = columns.get(CATEGORY) or [None] * table.num_rows
+            for number, values in enumerate(zip(columns[ID], columns[URI], category, strict=True), start=start):
+                if first <= number < last:
+                    found.append(self._entry(number, values, schema))
+        counts = Counter(one.id for one in found)
+        repeated = [name for name, count in counts.items() if count > 1]
+        if repeated:
+            raise UserError(
+                f"{self.file}: id {repeated[0]!r} stands twice between rows {first} and {last}; ids name results"
+            )
+        return found
+
+    @property
+    def _parquet(self) -> bool:
+        return self.file.suffix.lower() in (".parquet", ".pq")
+
+    def _tables(self, first: int, last: int) -> Iterator[tuple[int, Any]]:
+        """Yield the tables that hold these rows, each with the number of its first row."""
+        start = 0
+        if self._parquet:
+            with _pyarrow("parquet").ParquetFile(self.file) as content:
+                names = self._columns(content.schema_arrow.names)
+                for group in range(content.metadata.num_row_groups):
+                    rows = content.metadata.row_group(group).num_rows
+                    if start < last and start + rows > first:
+                        yield start, content.read_row_group(group, columns=names)
+                    start += rows
+            return
+        csv = _pyarrow("csv")
+        try:
+            names = self._columns(self._header())
+            options = csv.ConvertOptions(include_columns=names, column_types=dict.fromkeys(names, "string"))
+            with csv.open_csv(self.file, convert_options=options) as batches:
+                for batch in batches:
+                    if start < last and start + batch.num_rows > first:
+                        yield start, batch
+                    start += batch.num_rows
+        except UserError:
+            raise
+        except ValueError as error:  # also of pyarrow's own
+            raise UserError(
+                f"{self.file}: not a CSV of {ID},{URI} ({error}); expected UTF-8 with a header row"
+            ) from None
+
+    def _header(self) -> list[str]:
+        with self.file.open(encoding="utf-8-sig", newline="") as lines:
+            return next(csv_reader(lines), [])
+
+    def _columns(self, names: Sequence[str]) -> list[str]:
+        missing = [name for name in (ID, URI) if name not in names]
+        if missing:
+            raise UserError(f"{self.file}: no column {missing[0]!r}; expected {ID}, {URI}, and perhaps {CATEGORY}")
+        return [name for name in (ID, URI, CATEGORY) if name in names]
+
+    def _entry(self, number: int, values: tuple[Any, Any, Any], schema: Schema) -> Entry:
+        name, uri, category = values
+        if name in (None, "") or uri in (None, ""):
+            raise UserError(f"{self.file}: row {number}: id is {name!r}, uri {uri!r}; expected both")
+        if category not in (None, "", *schema.categories):
+            expected = ", ".join(schema.categories)
+            raise UserError(f"{self.file}: row {number}: category is {category!r}; expected one of {expected}, or none")
+        return Entry(str(name), str(uri), category or "")
+
+
+def open_manifest(file: Path) -> Manifest:
+    """Raises UserError for a file that is no manifest, as far as its beginning tells."""
+    if not file.is_file():
+        raise UserError(f"--manifest {file}: no such file; expected Parquet or CSV with the columns {ID}, {URI}")
+    manifest = Manifest(file)
+    try:
+        next(iter(manifest._tables(0, 1)), None)
+    except UserError:
+        raise
+    except Exception as error:  # a damaged file leads pyarrow to errors of many kinds
+        raise UserError(f"--manifest {file}: cannot be read ({error}); expected Parquet or CSV") from None
+    return manifest
+
+
+def write_found(file: Path, entries: Sequence[Entry], results: Sequence[PhotoResult], job: str, schema: Schema) -> None:
+    """Write a row a garment; a photo without any, or that could not be read, has one row that says so."""
+    rows = [row for entry, result in zip(entries, results, strict=True) for row in _rows(entry, result, schema)]
+    pa = _pyarrow()
+    table = pa.Table.from_pylist(rows, schema=_arrow_schema(pa, job))
+    sink = pa.BufferOutputStream()
+    _pyarrow("parquet").write_table(table, sink, compression="zstd")
+    write_bytes(file, sink.getvalue().to_pybytes())
+
+
+def join_found(file: Path, parts: Sequence[Path]) -> None:
+    """Write the rows of several such files into one, in their order."""
+    pa, parquet = _pyarrow(), _pyarrow("parquet")
+    sink = pa.BufferOutputStream()
+    tables = [parquet.read_table(part) for part in parts]
+    parquet.write_table(pa.concat_tables(tables), sink, compression="zstd")
+    write_bytes(file, sink.getvalue().to_pybytes())
+
+
+def _rows(entry: Entry, result: PhotoResult, schema: Schema) -> Iterator[dict[str, Any]]:
+    own = {ID: entry.id, URI: entry.uri, "garment": None}
+    if result.error:
+        yield own | {"error": result.error}
+        return
+    own |= {"width": result.size_wh[0], "height": result.size_wh[1]}
+    garments = [one for one in result.garments if entry.category in ("", one.category)]
+    if not garments:
+        yield own
+    for number, one in enumerate(garments):
+        plain = one.to_dict(schema)
+        points = [{"keypoint": name, **place} for name, place in plain["points"].items()]
+        box = dict(zip(("x0", "y0", "x1", "y1"), plain["box"], strict=True))
+        yield own | {"garment": number, CATEGORY: one.category, "score": plain["score"], **box, "points": points}
+
+
+def _arrow_schema(pa: Any, job: str) -> Any:
+    numbers = ("x", "y", "score", "expected_error", "visible")
+    point = pa.struct([("keypoint", pa.string()), *((name, pa.float32()) for name in numbers)])
+    fields = [(ID, pa.string()), (URI, pa.string()), ("width", pa.int32()), ("height", pa.int32())]
+    fields += [("garment", pa.int32()), (CATEGORY, pa.string()), ("score", pa.float32())]
+    fields += [(name, pa.float32()) for name in ("x0", "y0", "x1", "y1")]
+    fields += [("points", pa.list_(point)), ("error", pa.string())]
+    return pa.schema(fields, metadata={JOB: job.encode()})
+
+
+def _pyarrow(module: str = "") -> Any:
+    """Import pyarrow, which is no part of the plain installation."""
+    try:
+        import pyarrow
+        import pyarrow.csv
+        import pyarrow.parquet
+    except ImportError:
+        raise UserError("a manifest needs pyarrow: pip install 'garment-keypoints[catalogue]'") from None
+    return getattr(pyarrow, module) if module else pyarrow
