@@ -55,7 +55,8 @@ class BoxSet:
 def ks_distance(a: np.ndarray, b: np.ndarray) -> float:
     """Return the largest difference of the cumulative distributions of two samples (Kolmogorov 1933, Smirnov 1948)."""
     values = np.concatenate([a, b])
-    below_a, below_b = (np.searchsorted(np.sort(one), values, side="right") / len(one) for one in (a, b))
+    upper = np.nextafter(values, np.inf)  # what equals a value counts as below it
+    below_a, below_b = (np.searchsorted(np.sort(one), upper) / len(one) for one in (a, b))
     return float(np.abs(below_a - below_b).max())
 
 

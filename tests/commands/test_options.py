@@ -40,8 +40,10 @@ def test_help_explains_every_option(verb: str, capsys: pytest.CaptureFixture) ->
     assert list(described) == list(inspect.signature(function).parameters)
     for name, line in described.items():
         if name not in ("settings", "device", "pictures", "networks"):
-            named = inspect.signature(function).parameters[name].kind is not inspect.Parameter.POSITIONAL_ONLY
-            assert (f"--{name} " if named else f" {name} [") in text
+            parameter = inspect.signature(function).parameters[name]
+            named = parameter.kind is not inspect.Parameter.POSITIONAL_ONLY
+            word = f" {name} [" if parameter.default is parameter.empty else f" [{name} ...]"
+            assert (f"--{name} " if named else word) in text
             assert " ".join(line.split()) in text
     if "settings" in described:
         assert "--config CONFIG a YAML file" in text
