@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.contract.faults import UserError
-from pipeline.contract.files import write_text
+from pipeline.contract.files import json_object, write_text
 from pipeline.reporting.records import read_json
 
 HEAD = "<!-- written by `python -m pipeline report`; do not edit -->\n\n# Results\n"
 MISSING = "-"
+RUN, OTHERS = {"steps", "submissions"}, {"provenance", "rows", "figures"}
+"""What a gathered run has, and what the results of other commands have."""
 DAMAGE = (LookupError, TypeError, AttributeError, ValueError)
 """What reading the figures of a damaged file ends in."""
 Record = dict[str, Any]
@@ -35,8 +37,8 @@ def tables(records: Sequence[Record]) -> str:
 
 
 def write_report(results: Path, out: Path) -> None:
-    """Read all results files and write the tables to `out`."""
-    files = sorted(results.glob("*.json"))
+    """Read all results files and write the tables to `out`; what other commands have put beside them is passed over."""
+    files = [file for file in sorted(results.glob("*.json")) if not _of_another_command(file)]
     if not files:
         raise UserError(f"{results}: no results file; add a run with --run and --name")
     try:
@@ -45,6 +47,12 @@ def write_report(results: Path, out: Path) -> None:
         raise UserError(
             f"{_damaged(files)}: not a results file of this project ({error!r}); gather that run again"
         ) from None
+
+
+def _of_another_command(file: Path) -> bool:
+    """Tell whether a file beside those of runs is what a study, a benchmark or the like has written."""
+    content = json_object(file) or {}
+    return bool(OTHERS & content.keys()) and not RUN & content.keys()
 
 
 def _damaged(files: Sequence[Path]) -> Path:

@@ -58,3 +58,18 @@ def test_a_damaged_results_file_is_named(tmp_path: Path, content: str) -> None:
     with pytest.raises(UserError, match=r"b\.json: not a results file of this project"):
         write_report(tmp_path, tmp_path / "out.md")
     assert not (tmp_path / "out.md").exists()
+
+
+def test_the_results_of_other_commands_are_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps(gather(run_folder(tmp_path / "run"), "mine")))
+    write_report(tmp_path, tmp_path / "alone.md")
+    (tmp_path / "study.json").write_text('{"format": 1, "annotations": "a", "base": {}, "rows": {}}')
+    (tmp_path / "match.json").write_text('{"provenance": {}, "match": {}}')
+    write_report(tmp_path, tmp_path / "beside.md")
+    assert (tmp_path / "beside.md").read_text() == (tmp_path / "alone.md").read_text()
+
+
+def test_the_committed_tables_are_those_of_the_committed_results(tmp_path: Path) -> None:
+    docs = Path(__file__).parents[2] / "docs"
+    write_report(docs / "results", tmp_path / "results.md")
+    assert (tmp_path / "results.md").read_text() == (docs / "results.md").read_text()
