@@ -104,7 +104,8 @@ def unlabelled_report(
 ) -> dict[str, float]:
     """Measure detections against all garments of the rows' pictures: AP50 of COCO, and recall of those without a label.
 
-    A garment is found by any detection of its category with an IoU of 0.5; its box grows by `margin`, as targets do.
+    A garment is found by any detection of its category with an IoU of 0.5; its box grows by `margin`, as targets do. Where
+    all have a label there is no such recall.
     """
     boxes = [_grown(garments, size_wh, margin) for garments, size_wh in zip(every, sizes_wh, strict=True)]
     category = [[schema.category_index(one.category) for one in garments] for garments in every]
@@ -121,7 +122,7 @@ def unlabelled_report(
     ]
     truth = [(i, c, box) for i, pairs in enumerate(boxes) for box, c in zip(pairs, category[i], strict=True)]
     every_ap = _coco(len(found), len(schema.categories), truth, results)["ap50"]
-    return {"ap50_every_garment": every_ap, "recall_unlabelled": float(np.mean(hits)) if hits else 0.0}
+    return {"ap50_every_garment": every_ap} | ({"recall_unlabelled": float(np.mean(hits))} if hits else {})
 
 
 def _grown(garments: Sequence[EveryGarment], size_wh: np.ndarray, margin: float) -> np.ndarray:

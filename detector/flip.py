@@ -4,7 +4,7 @@ Weighted boxes fusion (Solovyev et al. 2021, 1910.13302).
 """
 
 import torch
-from torch import Tensor
+from torchvision.ops import box_iou
 
 from pipeline.contract.records import Detections
 
@@ -17,7 +17,7 @@ def joined(here: Detections, mirrored: Detections) -> Detections:
     Two that are each other's nearest, of one category and with an IoU of SAME_IOU, are one: the mean box by their scores, and
     the mean score. What only one of the looks finds has half its score.
     """
-    near = _iou(here.boxes, mirrored.boxes)
+    near = box_iou(here.boxes, mirrored.boxes)
     alike = (here.image[:, None] == mirrored.image) & (here.category[:, None] == mirrored.category)
     near = torch.where(alike & (near >= SAME_IOU), near, 0.0)
     if not near.numel():
@@ -41,11 +41,3 @@ def joined(here: Detections, mirrored: Detections) -> Detections:
     )
     order = every.score.argsort(descending=True, stable=True)
     return every[order[every.image[order].argsort(stable=True)]]
-
-
-def _iou(a: Tensor, b: Tensor) -> Tensor:
-    """Return the IoU (D, E) of boxes a (D, 4) and b (E, 4)."""
-    low, high = torch.maximum(a[:, None, :2], b[:, :2]), torch.minimum(a[:, None, 2:], b[:, 2:])
-    shared = (high - low).clamp(min=0).prod(-1)
-    union = (a[:, 2:] - a[:, :2]).prod(-1)[:, None] + (b[:, 2:] - b[:, :2]).prod(-1) - shared
-    return torch.where(union > 0, shared / union, 0.0)

@@ -30,6 +30,8 @@ log = logging.getLogger("pipeline")
 SHARD = re.compile(r"([0-9]{1,9})/([0-9]{1,9})")
 DEATHS = 2
 """So often a process may die at the same place before that is taken for a fault of something else than a photo."""
+GRACE_S = 5
+"""Seconds for the process to end by itself after Ctrl-C."""
 FINISHED, REFUSED, INTERRUPTED = 0, 1, 130
 
 
@@ -99,7 +101,10 @@ def _in_a_process(job: CatalogueJob) -> tuple[int, str]:
     try:
         process.join()
     except KeyboardInterrupt:
-        process.join()  # the terminal has told it as well; it keeps what is done
+        process.join(GRACE_S)  # a terminal has told it as well; it keeps what is done
+        if process.is_alive():  # a signal to this process alone
+            process.terminate()
+            process.join()
         raise
     try:
         message = receiver.recv()

@@ -1,7 +1,10 @@
 """Catalogues through the command line: shards, what is there, and processes that die."""
 
+import multiprocessing
 import os
 import signal
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +88,31 @@ def test_a_process_that_dies_of_a_photo_is_started_again(
     assert "the process that predicts died (signal 9, perhaps for want of memory)" in caplog.text
     assert run("predict", "--manifest", manifest, "--out", tmp_path / "other", "--shard", "2/2") == 1
     assert "died 2 times" in capsys.readouterr().err
+
+
+def sleeping(job: catalogue.CatalogueJob, sender: Any) -> None:
+    """Stands in for the process's work, and says that it has begun."""
+    (job.out / "begun").touch()
+    time.sleep(120)
+
+
+def test_a_signal_to_the_command_alone_ends_its_process(
+    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalogue, "_work", sleeping)
+    monkeypatch.setattr(catalogue, "GRACE_S", 0.1)
+    begun = tmp_path / "out" / "begun"
+
+    def kill() -> None:
+        while not begun.exists():
+            time.sleep(0.1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=kill, daemon=True).start()
+    start = time.monotonic()
+    assert run("predict", "--manifest", manifest, "--out", tmp_path / "out") == 128 + signal.SIGTERM
+    assert time.monotonic() - start < 60
+    assert not multiprocessing.active_children()
 
 
 def test_what_it_refuses(manifest: Path, tmp_path: Path, capsys) -> None:

@@ -125,3 +125,4 @@ def test_garments_without_a_label_by_hand(schema: Schema) -> None:
     nothing = {"boxes": [], "scores": [], "category": []}
     report = unlabelled_report(np.array([[100, 100]]), [nothing], [garments], schema, 0.0)
     assert report == {"ap50_every_garment": 0, "recall_unlabelled": 0}
+    assert "recall_unlabelled" not in unlabelled_report(SIZES[:1], [found], [garments[:1]], schema, 0.0)
