@@ -70,7 +70,7 @@ def predict_manifest(job: CatalogueJob) -> None:
     manifest = open_manifest(job.manifest)
     own = job.own(len(manifest))
     job.out.mkdir(parents=True, exist_ok=True)
-    before, deaths = state_of(job.out), 0
+    before, deaths = state_of(job.out, own), 0
     while True:
         ended, message = _in_a_process(job)
         if ended == FINISHED:
@@ -79,7 +79,7 @@ def predict_manifest(job: CatalogueJob) -> None:
             raise KeyboardInterrupt
         if ended == REFUSED:
             raise UserError(message)
-        after = state_of(job.out)
+        after = state_of(job.out, own)
         deaths, before = (deaths + 1 if after == before else 0), after
         if deaths == DEATHS:
             raise UserError(

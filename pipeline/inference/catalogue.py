@@ -150,10 +150,16 @@ def _part(folder: Path, first: int, last: int) -> Path:
     return folder / f"{first:09d}-{last:09d}.parquet"
 
 
-def state_of(out: Path) -> list[str]:
-    """Return what tells whether anything has been done below `out`: its files, and what the markers say."""
-    files = sorted(str(file) for file in out.rglob("*.parquet"))
-    return files + [marker.read_text(encoding="utf-8") for marker in sorted(out.glob(f"*.parts/{TRYING}"))]
+def state_of(out: Path, shards: Sequence[int]) -> list[str]:
+    """Return what tells whether anything has been done of these shards, by number: their files, and what markers say.
+
+    Those of others do not count: other processes write them.
+    """
+    own = {f"part-{number:06d}" for number in shards}
+    names = [one for one in sorted(out.glob("part-*")) if one.name[: len("part-000000")] in own]
+    files = [str(file) for one in names for file in ([one] if one.is_file() else sorted(one.glob("*.parquet")))]
+    markers = [one / TRYING for one in names if (one / TRYING).is_file()]
+    return files + [marker.read_text(encoding="utf-8") for marker in markers]
 
 
 def _trying(folder: Path) -> Range | None:

@@ -109,9 +109,11 @@ def test_photos_that_kill_the_process_are_found_by_halves(tmp_path: Path, schema
         process.start()
         process.join()
         deaths += process.exitcode == -signal.SIGKILL
-        states.append(state_of(tmp_path / "out"))
+        states.append(state_of(tmp_path / "out", [0]))
         assert deaths < 30
     assert all(a != b for a, b in pairwise(states))  # every death gets on
+    assert len(states[-1]) == 1
+    assert state_of(tmp_path / "out", [1]) == []
     rows = pq.read_table(job.out).to_pylist()
     errors = {one["id"] for one in rows if one["error"]}
     assert errors == poison
