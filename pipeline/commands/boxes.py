@@ -1,7 +1,7 @@
 """The verb between the stages: the boxes of the training images, by networks that had, or had not, seen them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,7 +10,7 @@ import torch
 
 from pipeline import assemble, crop_boxes
 from pipeline.assemble import Settings
-from pipeline.commands.steps import REMEDY, boxed_of, claimed, inputs_of, recorded
+from pipeline.commands.steps import REMEDY, boxed_of, claimed, inputs_of, recorded, unsaid
 from pipeline.commands.validation import VAL_FOLD
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import alone, file_hash
@@ -106,8 +106,8 @@ def _by_detectors(step: _Step) -> tuple[FoldPrediction, dict[str, str]]:
         refuse_another_make(checkpoint, inputs_of(step.training_set), AGAIN)
     record = checkpoints[0].with_suffix(".json")
     further = boxed_of(read_json(record).get("inputs")) if record.exists() else {}
-    settings = claimed(step.settings, step.training_set, step.schema, asdict(step.settings.detector))
-    refuse_other_settings(folder, settings | further)
+    settings = claimed(step.settings, step.training_set, step.schema, "detector")
+    refuse_other_settings(folder, settings | further, unsaid("detector"))
 
     def predict_fold(own: RowSet, members: np.ndarray, fold: int) -> Prediction | None:
         checkpoint = checkpoints[(fold + 1) % folds if seen else fold]

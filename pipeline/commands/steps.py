@@ -64,12 +64,22 @@ def boxed_of(inputs: Any) -> dict[str, str]:
     return {BOXED: inputs[BOXED]} if isinstance(inputs, dict) and BOXED in inputs else {}
 
 
-def claimed(settings: Settings, training_set: TrainingSet, schema: Schema, stage: dict[str, Any]) -> dict[str, Any]:
-    """Everything that decides about a stage's weights; where it runs does not."""
+def claimed(settings: Settings, training_set: TrainingSet, schema: Schema, stage: str) -> dict[str, Any]:
+    """Everything that decides about the weights of the stage `detector` or `keypoints`; where it runs does not."""
     return {
         "data": training_set.fingerprint,
         "schema": schema.fingerprint,
         "folds": settings.folds,
         "detail": settings.pictures.detail,
-        "config": stage | {"train": {name: value for name, value in stage["train"].items() if name not in PLACE}},
+        **_stage_deciding(settings, stage),
     }
+
+
+def unsaid(stage: str) -> dict[str, Any]:
+    """What the claim of an older version, which has fewer settings, is to be completed with: their defaults."""
+    return _stage_deciding(Settings(), stage)
+
+
+def _stage_deciding(settings: Settings, stage: str) -> dict[str, Any]:
+    group = asdict(getattr(settings, stage))
+    return {"config": group | {"train": {name: value for name, value in group["train"].items() if name not in PLACE}}}

@@ -15,7 +15,7 @@ from pipeline.contract.faults import BusyError
 from pipeline.contract.files import WAIT_S, when_free
 from pipeline.contract.mixture import OUT_OF_FOLD, TWO_PASS, boxes_file
 from pipeline.data.dealt import FOLDS
-from pipeline.reporting.records import read_json
+from pipeline.reporting.records import completed, read_json
 
 
 def make_boxes(settings: Settings, data: Sequence[Path], run: Path, folder: Path, limit: int) -> None:
@@ -25,7 +25,8 @@ def make_boxes(settings: Settings, data: Sequence[Path], run: Path, folder: Path
     """
     record = folder / "boxes.json"
     if record.exists():
-        refuse_others(record, of_boxes(read_json(record).get("settings")), of_boxes(asdict(settings)))
+        made = completed(read_json(record).get("settings"), asdict(Settings()))
+        refuse_others(record, of_boxes(made), of_boxes(asdict(settings)))
         return
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / FOLDS).exists():

@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.assemble import Settings
 from pipeline.commands.steps import PLACE, REMEDY
 from pipeline.contract.faults import UserError
-from pipeline.reporting.records import differences, read_json
+from pipeline.reporting.records import completed, differences, read_json
 from pipeline.studies.overrides import Flat, flatten
 
 
@@ -50,7 +50,8 @@ def fingerprint(settings: Settings) -> str:
 def read_of(file: Path, settings: dict[str, Any]) -> dict[str, Any]:
     """Read the record of a run with these plain settings; raise UserError for one of others."""
     content = read_json(file)
-    refuse_others(file, deciding(content.get("settings")), settings)
+    made = completed(content.get("settings"), asdict(Settings()))
+    refuse_others(file, deciding(made), settings)
     return content
 
 

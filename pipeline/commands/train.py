@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 from pipeline import assemble, crop_boxes
 from pipeline.assemble import Settings
 from pipeline.commands.boxes import read_predicted
-from pipeline.commands.steps import BOXED, REMEDY, boxed_of, claimed, inputs_of, kept, recorded
+from pipeline.commands.steps import BOXED, REMEDY, boxed_of, claimed, inputs_of, kept, recorded, unsaid
 from pipeline.commands.validation import VAL_FOLD, score_on_val
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import alone, json_object
@@ -52,7 +52,7 @@ def train_detector(
     inputs, further = inputs_of(training_set), _further(boxed, photos, schema, limit, settings)
     if further is not None:
         inputs[BOXED] = further.fingerprint
-    claim(folder, claimed(settings, training_set, schema, asdict(settings.detector)) | boxed_of(inputs))
+    claim(folder, claimed(settings, training_set, schema, "detector") | boxed_of(inputs), unsaid("detector"))
     for name in [only] if only else names:
         out = folder / f"{name}.safetensors"
         fold = None if name == FINAL else int(name.removeprefix("fold"))
@@ -107,7 +107,7 @@ def train_keypoints(
         inputs[TAUGHT] = further.fingerprint
         rows, watched = [*rows, *further.rows], [*watched, *theirs]
         training = training.joined(theirs)
-    claim(out.with_suffix(""), claimed(settings, training_set, schema, asdict(settings.keypoints)) | inputs)
+    claim(out.with_suffix(""), claimed(settings, training_set, schema, "keypoints") | inputs, unsaid("keypoints"))
     with alone(out, "choose another --name", enabled=ranks.is_zero()):
         if kept(out):
             return

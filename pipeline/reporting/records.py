@@ -45,16 +45,19 @@ def provenance() -> dict[str, Any]:
     }
 
 
-def claim(folder: Path, config: dict[str, Any]) -> None:
-    """Make `folder` the run of this config; raise UserError when it already holds a run of another one."""
-    refuse_other_settings(folder, config)
+def claim(folder: Path, config: dict[str, Any], defaults: dict[str, Any] | None = None) -> None:
+    """Make `folder` the run of this config; raise UserError when it already holds a run of another one.
+
+    `defaults` stand for settings that are newer than the run that it holds.
+    """
+    refuse_other_settings(folder, config, defaults)
     file = folder / CONFIG
     if ranks.is_zero() and not file.exists():
         write_text(file, _as_yaml(config))
 
 
-def refuse_other_settings(folder: Path, config: dict[str, Any]) -> None:
-    """Raise UserError when `folder` holds a run of another config; it is not claimed yet."""
+def refuse_other_settings(folder: Path, config: dict[str, Any], defaults: dict[str, Any] | None = None) -> None:
+    """Raise UserError, as `claim` does, when `folder` holds a run of another config; it is not claimed yet."""
     file = folder / CONFIG
     if not file.exists():
         return
@@ -65,6 +68,7 @@ def refuse_other_settings(folder: Path, config: dict[str, Any]) -> None:
         known = None
     if not isinstance(known, dict):
         raise UserError(f"{file}: damaged, it should hold the settings of this run; {remedy}")
+    known = completed(known, yaml.safe_load(_as_yaml(defaults or {})))
     differing = differences(known, yaml.safe_load(_as_yaml(config)))
     if differing:
         raise UserError(f"{folder} holds a run with other settings ({'; '.join(differing[:5])}); {remedy}")
@@ -224,6 +228,13 @@ def differences(old: Any, new: Any, name: str = "") -> list[str]:
         keys = [*old, *(k for k in new if k not in old)]
         return [d for k in keys for d in differences(old.get(k), new.get(k), f"{name}.{k}" if name else k)]
     return [] if old == new else [f"{name} was {old}, now {new}"]
+
+
+def completed(known: Any, defaults: Any) -> Any:
+    """Return nested plain settings with `defaults` for what they do not say, as those of an older version do not."""
+    if not (isinstance(known, dict) and isinstance(defaults, dict)):
+        return known
+    return defaults | {name: completed(value, defaults.get(name)) for name, value in known.items()}
 
 
 @cache

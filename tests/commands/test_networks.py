@@ -38,6 +38,21 @@ def test_named_networks_do_not_disturb_one_another(drawn: Path, folder: Path, ca
     assert (folder / "keypoints" / "other.safetensors").read_bytes() != before
 
 
+def test_networks_of_a_version_with_fewer_settings_are_kept(drawn: Path, folder: Path, capsys) -> None:
+    older = {
+        "detector/config.yaml": "  flip_test: false\n",
+        "keypoints/final/config.yaml": "    train_boxes: out_of_fold\n",
+    }
+    for name, line in older.items():
+        file = folder / name
+        assert file.read_text().count(line) == 1
+        file.write_text(file.read_text().replace(line, ""))
+    assert run("train-detector", *TINY, "--data", drawn / "train", "--run", folder) == 0
+    assert train(drawn, folder) == 0
+    assert train(drawn, folder, "--keypoints.crop.train_boxes", "truth") == 1
+    assert "other settings (config.crop.train_boxes was out_of_fold, now truth)" in capsys.readouterr().err
+
+
 def test_a_network_of_whole_images_is_shown_whole_images(drawn: Path, folder: Path, tmp_path: Path) -> None:
     """In training, on `val` and in a submission that does not say where crops come from."""
     assert train(drawn, folder, "--val", "--name", "whole", "--keypoints.crop.source", "image") == 0

@@ -234,6 +234,15 @@ def test_a_run_of_other_settings_or_boxes_is_refused(drawn: Path, begun: Path, c
     assert "was made from other inputs than those that are there (boxes was" in capsys.readouterr().err
 
 
+def test_a_run_of_a_version_with_fewer_settings_is_kept(drawn: Path, begun: Path, trainings: list[str]) -> None:
+    for file in ("boxes.json", "keypoints/base-seed0.json"):
+        record = json.loads((begun / file).read_text())
+        del record["settings"]["keypoints"]["crop"]["val_boxes"], record["settings"]["detector"]["flip_test"]
+        (begun / file).write_text(json.dumps(record))
+    assert ablate(study(begun, {"name": "base"}), drawn, begun) == 0
+    assert trainings == []
+
+
 def test_a_run_of_another_process_is_left_to_it(drawn: Path, begun: Path, trainings: list[str]) -> None:
     with alone(begun / "keypoints" / "no_flip-seed0.safetensors"):
         assert ablate(two_rows(begun), drawn, begun) == 0

@@ -99,6 +99,14 @@ def test_a_run_folder_keeps_to_its_config(tmp_path: Path) -> None:
         claim(tmp_path / "run", changed)
 
 
+def test_a_run_of_a_version_with_fewer_settings_is_that_of_their_defaults(tmp_path: Path) -> None:
+    claim(tmp_path, {"keypoints": {"lr": 1e-3}})
+    defaults = {"keypoints": {"lr": 0.5, "ema": 0.03}, "folds": 2}
+    claim(tmp_path, {"keypoints": {"lr": 1e-3, "ema": 0.03}, "folds": 2}, defaults)
+    with pytest.raises(ValueError, match=r"other settings \(keypoints\.ema was 0\.03, now 0\.1; folds was 2, now 3\)"):
+        claim(tmp_path, {"keypoints": {"lr": 1e-3, "ema": 0.1}, "folds": 3}, defaults)
+
+
 def test_a_run_folder_knows_its_own_tuples_again(tmp_path: Path) -> None:
     claim(tmp_path, {"size_wh": (224, 192)})
     claim(tmp_path, {"size_wh": (224, 192)})
