@@ -1,7 +1,7 @@
 # Photos of clothes in, key points out. `make` alone lists the targets.
 # DATA=   one or more train roots (folders with Annotations/*.csv and Images/); without it the sample is drawn
 # TEST=   folder with test.csv and Images/          ANSWERS=  its answers, to be scored (optional)
-# PRESET= sample | cpu | gpu (files in configs/)    RUN=      run folder, may lie anywhere
+# PRESET= sample | cpu | best | gpu (files in configs/)    RUN=      run folder, may lie anywhere
 # NAME=   keypoint network of the run (final)       VAL=1     leave fold 0 out and score on it (network val)
 # SCHEMA= categories and points of your own (YAML)
 # STUDY=  file of what make ablate-* compares       SEEDS=    so many seeds a row;  ONLY=I/N share I of N of its runs
@@ -46,7 +46,7 @@ OPTIONS = --config $(CONFIG) --run $(RUN) $(WITH_SCHEMA) $(if $(LIMIT),--limit $
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
-	@echo "  with DATA=, TEST=, ANSWERS=, RUN=, NAME=, VAL=1, PRESET=sample|cpu|gpu, LIMIT=, ARGS=, STUDY=, SEEDS=, ONLY=, KNOWN=, BOXES= as the head of the Makefile says"
+	@echo "  with DATA=, TEST=, ANSWERS=, RUN=, NAME=, VAL=1, PRESET=sample|cpu|best|gpu, LIMIT=, ARGS=, STUDY=, SEEDS=, ONLY=, KNOWN=, BOXES= as the head of the Makefile says"
 
 install: $(INSTALLED)  ## make .venv with exact versions
 $(INSTALLED): pyproject.toml constraints.txt

@@ -24,7 +24,7 @@ def settings(*files: Path) -> Settings:
     return Settings(**{name: getattr(parsed, name) for name in Settings.__dataclass_fields__})
 
 
-@pytest.mark.parametrize("preset", ["sample", "cpu", "gpu"])
+@pytest.mark.parametrize("preset", ["sample", "cpu", "best", "gpu"])
 def test_presets_are_read(preset: str) -> None:
     assert settings(CONFIGS / f"{preset}.yaml").keypoints.train.batch_size > 1
 

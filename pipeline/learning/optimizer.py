@@ -21,9 +21,11 @@ def build_optimizer(
         # Biases and normalisation are vectors; decaying them only shrinks the activations (He et al., 2019, 1812.01187).
         groups.append({"params": [p for p in trained if p.ndim > 1], "lr": lr, "weight_decay": options.weight_decay})
         groups.append({"params": [p for p in trained if p.ndim <= 1], "lr": lr, "weight_decay": 0.0})
-    # On GPUs torch joins the tensors of a group by itself; on CPUs only its fused kernel does.
+    # On GPUs torch joins the tensors of a group by itself; on CPUs only its fused kernel does, whose gradients Lightning
+    # refuses to clip in mixed precision.
     on_cpu = all(p.device.type == "cpu" for p in network.parameters())
-    optimizer = AdamW([group for group in groups if group["params"]], fused=on_cpu or None)
+    fused = on_cpu and not options.precision.endswith("-mixed")
+    optimizer = AdamW([group for group in groups if group["params"]], fused=fused or None)
     warmup = max(1, round(options.warmup * total_steps))
 
     def factor(step: int) -> float:
