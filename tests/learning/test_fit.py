@@ -83,6 +83,14 @@ def test_a_training_killed_after_its_last_step_still_gives_the_averaged_weights(
     assert_same_weights(again, finished)
 
 
+def test_a_cpu_trains_in_bfloat16_with_clipped_gradients(images: Path, tmp_path: Path, whole: Tiny) -> None:
+    half = train(images, tmp_path / "half", precision="bf16-mixed")
+    assert half.rows == whole.rows
+    for name, value in half.network.state_dict().items():
+        assert value.dtype == whole.network.state_dict()[name].dtype, name
+        assert (value - whole.network.state_dict()[name]).abs().max() < 0.05, name
+
+
 def test_another_seed_trains_otherwise(images: Path, tmp_path: Path, whole: Tiny) -> None:
     other = train(images, tmp_path / "other", seed=1)
     assert other.rows != whole.rows

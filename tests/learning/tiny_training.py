@@ -59,7 +59,8 @@ class Tiny(pl.LightningModule):
         self.log("watched", self.network(batch.images.float()).mean())
 
     def configure_optimizers(self) -> dict:
-        optimizer, schedule = build_optimizer(self.network, self.network[0], options(lr=0.02), self.trainer.max_steps)
+        own = options(lr=0.02, precision=self.trainer.precision)
+        optimizer, schedule = build_optimizer(self.network, self.network[0], own, self.trainer.max_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
