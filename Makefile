@@ -3,7 +3,7 @@
 # TEST=   folder with test.csv and Images/          ANSWERS=  its answers, to be scored (optional)
 # PRESET= sample | cpu | best | gpu (files in configs/)    RUN=      run folder, may lie anywhere
 # NAME=   keypoint network of the run (final)       VAL=1     leave fold 0 out and score on it (network val)
-# SCHEMA= categories and points of your own (YAML)
+# SCHEMA= categories and points of your own (YAML)  START=    pair of networks to start from: cpu (the shipped one), or a folder
 # STUDY=  file of what make ablate-* compares       SEEDS=    so many seeds a row;  ONLY=I/N share I of N of its runs
 # KNOWN=  results (NAME.json) of runs of the study that were made elsewhere, not to be made again
 # BOXES=  boxes out of fold for all rows of make ablate-keypoints, instead of training detectors
@@ -46,7 +46,7 @@ OPTIONS = --config $(CONFIG) --run $(RUN) $(WITH_SCHEMA) $(if $(LIMIT),--limit $
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
-	@echo "  with DATA=, TEST=, ANSWERS=, RUN=, NAME=, VAL=1, PRESET=sample|cpu|best|gpu, LIMIT=, ARGS=, STUDY=, SEEDS=, ONLY=, KNOWN=, BOXES= as the head of the Makefile says"
+	@echo "  with DATA=, TEST=, ANSWERS=, RUN=, NAME=, VAL=1, PRESET=sample|cpu|best|gpu, LIMIT=, ARGS=, STUDY=, SEEDS=, ONLY=, KNOWN=, BOXES=, START= as the head of the Makefile says"
 
 install: $(INSTALLED)  ## make .venv with exact versions
 $(INSTALLED): pyproject.toml constraints.txt
@@ -100,7 +100,7 @@ look: $(RUN)/boxes.json  ## draw what the loaders really yield
 
 train-detector: $(DETECTOR).json  ## train stage 1: a detector a fold, and the final one
 $(DETECTOR).json: $(ANNOTATIONS) $(CONFIG) | $(INSTALLED)
-	$(PIPELINE) train-detector $(OPTIONS) --data $(ROOTS)
+	$(PIPELINE) train-detector $(OPTIONS) --data $(ROOTS) $(if $(START),--start $(START))
 
 boxes: $(RUN)/boxes.json  ## predict the boxes of the training images, out of fold
 $(RUN)/boxes.json: $(DETECTOR).json
@@ -108,7 +108,7 @@ $(RUN)/boxes.json: $(DETECTOR).json
 
 train-keypoints: $(KEYPOINTS).json  ## train stage 2 on those boxes
 $(KEYPOINTS).json: $(RUN)/boxes.json
-	$(PIPELINE) train-keypoints $(OPTIONS) --data $(ROOTS) --name $(NAME) $(if $(VAL),--val)
+	$(PIPELINE) train-keypoints $(OPTIONS) --data $(ROOTS) --name $(NAME) $(if $(VAL),--val) $(if $(START),--start $(START))
 
 submit: $(OUT)/submission.json  ## predict TEST= (and score it by ANSWERS=); does first what is missing
 $(OUT)/submission.json: $(DETECTOR).json $(KEYPOINTS).json

@@ -15,7 +15,8 @@ from pipeline.contract import geometry, warp
 from pipeline.contract.files import file_hash
 from pipeline.contract.records import Detections, ImageBatch
 from pipeline.contract.schema import Schema
-from pipeline.learning.weights import fill, load_checkpoint, restored, training_ids
+from pipeline.learning.training_ids import training_ids
+from pipeline.learning.weights import fill, load_checkpoint, restored
 
 STAGE = "detector"
 

@@ -1,7 +1,7 @@
 """Build and load what the commands and the Python API use: with `crop_boxes` and `views` the modules that import both."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,7 +22,7 @@ from keypoints.data import KeypointsData, TrainingBoxes, match_boxes
 from keypoints.inference import STAGE as KEYPOINTS
 from keypoints.inference import load_locator
 from keypoints.module import KeypointsModule
-from keypoints.networks.build import build_network
+from keypoints.networks.build import build_network, upgrade_state
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import file_hash
 from pipeline.contract.images import PictureOptions
@@ -37,6 +37,7 @@ from pipeline.learning.calibration import Calibration
 from pipeline.learning.fit import RESUME, fit, forget
 from pipeline.learning.pairs import Pair
 from pipeline.learning.placement import placed
+from pipeline.learning.start import Start, fill_from
 from pipeline.learning.synchronised import barrier
 from pipeline.learning.weights import save_checkpoint
 from pipeline.reporting.records import provenance
@@ -117,21 +118,25 @@ def train_detector(
     fold: int | None,
     pictures: PictureOptions | None = None,
     boxed: Sequence[BoxedImage] = (),
+    start: Start | None = None,
 ) -> None:
     """Train a detector on the rows and write it to `out`; `fold` is the one that was left out (None: none was).
 
-    `boxed` are further garments, without points. Goes on from an interrupted training of the same `out`.
+    `boxed` are further garments, without points; `start` is a trained detector to start from. Goes on from an interrupted
+    training of the same `out`.
     """
     torch.manual_seed(config.train.seed)
     data = DetectorData(rows, schema, config, pictures, boxed)
     module = DetectorModule(config, schema, data)
+    if start is not None:
+        fill_from(module.network, start, "detector.network.backbone")
     run = out.with_suffix("")
     fit(module, data, config.train, run, name=f"detector {out.stem}")
     ids, state = [row.image_id for row in data.rows], module.network.state_dict()
     if ranks.is_zero():
         save_checkpoint(
             out, DETECTOR, schema, asdict(config), state,
-            train_ids=ids, fold=fold, provenance=provenance(),
+            train_ids=ids, fold=fold, provenance=provenance(), seen=start.seen if start else (),
         )  # fmt: skip
     _finish(run)
 
@@ -150,21 +155,25 @@ def train_keypoints(
     out: Path,
     pictures: PictureOptions | None = None,
     training: TrainingBoxes | None = None,
+    start: Start | None = None,
 ) -> None:
-    """Train the keypoint network on the rows in their boxes and write it to `out`; goes on as `train_detector` does.
+    """Train the keypoint network on the rows in their boxes and write it to `out`; starts and goes on as `train_detector` does.
 
     With `training`, it learns on those boxes, and is only watched in `boxes`.
     """
     torch.manual_seed(config.train.seed)
     data = KeypointsData(rows, boxes, schema, config, pictures, training)
     module = KeypointsModule(config, schema, data)
+    if start is not None:
+        current = replace(start, state_dict=upgrade_state(start.state_dict))
+        fill_from(module.network, current, "keypoints.network.backbone")
     run = out.with_suffix("")
     fit(module, data, config.train, run, name=f"keypoints {out.stem}")
     ids, state = [row.image_id for row in data.rows[: data.num_train]], module.network.state_dict()
     if ranks.is_zero():
         save_checkpoint(
             out, KEYPOINTS, schema, asdict(config), state,
-            train_ids=ids, provenance=provenance(),
+            train_ids=ids, provenance=provenance(), seen=start.seen if start else (),
         )  # fmt: skip
     _finish(run)
 

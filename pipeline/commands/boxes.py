@@ -10,7 +10,7 @@ import torch
 
 from pipeline import assemble, crop_boxes
 from pipeline.assemble import Settings
-from pipeline.commands.steps import REMEDY, boxed_of, claimed, inputs_of, recorded, unsaid
+from pipeline.commands.steps import REMEDY, beside_data, claimed, inputs_of, recorded, unsaid
 from pipeline.commands.validation import VAL_FOLD
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import alone, file_hash
@@ -105,7 +105,7 @@ def _by_detectors(step: _Step) -> tuple[FoldPrediction, dict[str, str]]:
     for checkpoint in checkpoints.values():
         refuse_another_make(checkpoint, inputs_of(step.training_set), AGAIN)
     record = checkpoints[0].with_suffix(".json")
-    further = boxed_of(read_json(record).get("inputs")) if record.exists() else {}
+    further = beside_data(read_json(record).get("inputs")) if record.exists() else {}
     settings = claimed(step.settings, step.training_set, step.schema, "detector")
     refuse_other_settings(folder, settings | further, unsaid("detector"))
 

@@ -15,7 +15,7 @@ from pipeline.learning import ranks
 from pipeline.reporting.records import measured, provenance, read_json, write_json
 
 log = logging.getLogger("pipeline")
-BOXED = "boxed"
+BOXED, START = "boxed", "start"
 PLACE = ("accelerator", "devices", "num_nodes", "strategy", "workers", "save_every")
 """Settings of a training that say where it runs, and decide nothing about its weights."""
 REMEDY = "choose another run folder (RUN=)"
@@ -59,9 +59,9 @@ def inputs_of(training_set: TrainingSet) -> dict[str, str]:
     return {"annotations": training_set.fingerprint}
 
 
-def boxed_of(inputs: Any) -> dict[str, str]:
-    """Return what of a detector's inputs says which garments without points it learned from; empty where there were none."""
-    return {BOXED: inputs[BOXED]} if isinstance(inputs, dict) and BOXED in inputs else {}
+def beside_data(inputs: Any) -> dict[str, str]:
+    """Return what of a detector's inputs says which garments without points it learned from, and what it started from."""
+    return {name: inputs[name] for name in (BOXED, START) if name in inputs} if isinstance(inputs, dict) else {}
 
 
 def claimed(settings: Settings, training_set: TrainingSet, schema: Schema, stage: str) -> dict[str, Any]:

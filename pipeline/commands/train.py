@@ -8,15 +8,16 @@ from pathlib import Path
 from pipeline import assemble, crop_boxes
 from pipeline.assemble import Settings
 from pipeline.commands.boxes import read_predicted
-from pipeline.commands.steps import BOXED, REMEDY, boxed_of, claimed, inputs_of, kept, recorded, unsaid
+from pipeline.commands.steps import BOXED, REMEDY, START, beside_data, claimed, inputs_of, kept, recorded, unsaid
 from pipeline.commands.validation import VAL_FOLD, score_on_val
 from pipeline.contract.faults import UserError
-from pipeline.contract.files import alone, json_object
+from pipeline.contract.files import alone, file_hash, json_object
 from pipeline.contract.formats.taught import RECORD
 from pipeline.contract.records import Detection
 from pipeline.contract.schema import Schema, load_schema
 from pipeline.data.select import RowSet, load_boxed, load_taught, load_training_set
 from pipeline.learning import ranks
+from pipeline.learning.start import Start, load_start, refuse_seen
 from pipeline.reporting.records import claim
 
 FINAL, VAL, TAUGHT = "final", "val", "taught"
@@ -30,6 +31,7 @@ def train_detector(
     only: str = "",
     boxed: Path | None = None,
     photos: Path | None = None,
+    start: str = "",
 ) -> None:
     """Train stage 1: one detector a fold, and the final one on everything; those that are there already are kept.
 
@@ -41,6 +43,8 @@ def train_detector(
         only: train just this one, such as fold0 or final
         boxed: garments without points that every detector learns from too: a CSV of image_id,category,x0,y0,x1,y1
         photos: folder of the photos of --boxed
+        start: a trained detector that each of them starts from, such as one of other photos: a checkpoint, or the name or the
+            folder of a pair; it must have seen none of these images where one of a fold is trained
     """
     names = [*(f"fold{k}" for k in range(settings.folds)), FINAL]
     if only and only not in names:
@@ -52,8 +56,14 @@ def train_detector(
     inputs, further = inputs_of(training_set), _further(boxed, photos, schema, limit, settings)
     if further is not None:
         inputs[BOXED] = further.fingerprint
-    claim(folder, claimed(settings, training_set, schema, "detector") | boxed_of(inputs), unsaid("detector"))
-    for name in [only] if only else names:
+    begun = _begun(start, "detector", inputs)
+    chosen = [only] if only else names
+    if begun is not None:
+        folds = zip(training_set.rows, training_set.folds, strict=True)
+        left_out = {row.image_id for row, fold in folds if f"fold{fold}" in chosen}
+        refuse_seen(begun, left_out, "the folds, each of which a detector leaves out")
+    claim(folder, claimed(settings, training_set, schema, "detector") | beside_data(inputs), unsaid("detector"))
+    for name in chosen:
         out = folder / f"{name}.safetensors"
         fold = None if name == FINAL else int(name.removeprefix("fold"))
         rows = [row for row, f in zip(training_set.rows, training_set.folds, strict=True) if f != fold]
@@ -62,7 +72,14 @@ def train_detector(
                 continue
             with recorded(out, settings, data, inputs, assemble.interrupted(out)):
                 assemble.train_detector(
-                    rows, schema, settings.detector, out, fold, settings.pictures, further.rows if further else ()
+                    rows,
+                    schema,
+                    settings.detector,
+                    out,
+                    fold,
+                    settings.pictures,
+                    further.rows if further else (),
+                    begun,
                 )
 
 
@@ -76,6 +93,7 @@ def train_keypoints(
     val: bool = False,
     taught: Path | None = None,
     photos: Path | None = None,
+    start: str = "",
 ) -> None:
     """Train stage 2, the keypoint network, on the boxes out of fold.
 
@@ -89,6 +107,8 @@ def train_keypoints(
         val: leave fold 0 out, and score the network on it at the end
         taught: garments whose points another network placed, to learn from as well: a folder that pseudo-points wrote
         photos: folder of the photos of --taught
+        start: a trained network to start from, such as one of other photos or of drawings: a checkpoint, or the name or the
+            folder of a pair; it must have seen none of the images that are left out
     """
     name = name or (VAL if val else FINAL)
     _check_name(name, settings.keypoints.without_fold, val)
@@ -107,15 +127,31 @@ def train_keypoints(
         inputs[TAUGHT] = further.fingerprint
         rows, watched = [*rows, *further.rows], [*watched, *theirs]
         training = training.joined(theirs)
+    begun = _begun(start, "keypoints", inputs)
+    if begun is not None:
+        without_fold, folds = settings.keypoints.without_fold, zip(training_set.rows, training_set.folds, strict=True)
+        left_out = {row.image_id for row, fold in folds if fold == without_fold}
+        refuse_seen(begun, left_out, f"fold {without_fold}, which is left out")
     claim(out.with_suffix(""), claimed(settings, training_set, schema, "keypoints") | inputs, unsaid("keypoints"))
     with alone(out, "choose another --name", enabled=ranks.is_zero()):
         if kept(out):
             return
         with recorded(out, settings, data, inputs, assemble.interrupted(out) or out.exists()) as record:
             if not out.exists():
-                assemble.train_keypoints(rows, watched, schema, settings.keypoints, out, settings.pictures, training)
+                assemble.train_keypoints(
+                    rows, watched, schema, settings.keypoints, out, settings.pictures, training, begun
+                )
             if val:
                 record["figures"] = {"val": score_on_val(training_set, watched, schema, settings, out)}
+
+
+def _begun(start: str, stage: str, inputs: dict[str, str]) -> Start | None:
+    """Return the network that `--start` names, and add its hash to the inputs."""
+    if not start:
+        return None
+    begun = load_start(start, stage)
+    inputs[START] = file_hash(begun.file)
+    return begun
 
 
 def _further(boxed: Path | None, photos: Path | None, schema: Schema, limit: int, settings: Settings) -> RowSet | None:

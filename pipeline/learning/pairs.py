@@ -17,6 +17,7 @@ from pipeline.contract.files import json_object, write_bytes, write_text
 from pipeline.contract.schema import Schema
 from pipeline.learning.calibration import Calibration
 from pipeline.learning.graphs import SUFFIX
+from pipeline.learning.training_ids import ids_file, known_ids, write_ids
 from pipeline.learning.weights import HEADER, read_checkpoint, write_checkpoint
 
 PACKAGED = Path(__file__).parents[2] / "weights"
@@ -135,7 +136,10 @@ def publish_pair(
     if calibration:
         Calibration.load(calibration, first)
     for stage, content in contents.items():
-        _publish(sources[stage], content, folder / FILES[stage], about["provenance"], float16)
+        out = folder / FILES[stage]
+        ids = known_ids(sources[stage], content)
+        ids_file(out).unlink(missing_ok=True)  # of the networks before
+        _publish(sources[stage], content, out, about["provenance"], float16, ids)
     digests = {file: _digest(folder / file) for file in FILES.values()}
     if calibration:
         write_bytes(folder / CALIBRATION, calibration.read_bytes())
@@ -146,15 +150,19 @@ def publish_pair(
     write_text(folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
 
 
-def _publish(source: Path, content: dict[str, Any], out: Path, provenance: dict[str, Any], float16: bool) -> None:
+def _publish(
+    source: Path, content: dict[str, Any], out: Path, provenance: dict[str, Any], float16: bool, ids: list[str] | None
+) -> None:
     state = {key: _halved(value) if float16 else value for key, value in content["state_dict"].items()}
     unchanged = all(state[key].dtype == value.dtype for key, value in content["state_dict"].items())
     if unchanged and "exported" in content["provenance"]:
         write_bytes(out, source.read_bytes())
+        if ids is not None:
+            write_ids(out, ids)
         return
     header = {key: content[key] for key in HEADER}
     header["provenance"] = content["provenance"] | {"exported": provenance}
-    write_checkpoint(out, header, state, ids=None)
+    write_checkpoint(out, header, state, ids)
 
 
 def _halved(value: Tensor) -> Tensor:

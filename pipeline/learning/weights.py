@@ -3,7 +3,6 @@
 What a user hands in is never unpickled: torch's own files are read with weights_only=True.
 """
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -14,12 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.contract.faults import UserError
-from pipeline.contract.files import write_bytes, write_text
+from pipeline.contract.files import write_bytes
 from pipeline.contract.schema import Schema
 from pipeline.learning import configs
 from pipeline.learning.configs import Config, restore
 from pipeline.learning.graphs import SUFFIX, Graph
 from pipeline.learning.tensor_files import are_tensors, read_tensors
+from pipeline.learning.training_ids import ids_digest, write_ids
 
 FORMAT = 2
 """1: a dict by torch.save, with the training ids inside; 2: safetensors, with the ids' digest in the header."""
@@ -48,12 +48,14 @@ def save_checkpoint(
     train_ids: Iterable[str],
     fold: int | None = None,
     provenance: dict[str, Any] | None = None,
+    seen: Iterable[str] | None = (),
 ) -> None:
     """Write a trained network. `fold` is the one that was left out of its training (None: none was).
 
-    The ids of a fold's training images go into a file beside it: boxes out of fold are checked against them.
+    The ids of its training images go into a file beside it, against which boxes out of fold are checked. So do those that the
+    network had `seen` that it started from; where they are not known (None), no list is written.
     """
-    ids = sorted(set(train_ids))
+    ids = sorted({*train_ids, *(seen or ())})
     header = {
         "format": FORMAT,
         "stage": stage,
@@ -66,7 +68,7 @@ def save_checkpoint(
         "train_ids_digest": ids_digest(ids),
         "train_ids_count": len(ids),
     }
-    write_checkpoint(path, header, state_dict, ids)
+    write_checkpoint(path, header, state_dict, None if seen is None else ids)
 
 
 def load_checkpoint(path: Path, stage: str, schema: Schema) -> dict[str, Any]:
@@ -74,9 +76,7 @@ def load_checkpoint(path: Path, stage: str, schema: Schema) -> dict[str, Any]:
 
     A file of an older format has its training ids inside; they come as `train_ids`.
     """
-    content = read_checkpoint(path)
-    if content["stage"] != stage:
-        raise UserError(f"{path}: a checkpoint of the {content['stage']} stage, expected one of the {stage} stage")
+    content = read_trained(path, stage)
     try:  # through Schema: what an older file does not say, from_dict fills in
         other = Schema.from_dict(content["schema"]) != schema
     except UserError as error:
@@ -86,8 +86,16 @@ def load_checkpoint(path: Path, stage: str, schema: Schema) -> dict[str, Any]:
             f"{path}: trained for schema {content['schema']['name']} with {len(content['schema']['keypoints'])} keypoints and "
             f"categories {', '.join(content['schema']['categories'])}; expected {schema.name} (--schema), exactly the same"
         )
-    _check_finite(path, content["state_dict"], "damaged, or its training diverged; train it again with a lower lr")
+    return content
+
+
+def read_trained(path: Path, stage: str) -> dict[str, Any]:
+    """Read a network of this stage, as `load_checkpoint` does, and of whatever schema."""
+    content = read_checkpoint(path)
+    if content["stage"] != stage:
+        raise UserError(f"{path}: a checkpoint of the {content['stage']} stage, expected one of the {stage} stage")
     state = content["state_dict"]
+    _check_finite(path, state, "damaged, or its training diverged; train it again with a lower lr")
     content["state_dict"] = {k: v.float() if v.dtype == torch.float16 else v for k, v in state.items()}
     return content
 
@@ -146,35 +154,6 @@ def fill(network: nn.Module, state_dict: dict[str, Tensor], path: Path) -> None:
             "or use the version of this project that wrote it"
         )
     network.load_state_dict(state_dict, strict=True)
-
-
-def training_ids(path: Path, content: dict[str, Any]) -> list[str]:
-    """Return the images that the network of `load_checkpoint` was trained on: from the file beside it, checked."""
-    if "train_ids" in content:
-        return content["train_ids"]
-    sidecar = ids_file(path)
-    remedy = f"copy it together with {path.name}, or train that again"
-    try:
-        ids = sidecar.read_text(encoding="utf-8").removesuffix("\n").split("\n")
-    except FileNotFoundError:
-        raise UserError(
-            f"{sidecar}: missing, the list of the images that {path.name} was trained on; {remedy}"
-        ) from None
-    except UnicodeDecodeError:
-        ids = []
-    if ids_digest(ids) != content["train_ids_digest"]:
-        raise UserError(
-            f"{sidecar}: {len(ids)} ids that are not the {content['train_ids_count']} that {path.name} was trained on; {remedy}"
-        )
-    return ids
-
-
-def ids_file(path: Path) -> Path:
-    return path.with_suffix(".ids.txt")
-
-
-def ids_digest(ids: Iterable[str]) -> str:
-    return hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest()
 
 
 def upgrade(header: dict[str, Any]) -> dict[str, Any]:
@@ -247,8 +226,8 @@ def write_checkpoint(path: Path, header: dict[str, Any], state_dict: dict[str, T
     _check_finite(path, state_dict, "nothing was written; train with a lower lr, or publish without float16")
     tensors = {key: value.detach().cpu().contiguous().clone() for key, value in state_dict.items()}
     metadata = {key: json.dumps(value) for key, value in header.items()}
-    if header["fold"] is not None and ids is not None:
-        write_text(ids_file(path), "".join(f"{one}\n" for one in ids))
+    if ids is not None:
+        write_ids(path, ids)
     write_bytes(path, safetensors.torch.save(tensors, metadata))
 
 

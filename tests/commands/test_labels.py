@@ -13,7 +13,8 @@ from pipeline.commands.labels import _boxed
 from pipeline.contract.formats.fashionai import read_annotations
 from pipeline.contract.records import BoxedImage, ImageRow
 from pipeline.contract.schema import Schema
-from pipeline.learning.weights import read_checkpoint, training_ids
+from pipeline.learning.training_ids import training_ids
+from pipeline.learning.weights import read_checkpoint
 from tests.commands.running import TINY, run
 
 BLOUSE, OUTWEAR, DRESS, TROUSERS, SKIRT = range(5)

@@ -11,7 +11,8 @@ import pytest
 from pipeline.contract.formats.boxes import read_boxes
 from pipeline.contract.formats.submission import read_submission
 from pipeline.contract.schema import Schema
-from pipeline.learning.weights import ids_digest, load_checkpoint
+from pipeline.learning.training_ids import ids_digest
+from pipeline.learning.weights import load_checkpoint
 from tests.commands.running import TINY, run, submit_options
 
 

@@ -57,7 +57,9 @@ def test_publishing_the_published_changes_no_byte(tmp_path: Path, schema: Schema
     for out in (one, other):
         assert publish(out, *(one / file for file in FILES)) == 0
         assert [(out / file).read_bytes() for file in FILES] == before
-    assert sorted(file.name for file in one.iterdir()) == sorted((*FILES, MANIFEST))
+    assert sorted(file.name for file in one.iterdir()) == sorted(
+        (*FILES, "keypoints.ids.txt", "detector.ids.txt", MANIFEST)
+    )
 
 
 def test_what_float16_cannot_hold_stays_float32(tmp_path: Path, schema: Schema) -> None:

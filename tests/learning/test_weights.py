@@ -16,7 +16,8 @@ from detector.inference import load_detector
 from keypoints.inference import load_locator
 from pipeline.contract.faults import UserError
 from pipeline.contract.schema import Schema
-from pipeline.learning.weights import FORMAT, fill, ids_digest, load_checkpoint, save_checkpoint, training_ids, upgrade
+from pipeline.learning.training_ids import ids_digest, training_ids
+from pipeline.learning.weights import FORMAT, fill, load_checkpoint, save_checkpoint, upgrade
 from tests.contract.test_files import no_file_larger_than
 
 ROOT = Path(__file__).parent.parent.parent
@@ -79,8 +80,13 @@ def test_round_trip_and_float16(tmp_path: Path, schema: Schema) -> None:
     }
 
 
-def test_only_fold_detectors_list_their_images(tmp_path: Path, schema: Schema) -> None:
-    save(tmp_path / "final.safetensors", schema, fold=None)
+def test_what_the_network_had_seen_that_it_started_from_is_listed_too(tmp_path: Path, schema: Schema) -> None:
+    file = save(tmp_path / "final.safetensors", schema, fold=None, seen=["c", "a"])
+    assert training_ids(file, load_checkpoint(file, "detector", schema)) == ["a", "b", "c"]
+
+
+def test_no_list_of_images_where_not_all_are_known(tmp_path: Path, schema: Schema) -> None:
+    save(tmp_path / "final.safetensors", schema, fold=None, seen=None)
     assert [p.name for p in tmp_path.iterdir()] == ["final.safetensors"]
 
 
@@ -192,7 +198,7 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path: Path, schema: Schema) -
     file = save(tmp_path / "x.safetensors", schema, fold=None)
     with no_file_larger_than(100), pytest.raises(OSError, match="File too large"):
         save(file, schema, {"w": torch.ones(3)}, fold=None)
-    assert [p.name for p in tmp_path.iterdir()] == ["x.safetensors"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["x.ids.txt", "x.safetensors"]
     assert load_checkpoint(file, "detector", schema)["state_dict"]["w"].tolist() == [0, 1, 2]
 
 
