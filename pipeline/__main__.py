@@ -38,6 +38,7 @@ VERBS = {
     "evaluate": "pipeline.commands.score:evaluate",
     "evaluate-photos": "pipeline.commands.score_photos:evaluate_photos",
     "benchmark": "pipeline.commands.benchmark:benchmark",
+    "plan-catalogue": "pipeline.commands.plan:plan_catalogue",
     "errors": "pipeline.commands.errors:errors",
     "publish": "pipeline.commands.publish:publish",
     "export": "pipeline.commands.publish:export",
