@@ -42,13 +42,14 @@ def plan_catalogue(
         raise UserError(f"--repeats is {repeats}, and --shard_sizes has {len(shard_sizes)}; expected 1 or more of each")
     record = out / "plan.json"
     refuse_foreign(record, lambda file: holds(file, "provenance", "plan"), "what this command wrote", "another --out")
+    made = provenance()  # of the checkout as it is before anything is written
     rows = [_row(photos, size, fleet, repeats, seed) for size in sorted(set(shard_sizes))]
     best = suggested({row["shard_size"]: row["taken"]["ratio"] for row in rows})
     out.mkdir(parents=True, exist_ok=True)
     settings = {"photos": photos, "repeats": repeats, "seed": seed} | vars(fleet)
     write_text(out / "plan.md", _markdown(rows, best, settings))
     save_png(out / "plan.png", _drawn(rows))
-    write_json(record, {"provenance": provenance(), "settings": settings, "plan": rows, "suggested": best})
+    write_json(record, {"provenance": made, "settings": settings, "plan": rows, "suggested": best})
     print(f"{out / 'plan.md'}: shards of {best} photos")
 
 
