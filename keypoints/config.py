@@ -21,7 +21,7 @@ class NetworkConfig:
     """The network: a backbone and a head."""
 
     head: str = "fpn"
-    """Key of HEADS (keypoints/networks/heads.py): fpn, cpn, concatenation, cpm, cpm_fine, deconvolution,
+    """Key of HEADS (keypoints/networks/heads.py): fpn, cpn, cascade, concatenation, cpm, cpm_fine, deconvolution,
     simcc, coordinates."""
     backbone: str = "tf_efficientnet_lite0"
     """Name of a timm network, conv4 or movenet_lightning."""

@@ -43,6 +43,7 @@ HEADS = {
     "cpm": "cpm",
     "fpn": "fpn",
     "cpn": "cpn",
+    "cascade": "cascade",
     "simcc": "simcc",
     "hrnet": "concatenation",
 }

@@ -41,7 +41,13 @@ class CPNHead(TopDown):
         self.refined = nn.Sequential(gather, Bottleneck(width), predictor(width, num_keypoints))
 
     def forward(self, features: list[Tensor], category: Tensor) -> list[Outputs]:
+        return [{"maps": maps} for maps in self.stages(features)[0]]
+
+    def stages(self, features: list[Tensor]) -> tuple[list[Tensor], Tensor]:
+        """Return the maps of every stage, and the features (B, width, h / 4, w / 4) that the refined ones were made from."""
         merged = self.merge(features)
         levels = [enlarged(predict(m), merged[0]) for m, predict in zip(merged, self.predict, strict=True)]
         gathered = torch.cat([enlarged(refine(m), merged[0]) for m, refine in zip(merged, self.refine, strict=True)], 1)
-        return [{"maps": maps} for maps in (*reversed(levels), self.refined(gathered))]
+        gather, block, predict = self.refined
+        refined = block(gather(gathered))
+        return [*reversed(levels), predict(refined)], refined

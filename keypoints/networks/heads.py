@@ -1,5 +1,6 @@
 """Heads by name. A further one is a class like these in a file of its own, and a line here."""
 
+from keypoints.networks.cascade import CascadeHead
 from keypoints.networks.concatenation import ConcatenationHead
 from keypoints.networks.coordinates import CoordinatesHead, RectifiedCoordinatesHead
 from keypoints.networks.cpm import CPMHead, FineCPMHead
@@ -11,6 +12,7 @@ from keypoints.networks.simcc import SimCCHead
 HEADS: dict[str, type] = {
     "fpn": FPNHead,
     "cpn": CPNHead,
+    "cascade": CascadeHead,
     "cpm": CPMHead,
     "cpm_fine": FineCPMHead,
     "deconvolution": DeconvolutionHead,

@@ -5,9 +5,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-def conv(inputs: int, outputs: int, kernel: int = 3) -> nn.Sequential:
-    """Convolution of stride 1, normalised, with ReLU."""
-    layer = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
+def conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
+    """Convolution, normalised, with ReLU."""
+    layer = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
     return nn.Sequential(layer, nn.BatchNorm2d(outputs), nn.ReLU())
 
 

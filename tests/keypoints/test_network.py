@@ -26,6 +26,7 @@ NETWORKS = [
     {"codec": "heatmap", "loss": "mse"},
     {"codec": "softmax", "loss": "cross_entropy"},
     {"network": "cpn", "codec": "heatmap", "loss": "mse", "hard_keypoints": 8},
+    {"network": "cascade", "codec": "softmax", "loss": "cross_entropy"},
     {"network": "cpm", "codec": "softmax", "loss": "cross_entropy", "sigma": 1.0},
     {"codec": "sigmoid", "loss": "bce"},
     {"network": "deconvolution", "codec": "softmax", "loss": "cross_entropy"},
@@ -87,7 +88,9 @@ NAMED = {"ids": lambda parts: "-".join(map(str, parts.values()))}
 
 
 @pytest.mark.parametrize(
-    "parts", [pytest.param(one, marks=[pytest.mark.slow] * (one.get("network") == "cpn")) for one in NETWORKS], **NAMED
+    "parts",
+    [pytest.param(one, marks=[pytest.mark.slow] * (one.get("network") in ("cpn", "cascade"))) for one in NETWORKS],
+    **NAMED,
 )
 def test_eight_garments_are_learned(drawn: Path, schema: Schema, parts: dict) -> None:
     steps = 220 if parts.get("codec") == "sigmoid" else 180
@@ -232,7 +235,7 @@ def test_weights_of_the_time_before_heads_are_renamed() -> None:
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        ({"network": "unet"}, "network.head is 'unet'; expected one of fpn, cpn, cpm"),
+        ({"network": "unet"}, "network.head is 'unet'; expected one of fpn, cpn, cascade"),
         ({"codec": "dark"}, "codec.name is 'dark'; expected one of heatmap, sigmoid"),
         ({"codec": "coordinates"}, "codec.name is 'coordinates'; head fpn takes heatmap, sigmoid, softmax, integral"),
         ({"backbone": "test_vit"}, "backbone test_vit has no map of stride 4, 8, 32; it has maps of stride 16"),
