@@ -61,10 +61,14 @@ demo: $(INSTALLED)  ## find the garments in six photos and six drawn pictures, w
 	@echo "look at runs/demo/overlays; your own: $(PIPELINE) predict FOLDER --out OUT"
 
 test: $(INSTALLED)  ## run the fast tests (about 5 minutes on 2 cores)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 4 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not scale" -n auto --maxprocesses 4 --dist worksteal
 
 test-slow: $(INSTALLED)  ## run the long tests
 	$(BIN)/python -m pytest -m slow
+
+test-scale: $(INSTALLED)  ## run the tests on a cluster of Ray, which is installed for them (about 3 minutes)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ray]'
+	$(BIN)/python -m pytest -m scale tests/scale
 
 MINUTES ?= 10
 fuzz: $(INSTALLED)  ## feed damaged files to every reader for MINUTES= (10); the summary goes to docs/fuzz.md

@@ -32,6 +32,7 @@ VERBS = {
     "match-remedies": "pipeline.commands.match_remedies:match_remedies",
     "ablate": "pipeline.commands.study:ablate",
     "predict": "pipeline.commands.photos:predict",
+    "catalogue": "pipeline.commands.cluster:catalogue",
     "serve": "pipeline.commands.serve:serve",
     "submit": "pipeline.commands.predict:submit",
     "claims": "pipeline.commands.claims:claims",

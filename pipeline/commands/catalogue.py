@@ -136,25 +136,46 @@ def _end_with_parent() -> None:
 
 
 def _make(job: CatalogueJob) -> None:
-    schema, pair = load_schema(job.schema), job.networks.pair(device_of(job.device))
-    finder = assemble.load_finder(pair, schema, job.threshold, job.flip_test, job.passes, job.device, job.pictures)
-    manifest = open_manifest(job.manifest)
-    decides = json.loads(json.dumps(finder.job))
-    claim(job.out, decides | {"manifest": _fingerprint(manifest), "shard_size": job.shard_size})
-    digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:8]
-    count = len(manifest)
-    for number in (own := job.own(count)):
-        out = job.out / f"part-{number:06d}-{digest}.parquet"
-        if out.exists():
+    maker = ShardMaker(job)
+    own = job.own(maker.count)
+    for number in own:
+        if maker.out(number).exists():
             continue
-        first, last = number * job.shard_size, min(count, (number + 1) * job.shard_size)
         try:
-            with alone(out):
-                entries = manifest.entries(first, last, schema)
-                shard = ShardJob(entries, out, json.dumps(decides), schema, job.manifest.parent)
-                predict_shard(shard, finder.find, _telling(f"shard {number}, {len(own)} of this share", len(entries)))
+            maker.make(number, _telling(f"shard {number}, {len(own)} of this share", maker.size(number)))
         except BusyError as error:
             log.info("shard %d: left to the process that is at it (%s)", number, error)
+
+
+class ShardMaker:
+    """Makes shards of a job, by number, with networks that are loaded once."""
+
+    def __init__(self, job: CatalogueJob) -> None:
+        self.job, self.schema = job, load_schema(job.schema)
+        pair = job.networks.pair(device_of(job.device))
+        self.finder = assemble.load_finder(
+            pair, self.schema, job.threshold, job.flip_test, job.passes, job.device, job.pictures
+        )
+        self.manifest = open_manifest(job.manifest)
+        self.count = len(self.manifest)
+        self.decides = json.loads(json.dumps(self.finder.job))
+        claim(job.out, self.decides | {"manifest": _fingerprint(self.manifest), "shard_size": job.shard_size})
+        self.digest = hashlib.sha256(json.dumps(self.decides, sort_keys=True).encode()).hexdigest()[:8]
+
+    def out(self, number: int) -> Path:
+        return self.job.out / f"part-{number:06d}-{self.digest}.parquet"
+
+    def size(self, number: int) -> int:
+        """Return how many photos a shard has."""
+        return min(self.count, (number + 1) * self.job.shard_size) - number * self.job.shard_size
+
+    def make(self, number: int, advance: Callable[[int], None] = lambda count: None) -> None:
+        """Make a shard, or what is left of it; raises BusyError when another process is at it."""
+        out, first = self.out(number), number * self.job.shard_size
+        with alone(out):
+            entries = self.manifest.entries(first, first + self.size(number), self.schema)
+            shard = ShardJob(entries, out, json.dumps(self.decides), self.schema, self.job.manifest.parent)
+            predict_shard(shard, self.finder.find, advance)
 
 
 def _telling(what: str, photos: int) -> Callable[[int], None]:

@@ -146,6 +146,14 @@ def _done(folder: Path) -> list[Range]:
     return [(int(one[1]), int(one[2])) for one in found if one]
 
 
+def photos_done(folder: Path) -> int:
+    """Return how many photos are done of the shard whose parts lie in the folder."""
+    try:
+        return sum(last - first for first, last in _done(folder))
+    except FileNotFoundError:  # it is whole by now
+        return 0
+
+
 def _part(folder: Path, first: int, last: int) -> Path:
     return folder / f"{first:09d}-{last:09d}.parquet"
 

@@ -145,6 +145,13 @@ def join_found(file: Path, parts: Sequence[Path]) -> None:
     write_bytes(file, sink.getvalue().to_pybytes())
 
 
+def count_found(file: Path) -> tuple[int, int, int]:
+    """Return how many photos, garments, and photos that could not be read a file of results has."""
+    columns = _pyarrow("parquet").read_table(file, columns=[ID, "garment", "error"]).to_pydict()
+    garments = sum(one is not None for one in columns["garment"])
+    return len(set(columns[ID])), garments, sum(one is not None for one in columns["error"])
+
+
 def _rows(entry: Entry, result: PhotoResult, schema: Schema) -> Iterator[dict[str, Any]]:
     own = {ID: entry.id, URI: entry.uri, "garment": None}
     if result.error:
