@@ -8,6 +8,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from pipeline import assemble
 from pipeline.commands.catalogue import CatalogueJob, ShardMaker
 from pipeline.contract.faults import BusyError, UserError
@@ -34,8 +36,6 @@ class Predictor:
 
     def load(self) -> None:
         """Load the networks; apart from the constructor, whose errors Ray would take for a death."""
-        import torch
-
         torch.set_num_threads(self.cores)
         self.maker = ShardMaker(self.job)
 
@@ -108,16 +108,15 @@ def _made(ray: Any, job: CatalogueJob, photos: int, predictors: int, cores: int)
     gpus = int(resources.get("GPU", 0))
     count = predictors or gpus or max(1, int(resources.get("CPU", 1)) // cores)
     actor = ray.remote(Predictor).options(num_cpus=cores, num_gpus=1 if gpus else 0, max_restarts=0)
-    every = job.own(photos)
 
     def done() -> int:
-        files = [file for number in every for file in job.out.glob(f"part-{number:06d}-*.parquet")]
+        whole = len(list(job.out.glob("part-*.parquet")))
         parts = sum(photos_done(folder) for folder in job.out.glob("part-*.parts"))
-        return min(photos, len(files) * job.shard_size + parts)
+        return min(photos, whole * job.shard_size + parts)
 
     drive = Drive(ray, lambda: actor.remote(job, cores), count, lambda number: state_of(job.out, [number]), done)
     start = time.monotonic()
-    return drive.run(every, photos), time.monotonic() - start
+    return drive.run(job.own(photos), photos), time.monotonic() - start
 
 
 def _connected(address: str) -> Any:
