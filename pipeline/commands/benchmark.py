@@ -53,6 +53,11 @@ class Speed:
     stages_ms: dict[str, float]
     memory_gb: float
 
+    @property
+    def share_of_networks(self) -> float:
+        """Which part of the time both networks have: what they would do alone, against what the whole does."""
+        return (self.stages_ms["detector"] + self.stages_ms["keypoints"]) * self.photos_per_second / 1000
+
 
 def benchmark(
     out: Path | None = None,
@@ -162,8 +167,8 @@ def _adding(function: Callable[..., Any], name: str, spent: dict[str, float]) ->
 def table(speeds: Sequence[Speed]) -> str:
     """Write the speeds as Markdown; the factor is that to torch with the same batch, threads and flip test."""
     lines = [
-        f"| runtime | batch | threads | flip test | photos/s | to torch | {' | '.join(STAGES)} | rest | memory GB |",
-        "|---" * (8 + len(STAGES)) + "|",
+        f"| runtime | batch | threads | flip test | photos/s | to torch | {' | '.join(STAGES)} | rest | networks | memory GB |",
+        "|---" * (9 + len(STAGES)) + "|",
     ]
     known = {(one.setting.runtime, *_rest(one.setting)): one.photos_per_second for one in speeds}
     for one in speeds:
@@ -172,10 +177,11 @@ def table(speeds: Sequence[Speed]) -> str:
         times = " | ".join(f"{one.stages_ms[name]:.1f}" for name in (*STAGES, "rest"))
         lines.append(
             f"| {setting.runtime} | {setting.batch} | {setting.threads} | {'yes' if setting.flip_test else 'no'} | "
-            f"{one.photos_per_second:.1f} | {factor} | {times} | {one.memory_gb:.2f} |"
+            f"{one.photos_per_second:.1f} | {factor} | {times} | {one.share_of_networks:.2f} | {one.memory_gb:.2f} |"
         )
     lines.append(
-        "\nStages in milliseconds a photo; decoding runs in two threads beside the rest, and counts those of both."
+        "\nStages in milliseconds a photo; decoding runs in two threads beside the rest, and counts those of both. Networks: the "
+        "share of the time that goes by inside the two, 1 if nothing else held them up."
     )
     return "\n".join(lines)
 
