@@ -24,12 +24,14 @@ from pipeline.data.survey import image_sizes
 from pipeline.inference.predict import Device, predict
 from pipeline.inference.shards import remove_shards
 from pipeline.learning.pairs import Pair
+from pipeline.reporting.decomposition import Scored, decomposition
 from pipeline.reporting.error_page import HEAD, Case, error_page
 from pipeline.reporting.errors import KINDS, UNCOUNTED, Facet, facets, kinds_of, shares
 from pipeline.reporting.pictures import prediction_picture
 from pipeline.reporting.records import alone_at_out, holds, provenance, write_json
 
 PAGE, FIGURES, POINTS, PARTS = "index.html", "errors.json", "points.csv", ".parts"
+DECOMPOSITION, TABLE_HEAD = "errors.md", "<!-- written by `python -m pipeline errors`; do not edit -->\n\n"
 POINTS_HEAD = ("image_id", "category", "keypoint", "x", "y", "true_x", "true_y", "error", "kind")
 
 
@@ -44,6 +46,7 @@ def errors(
     detector: Path | None = None,
     keypoints: Path | None = None,
     worst: int = 24,
+    before: Path | None = None,
     schema: str = "fashionai",
     layout: str = "fashionai",
 ) -> None:
@@ -52,7 +55,7 @@ def errors(
     Args:
         submission: submission CSV
         answers: answer CSV, with the pictures beside it
-        out: folder; gets index.html, errors.json and points.csv
+        out: folder; gets index.html, errors.md, errors.json and points.csv
         device: where the networks run
         pictures: what a picture may cost
         weights: pair of networks that made the submission, to tell errors by the quality of their boxes and to show their
@@ -60,6 +63,7 @@ def errors(
         detector: detector checkpoint, for the one of the pair
         keypoints: keypoint checkpoint, for the one of the pair
         worst: so many of the worst images are shown
+        before: an earlier submission of the same images, to stand beside this one in errors.md
         schema: packaged schema, or a YAML file of your own
         layout: how the data lie on disk, a name of pipeline.contract.formats.registry
     """
@@ -82,6 +86,7 @@ def errors(
         truth = assemble.true_boxes(rows, torch.tensor(sizes_wh), finder.margin)
         iou = geometry.box_iou(torch.tensor(np.stack([box.box for box in boxes])), truth.double()).numpy()
         maps = views.heatmaps([rows[i] for i in order], [boxes[i] for i in order], loaded, pair.keypoints)
+    decomposed = _decomposed(rows, Scored(scored.errors, kinds), submission, before, loaded)
     every = facets(rows, sizes_wh, iou, loaded)
     cases = [
         _case(rows[i], xy[i], given[i], per_image[i], kinds[i], loaded, boxes and boxes[i], [maps[n]] if maps else [])
@@ -89,9 +94,25 @@ def errors(
     ]
     about = f"Submission {submission.name}, answers {answers.parent.name}/{answers.name}."
     write_json(out / FIGURES, _figures(every, scored.errors, kinds))
+    write_text(out / DECOMPOSITION, decomposed)
     write_text(out / POINTS, _table(rows, xy, scored.errors, kinds, loaded))
     write_text(out / PAGE, error_page(f"Errors of {submission.name}", every, scored.errors, kinds, cases, about))
     print(out / PAGE)
+
+
+def _decomposed(rows: Sequence[Annotation], own: Scored, submission: Path, before: Path | None, schema: Schema) -> str:
+    submissions = {}
+    if before is not None:
+        others, xy, given = _predicted(before, rows, schema)
+        if len(others) != len(rows):
+            raise UserError(
+                f"--before {before}: it has {len(others)} of the {len(rows)} images of {submission.name}; expected all of them"
+            )
+        errors_before = normalized_error(rows, xy, given, schema).errors
+        submissions["before"] = Scored(errors_before, kinds_of(rows, xy, given, errors_before, schema))
+    submissions["now" if submissions else submission.stem] = own
+    made = provenance()
+    return f"{TABLE_HEAD}{decomposition(submissions)}\n`{made['command']}`, commit {made['commit']}\n"
 
 
 def _refuse_foreign(out: Path) -> None:
@@ -100,6 +121,10 @@ def _refuse_foreign(out: Path) -> None:
         out / PAGE, lambda file: file.read_bytes().startswith(HEAD.encode()), "a report of this command", remedy
     )
     refuse_foreign(out / FIGURES, lambda file: holds(file, "facets", "provenance"), "a report of this command", remedy)
+    table = TABLE_HEAD.encode()
+    refuse_foreign(
+        out / DECOMPOSITION, lambda file: file.read_bytes().startswith(table), "a table of this command", remedy
+    )
     head = ",".join(POINTS_HEAD).encode()
     refuse_foreign(out / POINTS, lambda file: file.read_bytes().startswith(head), "a table of this command", remedy)
 

@@ -59,7 +59,26 @@ def test_the_page_stands_alone_and_shows_the_worst(trained, drawn: Path, schema:
     assert table.error.mean() == pytest.approx(scored.value, abs=1e-4)
     facets = json.loads((tmp_path / "e" / "errors.json").read_text())["facets"]
     assert [rows[0]["points"] for rows in facets.values()] == [scored.points] * 5
-    assert sorted(file.name for file in (tmp_path / "e").iterdir()) == ["errors.json", "index.html", "points.csv"]
+    assert sorted(file.name for file in (tmp_path / "e").iterdir()) == [
+        "errors.json",
+        "errors.md",
+        "index.html",
+        "points.csv",
+    ]
+
+
+def test_an_earlier_submission_stands_beside(drawn: Path, submission: Path, tmp_path: Path, capsys) -> None:
+    lines = submission.read_text().splitlines()
+    (tmp_path / "less.csv").write_text("\n".join(lines[:-1]) + "\n")
+    report(submission, drawn, tmp_path / "e", "--worst", 0, "--before", submission)
+    text = (tmp_path / "e" / "errors.md").read_text()
+    ne = next(line for line in text.splitlines() if line.startswith("| NE %")).split("|")[2:4]
+    assert ne[0] == ne[1] != " - "
+    assert "| | before | now |" in text.replace("|  |", "| |")
+    options = ("--submission", submission, "--answers", drawn / "test" / "answer.csv", "--out", tmp_path / "f")
+    assert run("errors", *options, "--before", tmp_path / "less.csv") == 1
+    assert "it has 9 of the 10 images of s.csv; expected all of them" in capsys.readouterr().err
+    assert not (tmp_path / "f" / "errors.json").exists()
 
 
 def test_without_networks_there_are_neither_boxes_nor_maps(drawn: Path, submission: Path, tmp_path: Path) -> None:
@@ -69,7 +88,7 @@ def test_without_networks_there_are_neither_boxes_nor_maps(drawn: Path, submissi
     report(submission, drawn, tmp_path / "e", "--worst", 0)  # over its own
 
 
-@pytest.mark.parametrize("name", ["index.html", "errors.json", "points.csv"])
+@pytest.mark.parametrize("name", ["index.html", "errors.json", "errors.md", "points.csv"])
 def test_what_is_there_already_stays(drawn: Path, submission: Path, tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("mine")
     options = ("--submission", submission, "--answers", drawn / "test" / "answer.csv", "--out", tmp_path)
