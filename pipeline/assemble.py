@@ -218,7 +218,7 @@ def load_finder(
         raise UserError(
             f"{pair.keypoints}: trained on whole images; garments in photos need a network trained on boxes"
         )
-    pictures = pictures or PictureOptions()
+    pictures, passes = pictures or PictureOptions(), passes or pair.passes
     source = build_source("detections", SourceParts(detector, threshold=threshold))
     source = in_passes(passes, source, locator, schema, detector.margin)
     job = {"detector": detector.fingerprint, "keypoints": file_hash(pair.keypoints), "schema": schema.fingerprint}

@@ -81,7 +81,8 @@ def catalogue(
         cores: cores of a predictor
         threshold: least score of a garment
         flip_test: average over each crop and its mirror image
-        passes: 2 crops again around the points of a first pass: more exact, and twice the time of stage 2
+        passes: 2 crops again around the points of a first pass: more exact, and twice the time of stage 2; 0: as many as
+            the weights were published for
         shard_size: photos a shard
         schema: packaged schema, or a YAML file of your own
     """

@@ -88,7 +88,8 @@ def predict(
         networks: which networks predict
         threshold: least score of a garment
         flip_test: average over each crop and its mirror image
-        passes: 2 crops again around the points of a first pass: more exact, and twice the time of stage 2
+        passes: 2 crops again around the points of a first pass: more exact, and twice the time of stage 2; 0: as many as
+            the weights were published for
         overlays: draw what was found on each photo
         save_crop: write the box of each garment as a picture
         every: of a video, take every such frame

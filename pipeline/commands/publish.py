@@ -15,6 +15,7 @@ from pipeline.learning.pairs import (
     FILES,
     GRAPHS,
     MANIFEST,
+    MOST_PASSES,
     Pair,
     add_graphs,
     find_pair,
@@ -27,7 +28,13 @@ from pipeline.reporting.weights_card import HEAD as CARD_HEAD
 
 
 def publish(
-    detector: Path, keypoints: Path, out: Path, terms: str, calibration: Path | None = None, float16: bool = True
+    detector: Path,
+    keypoints: Path,
+    out: Path,
+    terms: str,
+    calibration: Path | None = None,
+    float16: bool = True,
+    passes: int = 1,
 ) -> None:
     """Make a pair of weights to be shared: both networks in the present format and in float16, and their hashes.
 
@@ -38,7 +45,10 @@ def publish(
         terms: what others may do with the weights, and what they were made from, in one sentence
         calibration: what the scores of the keypoint network mean: a file that `calibrate` wrote for one of the same recipe
         float16: weights in float16, half the size
+        passes: in so many the points are placed where nobody says otherwise; 2 crops again around the points of a first pass
     """
+    if not 1 <= passes <= MOST_PASSES:
+        raise UserError(f"--passes is {passes}; expected 1 to {MOST_PASSES}")
     files = [out / name for name in FILES.values()]
     for file in files:
         refuse_foreign(file, _is_weights, "a file of weights", "choose another --out")
@@ -47,7 +57,7 @@ def publish(
         raise UserError(
             f"{out / CALIBRATION} is of the pair that is there; name it --calibration if it fits these networks too, or remove it"
         )
-    about = {"terms": terms, "provenance": provenance()}
+    about = {"terms": terms, "passes": passes, "provenance": provenance()}
     publish_pair({"detector": detector, "keypoints": keypoints}, out, about, float16, calibration)
     for file in files:
         print(f"{file}: {file.stat().st_size / 1e6:.1f} MB")

@@ -31,7 +31,8 @@ def serve(
         port: port to listen at
         threshold: least score of a garment
         flip_test: average over each crop and its mirror image
-        passes: 2 crops again around the points of a first pass: more exact, and twice the time of stage 2
+        passes: 2 crops again around the points of a first pass: more exact, and twice the time of stage 2; 0: as many as
+            the weights were published for
         photos: photos a request, at most
         megabytes: size of a request, at most
         per_minute: photos a minute and client, at most

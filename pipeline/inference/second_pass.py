@@ -11,9 +11,11 @@ from pipeline.contract.faults import UserError
 from pipeline.contract.protocols import BoxSource, Locator
 from pipeline.contract.records import FALLBACK, ORIGINS, ImageBatch, Regions
 from pipeline.contract.schema import Schema
+from pipeline.learning.pairs import MOST_PASSES
 from pipeline.orchestrator import locate_in
 
-PASSES, MOST_PASSES = 1, 3
+PASSES = 0
+"""As many as the weights were published for."""
 LEAST_SIDE = 2
 """Pixels: points closer together than that frame nothing."""
 
@@ -51,7 +53,9 @@ class OwnPoints(nn.Module):
 def in_passes(passes: int, source: BoxSource, locator: TrainedLocator, schema: Schema, margin: float) -> BoxSource:
     """Return a source for the last of so many passes: each but the first crops around the points of the one before."""
     if not 1 <= passes <= MOST_PASSES:
-        raise UserError(f"--passes is {passes}; expected 1 to {MOST_PASSES}")
+        raise UserError(
+            f"--passes is {passes}; expected 1 to {MOST_PASSES}, or 0, as many as the weights were published for"
+        )
     if passes > 1 and locator.source != "box":
         raise UserError(f"--passes is {passes}; expected 1 for a network that was trained on whole images")
     for _ in range(passes - 1):

@@ -29,6 +29,7 @@ GRAPHS = {"detector": "detector.onnx", "keypoints": "keypoints.onnx"}
 """The file of each stage, for torch, and for ONNX Runtime where the pair has been exported."""
 CALIBRATION = "calibration.json"
 """What the scores of the keypoint network mean, where that has been found out (`calibrate`)."""
+MOST_PASSES = 3
 Runtime = Literal["auto", "torch", "onnx"]
 
 
@@ -40,6 +41,9 @@ class Pair:
     detector: Path
     keypoints: Path
     calibration: Path | None = None
+    passes: int = 1
+    """In so many the points of a garment are placed where nobody says otherwise; each but the first crops around those of the
+    one before."""
 
     @classmethod
     def of(
@@ -58,9 +62,9 @@ class Pair:
                 f"--runtime is onnx, and --weights {name} has no graphs; add them with `export --weights {name} --out "
                 f"{pair.detector.parent}`, or take --runtime torch"
             )
-        # What the scores mean is known of the pair's own network.
-        calibration = None if keypoints else pair.calibration
-        return cls(pair.name, detector or pair.detector, keypoints or pair.keypoints, calibration)
+        if keypoints:  # what the scores mean, and what more passes bring, is known of the pair's own network
+            return cls(pair.name, detector or pair.detector, keypoints)
+        return cls(pair.name, detector or pair.detector, pair.keypoints, pair.calibration, pair.passes)
 
 
 @dataclass
@@ -107,7 +111,8 @@ def find_pair(name: str, graphs: bool = False) -> Pair:
         _check(calibration, digests[CALIBRATION])
     elif (folder / CALIBRATION).exists():
         raise UserError(f"{folder / CALIBRATION}: no part of the pair beside it; publish it with them (--calibration)")
-    return Pair(folder.resolve().name, *(folder / file for file in files.values()), calibration)
+    places = (folder / file for file in files.values())
+    return Pair(folder.resolve().name, *places, calibration, _passes(manifest))
 
 
 def add_graphs(folder: Path) -> None:
@@ -175,6 +180,13 @@ def is_manifest(file: Path) -> bool:
     """Tell whether a file is one that `publish_pair` wrote."""
     content = json_object(file)
     return content is not None and {"format", "sha256"} <= content.keys()
+
+
+def _passes(manifest: Path) -> int:
+    passes = (json_object(manifest) or {}).get("passes", 1)
+    if passes not in range(1, MOST_PASSES + 1):
+        raise UserError(f"{manifest}: passes is {passes!r}; expected 1 to {MOST_PASSES}; publish the pair again")
+    return passes
 
 
 def _digests(manifest: Path) -> dict[str, str]:

@@ -74,10 +74,11 @@ def _end_to_end(records: Sequence[Record]) -> str:
             f = submission["figures"]
             categories = [_number(f.get("by_category", {}).get(c)) for c in names]
             rows.append([
-                record["name"], submission["test"], f["boxes"], f["images"], _number(f.get("ne")), *categories,
+                record["name"], submission["test"], f["boxes"], submission.get("job", {}).get("passes", 1), f["images"],
+                _number(f.get("ne")), *categories,
                 f.get("points", MISSING), f.get("images_skipped", MISSING), f.get("fallback", MISSING),
             ])  # fmt: skip
-    head = ["run", "test", "boxes from", "images", "NE %", *names, "points", "skipped", "whole image"]
+    head = ["run", "test", "boxes from", "passes", "images", "NE %", *names, "points", "skipped", "whole image"]
     return "## End to end\n\nNormalised error, variant `default`, from the submission file.\n\n" + as_table(head, rows)
 
 

@@ -40,12 +40,17 @@ def _overview(networks: dict[str, NetworkFile]) -> str:
     return _table(["", *networks], [[name, *cells] for name, cells in rows.items()])
 
 
+def _passes(record: dict[str, Any]) -> str:
+    passes = record["job"].get("passes", 1)
+    return f" and {passes - 1} more around the points" if passes > 1 else ""
+
+
 def _figures(record: dict[str, Any]) -> str:
     figures, made = record["figures"], record["provenance"]
     speed = figures["images"] / record["wall_s"]
     lines = [
         f"## Figures\n\nOn {record['test']}, {figures['images']} images, {figures['points']} visible points, crops from "
-        f"{figures['boxes']}: **NE {figures['ne']:.3f} %**; {speed:.1f} images a second from file to points, "
+        f"{figures['boxes']}{_passes(record)}: **NE {figures['ne']:.3f} %**; {speed:.1f} images a second from file to points, "
         f"{record['peak_memory_gb']} GB of memory ({made['machine']}).\n",
         f"`{made['command']}`, commit {made['commit']}, {made['date'][:10]}.\n",
         _table(["category", "NE %"], _percents(figures["by_category"])),

@@ -1,5 +1,6 @@
 """The second pass crops around the points of the first, by a locator that looks at pictures."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from pipeline.contract.schema import Schema
 from pipeline.inference.box_sources import GivenBoxes
 from pipeline.inference.second_pass import OwnPoints
 from pipeline.learning.loading import ImageDataset, collate
+from pipeline.learning.pairs import MANIFEST, Pair
 from pipeline.orchestrator import TwoStage, locate_in
 from tests.commands.running import run, submit_options
 from tests.oracle import Case, Dots, make_rows
@@ -92,4 +94,34 @@ def test_submit_in_two_passes(trained: Path, drawn: Path, tmp_path: Path) -> Non
     for passes in (1, 2):
         assert run("submit", *options, "--passes", passes, "--out", tmp_path / f"{passes}.csv") == 0
     assert (tmp_path / "1.csv").read_bytes() != (tmp_path / "2.csv").read_bytes()
-    assert run("submit", *options, "--passes", 0, "--out", tmp_path / "0.csv") == 1
+    # Networks that were not published as a pair are for one pass.
+    assert run("submit", *options, "--passes", 0, "--out", tmp_path / "0.csv") == 0
+    assert (tmp_path / "0.csv").read_bytes() == (tmp_path / "1.csv").read_bytes()
+    assert run("submit", *options, "--passes", -1, "--out", tmp_path / "less.csv") == 1
+
+
+def test_a_pair_is_published_for_so_many_passes(trained: Path, drawn: Path, tmp_path: Path, capsys) -> None:
+    """They hold in the detector's boxes; whoever says otherwise is obeyed."""
+    detector, keypoints = trained / "detector" / "final.safetensors", trained / "keypoints" / "final.safetensors"
+    pair = ("--detector", detector, "--keypoints", keypoints, "--out", tmp_path / "pair", "--terms", "for tests")
+    assert run("publish", *pair, "--passes", 4) == 1
+    assert "--passes is 4; expected 1 to 3" in capsys.readouterr().err
+    assert run("publish", *pair, "--passes", 2) == 0
+    answers = drawn / "test" / "answer.csv"
+    options = ["--test", drawn / "test", "--weights", tmp_path / "pair", "--answers", answers, "--workers", 0]
+    for name, more in {
+        "own": [],
+        "one": ["--passes", 1],
+        "two": ["--passes", 2],
+        "truth": ["--boxes", "truth"],
+    }.items():
+        assert run("submit", *options, *more, "--out", tmp_path / f"{name}.csv") == 0
+    assert (tmp_path / "own.csv").read_bytes() == (tmp_path / "two.csv").read_bytes()
+    assert (tmp_path / "own.csv").read_bytes() != (tmp_path / "one.csv").read_bytes()
+    said = {name: json.loads((tmp_path / f"{name}.json").read_text())["job"]["passes"] for name in ("own", "truth")}
+    assert said == {"own": 2, "truth": 1}
+    assert Pair.of(str(tmp_path / "pair"), None, keypoints).passes == 1
+    manifest = tmp_path / "pair" / MANIFEST
+    manifest.write_text(manifest.read_text().replace('"passes": 2', '"passes": 9'))
+    assert run("submit", *options, "--out", tmp_path / "odd.csv") == 1
+    assert "passes is 9; expected 1 to 3" in capsys.readouterr().err

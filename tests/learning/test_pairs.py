@@ -120,7 +120,7 @@ def test_a_pair_that_is_not_as_published_is_refused(tmp_path: Path, spoil, messa
 def test_one_network_may_stand_in_for_that_of_the_pair() -> None:
     default, mine = find_pair(DEFAULT), Path("mine.safetensors")
     assert Pair.of(DEFAULT, None, mine) == Pair(DEFAULT, default.detector, mine)
-    assert Pair.of(DEFAULT, mine, None) == Pair(DEFAULT, mine, default.keypoints, default.calibration)
+    assert Pair.of(DEFAULT, mine, None) == Pair(DEFAULT, mine, default.keypoints, default.calibration, default.passes)
     assert Pair.of("not read at all", mine, mine).detector == mine
 
 
