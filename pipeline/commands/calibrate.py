@@ -33,6 +33,7 @@ def calibrate(
     name: str = "val",
     boxes: Path | None = None,
     limit: int = 0,
+    passes: int = 1,
 ) -> None:
     """Fit what a keypoint network's scores say of the error to expect and of visibility, on the fold that it has not seen.
 
@@ -45,6 +46,7 @@ def calibrate(
         name: network RUN/keypoints/NAME, trained with --val
         boxes: the boxes out of fold; without it RUN/boxes.csv
         limit: rehearse on so many images (0: all)
+        passes: in so many the pair is to place points (`publish --passes`): the scores are those of the last
     """
     if out.suffix != ".json":
         raise UserError(f"--out is {out}; expected a name in .json")
@@ -59,10 +61,11 @@ def calibrate(
     training_set = load_training_set(data, schema, settings.folds, run, limit, settings.layout, settings.pictures)
     chosen, given = held_out(training_set, read_boxes(boxes or run / "boxes.csv", schema))
     digest, parts = file_hash(checkpoint), out.with_suffix(".parts")
-    job = {"keypoints": digest, "rows": chosen.fingerprint, "boxes": given.tolist()}
+    job = {"keypoints": digest, "rows": chosen.fingerprint, "boxes": given.tolist(), "passes": passes}
     device = Device.of(settings.keypoints.train)
+    source = assemble.in_passes(passes, GivenBoxes(given), locator, schema, settings.detector.margin)
     result = predict(
-        chosen.rows, GivenBoxes(given), locator, schema, device, parts, job,
+        chosen.rows, source, locator, schema, device, parts, job,
         sizes_wh=chosen.sizes_wh, pictures=settings.pictures,
     )  # fmt: skip
     if result is None:
@@ -72,7 +75,13 @@ def calibrate(
     visibility = np.stack([row.visibility for row in chosen.rows])
     visible = np.where(visibility == ABSENT, np.nan, visibility.astype(float))
     figures, panels = _honest(score, errors, visible)
-    about = {"provenance": provenance(), "network": name, "images": len(chosen.rows), "figures": figures}
+    about = {
+        "provenance": provenance(),
+        "network": name,
+        "passes": passes,
+        "images": len(chosen.rows),
+        "figures": figures,
+    }
     fit(score, errors, visible, digest).save(out, schema, about)
     save_png(out.with_suffix(".png"), draw_reliability(panels))
     remove_shards(parts)
