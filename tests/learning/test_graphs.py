@@ -50,7 +50,8 @@ def test_the_packaged_graphs_say_what_the_weights_say(drawn: Path) -> None:
 
 def test_batches_of_any_length(drawn: Path) -> None:
     graph = Graph(PAIR / "keypoints.onnx")
-    crops = torch.rand(3, 3, 224, 224) * 255
+    size = graph.header["config"]["crop"]["size"]
+    crops = torch.rand(3, 3, size, size) * 255
     together = graph(crops)["maps"]
     for i in range(3):
         torch.testing.assert_close(graph(crops[i : i + 1])["maps"][0], together[i], rtol=1e-4, atol=1e-3)

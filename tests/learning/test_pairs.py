@@ -128,7 +128,8 @@ def test_submit_needs_no_checkpoint_named(trained: Path, drawn: Path, tmp_path: 
     options = ("--test", drawn / "test", "--workers", 0, "--limit", 2)
     assert run("submit", *options, "--out", tmp_path / "default.csv") == 0
     named = [part for stage, file in GRAPHS.items() for part in (f"--{stage}", PACKAGED / DEFAULT / file)]
-    assert run("submit", *options, *named, "--out", tmp_path / "named.csv") == 0
+    passes = ("--passes", find_pair(DEFAULT).passes)
+    assert run("submit", *options, *named, *passes, "--out", tmp_path / "named.csv") == 0
     assert (tmp_path / "default.csv").read_bytes() == (tmp_path / "named.csv").read_bytes()
     pair, detector = tmp_path / "pair", trained / "detector" / "final.safetensors"
     assert publish(pair, detector, trained / "keypoints" / "final.safetensors") == 0
