@@ -102,7 +102,8 @@ def card(weights: str, record: Path, schema: str = "fashionai") -> None:
     if not {"job", "figures", "provenance", "test"} <= scored.keys() or "ne" not in scored["figures"]:
         raise UserError(f"{record}: not the record of a scored submission; name the .json of a `submit` with --answers")
     for stage in FILES:
-        if scored["job"].get(stage) != file_hash(getattr(pair, stage)):
+        known = {file_hash(getattr(one, stage)) for one in (pair, find_pair(weights, graphs=True))}
+        if scored["job"].get(stage) not in known:
             raise UserError(
                 f"{record}: of another {stage} network than that of {weights}; submit with --weights {weights}"
             )
