@@ -22,6 +22,7 @@ from pipeline.contract import warp
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import refuse_foreign
 from pipeline.data.photos import find_photos
+from pipeline.inference.second_pass import OwnPoints
 from pipeline.learning.pairs import DEFAULT
 from pipeline.reporting.records import holds, provenance, write_json
 from pipeline.sample.write import draw_dataset
@@ -138,7 +139,7 @@ def _timed(predictor: api.Predictor, spent: dict[str, float]) -> Iterator[None]:
     """Add to `spent` the seconds of each stage. Photos are decoded in threads: theirs add up."""
     places = {
         "decode": (api, "read_image"),
-        "detector": (predictor.stages.source.detector.network, "detections"),
+        "detector": (_first(predictor.stages.source).detector.network, "detections"),
         "crop": (warp, "crop"),
         "keypoints": (predictor.stages.locator, "locate"),
     }
@@ -150,6 +151,11 @@ def _timed(predictor: api.Predictor, spent: dict[str, float]) -> Iterator[None]:
     finally:
         for name, (owner, attribute) in places.items():
             setattr(owner, attribute, before[name])
+
+
+def _first(source: Any) -> Any:
+    """Return the source of the first pass."""
+    return _first(source.source) if isinstance(source, OwnPoints) else source
 
 
 def _adding(function: Callable[..., Any], name: str, spent: dict[str, float]) -> Callable[..., Any]:

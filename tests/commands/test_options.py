@@ -39,7 +39,7 @@ def test_help_explains_every_option(verb: str, capsys: pytest.CaptureFixture) ->
     described = {one.arg_name: one.description for one in arguments.parse(function.__doc__).params}
     assert list(described) == list(inspect.signature(function).parameters)
     for name, line in described.items():
-        if name not in ("settings", "device", "pictures", "networks"):
+        if name not in ("settings", "device", "pictures", "networks", "fleet"):
             parameter = inspect.signature(function).parameters[name]
             named = parameter.kind is not inspect.Parameter.POSITIONAL_ONLY
             word = f" {name} [" if parameter.default is parameter.empty else f" [{name} ...]"
@@ -51,6 +51,8 @@ def test_help_explains_every_option(verb: str, capsys: pytest.CaptureFixture) ->
         assert "--folds FOLDS Detectors for boxes out of fold." in text
     if "device" in described:
         assert "--precision PRECISION Lightning's precision" in text
+    if "fleet" in described:
+        assert "--photos_per_second PHOTOS_PER_SECOND What one of them does" in text
     if "networks" in described:
         assert "--weights WEIGHTS Pair of networks" in text
     if "pictures" in described:
