@@ -20,6 +20,7 @@ from pipeline.learning.pairs import (
     add_graphs,
     find_pair,
     is_manifest,
+    passes_of,
     publish_pair,
 )
 from pipeline.reporting.records import holds, provenance, read_json, write_json
@@ -34,7 +35,7 @@ def publish(
     terms: str,
     calibration: Path | None = None,
     float16: bool = True,
-    passes: int = 1,
+    passes: int = 0,
 ) -> None:
     """Make a pair of weights to be shared: both networks in the present format and in float16, and their hashes.
 
@@ -46,9 +47,10 @@ def publish(
         calibration: what the scores of the keypoint network mean: a file that `calibrate` wrote for one of the same recipe
         float16: weights in float16, half the size
         passes: in so many the points are placed where nobody says otherwise; 2 crops again around the points of a first pass
+            (0: one, unless the pair that is there has more, which is asked)
     """
-    if not 1 <= passes <= MOST_PASSES:
-        raise UserError(f"--passes is {passes}; expected 1 to {MOST_PASSES}")
+    if not 0 <= passes <= MOST_PASSES:
+        raise UserError(f"--passes is {passes}; expected 0 to {MOST_PASSES}")
     files = [out / name for name in FILES.values()]
     for file in files:
         refuse_foreign(file, _is_weights, "a file of weights", "choose another --out")
@@ -57,7 +59,12 @@ def publish(
         raise UserError(
             f"{out / CALIBRATION} is of the pair that is there; name it --calibration if it fits these networks too, or remove it"
         )
-    about = {"terms": terms, "passes": passes, "provenance": provenance()}
+    if not passes and (out / MANIFEST).exists() and (before := passes_of(out / MANIFEST)) > 1:
+        raise UserError(
+            f"{out / MANIFEST}: the pair that is there places points in {before} passes; name --passes {before} if these "
+            "networks are to as well, or --passes 1"
+        )
+    about = {"terms": terms, "passes": passes or 1, "provenance": provenance()}
     publish_pair({"detector": detector, "keypoints": keypoints}, out, about, float16, calibration)
     for file in files:
         print(f"{file}: {file.stat().st_size / 1e6:.1f} MB")

@@ -112,7 +112,7 @@ def find_pair(name: str, graphs: bool = False) -> Pair:
     elif (folder / CALIBRATION).exists():
         raise UserError(f"{folder / CALIBRATION}: no part of the pair beside it; publish it with them (--calibration)")
     places = (folder / file for file in files.values())
-    return Pair(folder.resolve().name, *places, calibration, _passes(manifest))
+    return Pair(folder.resolve().name, *places, calibration, passes_of(manifest))
 
 
 def add_graphs(folder: Path) -> None:
@@ -182,10 +182,13 @@ def is_manifest(file: Path) -> bool:
     return content is not None and {"format", "sha256"} <= content.keys()
 
 
-def _passes(manifest: Path) -> int:
+def passes_of(manifest: Path) -> int:
+    """Return in how many passes the pair that this manifest is of places points, where nobody says otherwise."""
     passes = (json_object(manifest) or {}).get("passes", 1)
     if passes not in range(1, MOST_PASSES + 1):
-        raise UserError(f"{manifest}: passes is {passes!r}; expected 1 to {MOST_PASSES}; publish the pair again")
+        raise UserError(
+            f"{manifest}: passes is {passes!r}; expected 1 to {MOST_PASSES}; publish the pair again, with --passes"
+        )
     return passes
 
 

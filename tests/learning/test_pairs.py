@@ -117,6 +117,20 @@ def test_a_pair_that_is_not_as_published_is_refused(tmp_path: Path, spoil, messa
         find_pair(str(pair))
 
 
+def test_a_pair_keeps_its_passes_or_is_asked(tmp_path: Path, capsys) -> None:
+    pair, networks = tmp_path / "pair", [PACKAGED / DEFAULT / file for file in FILES]
+    assert publish(pair, *networks, "--passes", 4) == 1
+    assert "--passes is 4; expected 0 to 3" in capsys.readouterr().err
+    assert publish(pair, *networks) == 0
+    assert find_pair(str(pair)).passes == 1
+    assert publish(pair, *networks, "--passes", 2) == 0
+    assert publish(pair, *networks) == 1
+    assert "the pair that is there places points in 2 passes; name --passes 2" in capsys.readouterr().err
+    assert find_pair(str(pair)).passes == 2
+    assert publish(pair, *networks, "--passes", 1) == 0
+    assert find_pair(str(pair)).passes == 1
+
+
 def test_one_network_may_stand_in_for_that_of_the_pair() -> None:
     default, mine = find_pair(DEFAULT), Path("mine.safetensors")
     assert Pair.of(DEFAULT, None, mine) == Pair(DEFAULT, default.detector, mine)

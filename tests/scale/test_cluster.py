@@ -1,7 +1,6 @@
 """A catalogue on a real cluster of Ray, two raylets on this machine, and what may go wrong with it."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -10,7 +9,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -19,6 +17,7 @@ import pytest
 
 from pipeline.commands import cluster as verb
 from tests.commands.running import run, submit_options
+from tests.scale.poisoned import POISON, Poisoned
 
 pytest.importorskip("ray")
 pytestmark = [pytest.mark.scale, pytest.mark.filterwarnings("ignore")]
@@ -128,30 +127,16 @@ def test_a_predictor_is_killed_as_for_want_of_memory(
     assert any("died" in one for one in events(out))
 
 
-class Poisoned(verb.Predictor):
-    """Dies of one photo, whenever it is at it."""
-
-    def load(self) -> None:
-        super().load()
-        find, job = self.maker.finder.find, self.maker.finder.job
-
-        def dying(names: list[str], *rest: Any) -> Any:
-            if "0005" in names:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return find(names, *rest)
-
-        self.maker.finder = SimpleNamespace(find=dying, job=job)
-
-
 def test_a_photo_that_predictors_die_of(
     nodes: Any, trained: Path, drawn: Path, manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(verb, "Predictor", Poisoned)
-    manifest.write_text("\n".join(manifest.read_text().splitlines()[:13]) + "\n")
+    lines = manifest.read_text().replace("\n0005,", f"\n{POISON},").splitlines()
+    manifest.write_text("\n".join(lines[:13]) + "\n")
     out = tmp_path / "out"
     assert run("catalogue", *options(trained, drawn, manifest, out, 4), "--address", nodes.address, "--cores", 1) == 0
     check_whole(out, ids_of(manifest))
-    assert {row["id"]: row["error"] for row in rows(out) if row["error"]} == {"0005": "the process that read it died"}
+    assert {row["id"]: row["error"] for row in rows(out) if row["error"]} == {POISON: "the process that read it died"}
 
 
 def test_the_driver_is_killed_and_started_again(

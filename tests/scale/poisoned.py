@@ -1,0 +1,36 @@
+"""A predictor that dies of one photo; `python -m tests.scale.poisoned VERB ...` is the command line with it."""
+
+import os
+import signal
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+from pipeline.__main__ import main
+from pipeline.commands import cluster
+
+POISON = "poison"
+"""The id of the photo."""
+
+
+class Poisoned(cluster.Predictor):
+    """Dies of one photo, whenever it is at it."""
+
+    def load(self) -> None:
+        super().load()
+        find, job = self.maker.finder.find, self.maker.finder.job
+
+        def dying(names: list[str], *rest: Any) -> Any:
+            if POISON in names:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return find(names, *rest)
+
+        self.maker.finder = SimpleNamespace(find=dying, job=job)
+
+
+if __name__ == "__main__":
+    # By its importable name: what is defined in __main__ would travel to the actors by value, with all that it touches.
+    from tests.scale.poisoned import Poisoned as Importable
+
+    cluster.Predictor = Importable
+    sys.exit(main())
