@@ -42,7 +42,7 @@ WITH_SCHEMA := $(if $(SCHEMA),--schema $(SCHEMA))
 OPTIONS = --config $(CONFIG) --run $(RUN) $(WITH_SCHEMA) $(if $(LIMIT),--limit $(LIMIT)) $(ARGS)
 
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-slow test-scale scale fuzz mutants faults lint format sample check look train-detector boxes train-keypoints submit ablate-detector ablate-keypoints match-matrix
+.PHONY: help install demo test test-slow test-scale scale scale-training fuzz mutants faults lint format sample check look train-detector boxes train-keypoints submit ablate-detector ablate-keypoints match-matrix
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -74,6 +74,9 @@ PHOTOS ?= 50000
 scale: $(INSTALLED)  ## PHOTOS= (50000) small photos through Ray on this machine, with all that may go wrong (about 30 minutes)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ray]'
 	$(BIN)/python -m tests.scale --photos $(PHOTOS) --out docs/results/scale.json
+
+scale-training: $(INSTALLED)  ## train in one, two and four processes, and as two nodes of torchrun (about 15 minutes)
+	$(BIN)/python -m tests.scale.training --out docs/results/scale_training.json
 
 MINUTES ?= 10
 fuzz: $(INSTALLED)  ## feed damaged files to every reader for MINUTES= (10); the summary goes to docs/fuzz.md

@@ -159,6 +159,7 @@ def silenced() -> Iterator[None]:
             ".*Checkpoint directory .* exists and is not empty.*",
             ".*isinstance.treespec, LeafSpec.*",
             ".*Couldn.t infer the batch indices.*",
+            ".*use .self.log.*sync_dist=True.*",  # every rank looks at all of the monitor's rows
         ):
             warnings.filterwarnings("ignore", message=message)
         yield

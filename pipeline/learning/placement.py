@@ -13,6 +13,8 @@ from pipeline.learning.options import Placement, TrainOptions
 
 MIXED = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 """The type that networks run in under Lightning's mixed precisions; in others they stay in float32."""
+LEAST_MOST = 4
+"""So many processes a machine without GPUs may be asked for, however few its cores: to try how they work together."""
 
 
 def placed(placement: Placement) -> dict[str, Any]:
@@ -59,7 +61,7 @@ def devices(value: str, accelerator: str = "auto") -> str | int | list[int]:
     except ValueError:
         raise UserError(f"devices is {value!r}; expected auto, a number such as 2, or a list such as 0,1") from None
     on_gpu = accelerator in ("gpu", "cuda", "auto") and torch.cuda.is_available()
-    most = torch.cuda.device_count() if on_gpu else max(2, os.cpu_count() or 1)
+    most = torch.cuda.device_count() if on_gpu else max(LEAST_MOST, os.cpu_count() or 1)
     count = len(numbers) if "," in value else numbers[0]
     if count > most:
         raise UserError(f"devices is {value!r}; this machine has {most} at most to use")
