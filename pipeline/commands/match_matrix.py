@@ -14,12 +14,11 @@ import torch
 from pipeline import assemble, crop_boxes
 from pipeline.assemble import Settings
 from pipeline.commands.match import boxes_of_test
-from pipeline.commands.steps import kept, recorded
 from pipeline.commands.study import make_runs, opened
 from pipeline.commands.study_runs import Bench, KeypointsBench, outcome_of
-from pipeline.commands.validation import VAL_FOLD, score_in_boxes
+from pipeline.commands.validation import VAL_FOLD, errors_of, score_in_boxes
 from pipeline.contract.faults import UserError
-from pipeline.contract.files import alone, file_hash, write_text
+from pipeline.contract.files import file_hash, write_text
 from pipeline.contract.formats.boxes import read_boxes
 from pipeline.contract.metrics import normalized_error
 from pipeline.contract.mixture import IMAGE, IN_SAMPLE, OUT_OF_FOLD, TRUTH, TWO_PASS, boxes_file
@@ -27,8 +26,7 @@ from pipeline.contract.schema import Schema, load_schema
 from pipeline.data.select import RowSet, load_training_set
 from pipeline.inference.predict import Device
 from pipeline.reporting.pictures import save_png
-from pipeline.reporting.records import measured, provenance, refuse_another_make, write_json
-from pipeline.reporting.scores import score
+from pipeline.reporting.records import measured, provenance, write_json
 from pipeline.studies.match import jittered
 from pipeline.studies.matrix import Matrix, as_markdown
 from pipeline.studies.matrix_chart import draw_matrix
@@ -182,16 +180,12 @@ def _errors(bench: Bench, one: Run, scene: _Scene, column: str, checkpoint: Path
     digest = hashlib.sha256(json.dumps([given.tolist(), column == TWO_PASS]).encode()).hexdigest()
     inputs = {"keypoints": file_hash(checkpoint), "rows": scene.rows.fingerprint, "boxes": digest}
     settings: Any = one.settings
-    with alone(out):
-        if kept(out):
-            refuse_another_make(out, inputs, "remove it, and it is made again")
-        else:
-            passes = 2 if column == TWO_PASS else 1
-            with recorded(out, settings, bench.data, inputs) as record:
-                record["figures"] = score_in_boxes(
-                    scene.rows, given, schema, settings, checkpoint, out, passes, scene.title
-                )
-    return score(out, scene.rows.rows, schema).errors
+    passes = 2 if column == TWO_PASS else 1
+
+    def make() -> dict[str, Any] | None:
+        return score_in_boxes(scene.rows, given, schema, settings, checkpoint, out, passes, scene.title)
+
+    return errors_of(out, scene.rows, schema, settings, bench.data, inputs, make)
 
 
 def _plain(matrix: Matrix) -> dict[str, Any]:

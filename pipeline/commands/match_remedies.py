@@ -12,22 +12,18 @@ from torch import Tensor
 
 from pipeline import assemble
 from pipeline.assemble import Settings
-from pipeline.commands.steps import inputs_of, kept, recorded
-from pipeline.commands.validation import VAL_FOLD, held_out
+from pipeline.commands.steps import inputs_of
+from pipeline.commands.validation import VAL_FOLD, errors_of, held_out, place_points
 from pipeline.contract.faults import UserError
-from pipeline.contract.files import alone, file_hash, write_text
+from pipeline.contract.files import file_hash, write_text
 from pipeline.contract.formats.boxes import read_boxes
-from pipeline.contract.formats.submission import write_submission
 from pipeline.contract.protocols import BoxSource
 from pipeline.contract.schema import Schema, load_schema
 from pipeline.data.select import RowSet, load_training_set
 from pipeline.inference.box_sources import GivenBoxes
-from pipeline.inference.predict import Device, predict
 from pipeline.inference.remedies import BothPasses, Contradicted, Joined, SeveralCrops, WithContext
 from pipeline.inference.second_pass import OwnPoints
-from pipeline.inference.shards import remove_shards
-from pipeline.reporting.records import provenance, read_json, refuse_another_make, write_json
-from pipeline.reporting.scores import score
+from pipeline.reporting.records import provenance, read_json, write_json
 from pipeline.reporting.tables import as_table
 from pipeline.studies.matrix import Difference, Matrix
 
@@ -154,23 +150,14 @@ def _errors(
     out: Path,
 ) -> tuple[np.ndarray, float]:
     """Return the errors (N, K) with a remedy, and the seconds that it took; predictions are kept beside the network."""
-    rows, parts = chosen.rows, out.with_suffix(".parts")
     own = inputs | {"remedy": title, "rows": chosen.fingerprint}
-    with alone(out):
-        if kept(out):
-            refuse_another_make(out, own, "remove it, and it is made again")
-        else:
-            with recorded(out, settings, data, own):
-                device = Device.of(settings.keypoints.train)
-                result = predict(
-                    rows, source, placer, schema, device, parts, own,
-                    sizes_wh=chosen.sizes_wh, pictures=settings.pictures,
-                )  # fmt: skip
-                if result is None:
-                    raise SystemExit(0)  # the first process has the points
-                write_submission(out, rows, np.stack([p.xy for p in result.keypoints]), result.sizes_wh, schema)
-                remove_shards(parts)
-    return score(out, rows, schema).errors, read_json(out.with_suffix(".json"))["wall_s"]
+
+    def make() -> None:
+        if not place_points(chosen, source, placer, schema, settings, own, out):
+            raise SystemExit(0)  # the first process has the points
+
+    errors = errors_of(out, chosen, schema, settings, data, own, make)
+    return errors, read_json(out.with_suffix(".json"))["wall_s"]
 
 
 def _write(stem: Path, matrix: Matrix, seconds: dict[str, float], images: int, inputs: dict[str, str]) -> None:

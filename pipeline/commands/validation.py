@@ -1,6 +1,6 @@
 """The score on `val`: both stages over the fold that a keypoint network has not seen, to choose settings by."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +9,18 @@ import torch
 
 from pipeline import assemble
 from pipeline.assemble import Settings
-from pipeline.contract.files import file_hash
+from pipeline.commands.steps import kept, recorded
+from pipeline.contract.files import alone, file_hash
 from pipeline.contract.formats.submission import write_submission
 from pipeline.contract.mixture import IMAGE, IN_SAMPLE, OUT_OF_FOLD, TRUTH, TWO_PASS
+from pipeline.contract.protocols import BoxSource
 from pipeline.contract.records import Detection
 from pipeline.contract.schema import Schema
 from pipeline.data.select import RowSet, TrainingSet
 from pipeline.inference.box_sources import GivenBoxes
 from pipeline.inference.predict import Device, predict
 from pipeline.inference.shards import remove_shards
+from pipeline.reporting.records import refuse_another_make
 from pipeline.reporting.scores import score, score_figures, score_lines
 from pipeline.studies.match import BoxSet
 
@@ -79,16 +82,48 @@ def score_in_boxes(
 
     With two passes the last one crops around the points of the first. Returns None on other processes than the first.
     """
-    locator, device = assemble.load_locator(checkpoint, schema), Device.of(settings.keypoints.train)
+    locator = assemble.load_locator(checkpoint, schema)
     job = {"keypoints": file_hash(checkpoint), "rows": chosen.fingerprint, "boxes": given.tolist(), "passes": passes}
-    parts, pictures, rows, sizes_wh = out.with_suffix(".parts"), settings.pictures, chosen.rows, chosen.sizes_wh
     source = assemble.in_passes(passes, GivenBoxes(given), locator, schema, settings.detector.margin)
-    result = predict(rows, source, locator, schema, device, parts, job, sizes_wh=sizes_wh, pictures=pictures)
-    if result is None:
+    if not place_points(chosen, source, locator, schema, settings, job, out):
         return None
-    write_submission(out, rows, np.stack([p.xy for p in result.keypoints]), result.sizes_wh, schema)
-    remove_shards(parts)
-    scored = score(out, rows, schema)
+    scored = score(out, chosen.rows, schema)
     print(f"{title}, {out.stem.replace('_', ' ')}")
     print("\n".join(score_lines(scored, "default")))
-    return {"images": len(rows), **score_figures(scored, "default")}
+    return {"images": len(chosen.rows), **score_figures(scored, "default")}
+
+
+def place_points(
+    chosen: RowSet, source: BoxSource, placer: Any, schema: Schema, settings: Settings, job: dict[str, Any], out: Path
+) -> bool:
+    """Write the points that a placer puts into the crops of a source, as a submission file; False on other processes.
+
+    `job` says what decides the points: what an interrupt leaves of another one is not gone on with.
+    """
+    device, parts, rows = Device.of(settings.keypoints.train), out.with_suffix(".parts"), chosen.rows
+    sizes_wh, pictures = chosen.sizes_wh, settings.pictures
+    result = predict(rows, source, placer, schema, device, parts, job, sizes_wh=sizes_wh, pictures=pictures)
+    if result is None:
+        return False
+    write_submission(out, rows, np.stack([p.xy for p in result.keypoints]), result.sizes_wh, schema)
+    remove_shards(parts)
+    return True
+
+
+def errors_of(
+    out: Path,
+    chosen: RowSet,
+    schema: Schema,
+    settings: Settings,
+    data: Sequence[Path],
+    inputs: dict[str, str],
+    make: Callable[[], dict[str, Any] | None],
+) -> np.ndarray:
+    """Return the errors (N, K) of the submission file `out`, which `make` writes unless it has been made of these inputs."""
+    with alone(out):
+        if kept(out):
+            refuse_another_make(out, inputs, "remove it, and it is made again")
+        else:
+            with recorded(out, settings, data, inputs) as record:
+                record["figures"] = make()
+    return score(out, chosen.rows, schema).errors
