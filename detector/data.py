@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from detector.config import DetectorConfig
+from detector.losses import NO_GARMENT
 from pipeline.contract import geometry, warp
 from pipeline.contract.images import PictureOptions
-from pipeline.contract.records import Annotation, BoxedImage, ImageBatch
+from pipeline.contract.records import NOTHING, Annotation, BoxedImage, ImageBatch
 from pipeline.contract.schema import Schema
 from pipeline.learning.loading import Batches, ImageDataset
 from pipeline.learning.photometric import Photometric
@@ -27,7 +28,9 @@ class DetectorData:
         boxed: Sequence[BoxedImage] = (),
     ) -> None:
         self.rows, self.config, self.pictures = [*rows, *boxed], config, pictures
-        self.category = [schema.category_index(row.category) for row in self.rows]
+        self.category = [
+            NO_GARMENT if row.category == NOTHING else schema.category_index(row.category) for row in self.rows
+        ]
         self.extents = torch.cat([true_extents(rows), _extents_of(boxed, config.margin)])
 
     def train_dataset(self) -> ImageDataset:
@@ -101,7 +104,7 @@ def training_inputs(batch: ImageBatch, extents: Tensor, config: DetectorConfig) 
     limit = torch.full_like(batch.sizes_wh, config.network.size)
     moved = geometry.transform_box(affine, targets)
     kept = geometry.clip_box(moved, limit)
-    lost = _area(kept) < 0.5 * _area(moved)
+    lost = (_area(kept) < 0.5 * _area(moved)) & (batch.category != NO_GARMENT)
     plain = input_affines(batch.sizes_wh, config.network.size)
     affine = torch.where(lost[:, None, None], plain, affine)
     boxes = geometry.clip_box(geometry.transform_box(affine, targets), limit)

@@ -10,18 +10,26 @@ from torch import Tensor
 from torchvision.ops import sigmoid_focal_loss
 
 UNMATCHED, IGNORED = -1, -2
+NO_GARMENT = -1
+"""The label of a picture that holds no garment: every category is known to be absent everywhere."""
+
+
+def annotated(labels: Tensor) -> Tensor:
+    """Return the annotated label (1,) of a picture's garments (0 or 1,): NO_GARMENT where there is none."""
+    return labels if len(labels) else labels.new_full((1,), NO_GARMENT)
 
 
 def partial_focal_loss(logits: Tensor, matched: Tensor, labels: Tensor) -> Tensor:
     """RetinaNet's classification loss (Lin et al. 2017, 1708.02002) without the negatives that nobody knows.
 
     logits (B, A, C); matched (B, A): index of the matched box, -1 unmatched, -2 between the thresholds (ignored);
-    labels (B,) the annotated category. Summed over anchors, divided by each image's matched anchors, averaged over images.
+    labels (B,) the annotated category, or NO_GARMENT. Summed over anchors, divided by each image's matched anchors, averaged
+    over images.
     """
-    annotated = F.one_hot(labels, logits.shape[-1]).bool()[:, None, :]
+    known = (F.one_hot(labels.clamp(min=0), logits.shape[-1]).bool() | (labels == NO_GARMENT)[:, None])[:, None, :]
     positive = (matched >= 0)[..., None]
-    counted = positive | ((matched == UNMATCHED)[..., None] & annotated)
-    loss = sigmoid_focal_loss(logits, (positive & annotated).to(logits.dtype), reduction="none")
+    counted = positive | ((matched == UNMATCHED)[..., None] & known)
+    loss = sigmoid_focal_loss(logits, (positive & known).to(logits.dtype), reduction="none")
     summed = torch.where(counted, loss, 0).sum((1, 2))
     return (summed / (matched >= 0).sum(1).clamp(min=1)).mean()
 
@@ -37,9 +45,10 @@ def objectness_loss(logits: Tensor, matched: Tensor, labels: Tensor, partial: bo
     positive = matched >= 0
     counted = positive | (matched == UNMATCHED)
     if partial:
-        counted &= positive | (garment.detach().sigmoid() <= confident)
+        counted &= positive | (garment.detach().sigmoid() <= confident) | (labels == NO_GARMENT)[:, None]
     focal = sigmoid_focal_loss(garment, positive.to(garment.dtype), reduction="none")
-    of_category = F.cross_entropy(category.movedim(-1, 1), labels[:, None].expand_as(matched), reduction="none")
+    label = labels.clamp(min=0)[:, None].expand_as(matched)
+    of_category = F.cross_entropy(category.movedim(-1, 1), label, reduction="none")
     summed = torch.where(counted, focal, 0).sum(1) + torch.where(positive, of_category, 0).sum(1)
     return (summed / positive.sum(1).clamp(min=1)).mean()
 
@@ -54,19 +63,21 @@ def partial_cross_entropy(logits: Tensor, labels: Tensor, annotated: Tensor) -> 
     """Faster R-CNN's box head: a negative may be background or any category that was not annotated.
 
     logits (N, C + 1) with background first; labels (N,) with 0 for negatives; annotated (N,) the label that the
-    proposal's picture has. A negative costs -log(p_background + sum of p over the categories not annotated).
+    proposal's picture has, or NO_GARMENT. A negative costs -log(p_background + sum of p over the categories not annotated).
     """
     log_p = F.log_softmax(logits.float(), dim=-1)
-    known_absent = F.one_hot(annotated, logits.shape[-1]).bool()
+    known_absent = F.one_hot(annotated.clamp(min=0), logits.shape[-1]).bool()
+    every_garment = torch.arange(logits.shape[-1], device=logits.device) > 0
+    known_absent = torch.where((annotated == NO_GARMENT)[:, None], every_garment, known_absent)
     negative = -torch.logsumexp(log_p.masked_fill(known_absent, -torch.inf), dim=-1)
     positive = -log_p.gather(1, labels[:, None])[:, 0]
     return torch.where(labels > 0, positive, negative).mean()
 
 
 def ignore_confident_negatives(labels: Tensor, objectness: Tensor, threshold: float = 0.7) -> Tensor:
-    """Take unmatched anchors that already look like a garment out of the RPN's negatives.
+    """Take unmatched anchors that already look like a garment out of the RPN's negatives, where the picture holds a garment.
 
     labels (A,) of 1 garment, 0 background, -1 ignored; objectness (A,) logits.
     """
-    confident = (labels == 0) & (objectness.detach().sigmoid() > threshold)
+    confident = (labels == 0) & (objectness.detach().sigmoid() > threshold) & (labels == 1).any()
     return labels.masked_fill(confident, -1)

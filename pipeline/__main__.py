@@ -25,6 +25,7 @@ VERBS = {
     "boxes": "pipeline.commands.boxes:boxes",
     "train-keypoints": "pipeline.commands.train:train_keypoints",
     "pseudo-label": "pipeline.commands.labels:pseudo_label",
+    "backgrounds": "pipeline.commands.backgrounds:backgrounds",
     "pseudo-points": "pipeline.commands.teach:pseudo_points",
     "calibrate": "pipeline.commands.calibrate:calibrate",
     "match": "pipeline.commands.match:match",

@@ -11,6 +11,7 @@ from torchvision.models.detection import RetinaNet
 from torchvision.models.detection.image_list import ImageList
 
 from detector.config import DetectorConfig
+from detector.losses import NO_GARMENT
 from detector.networks.dense import select
 from detector.networks.faster_rcnn import build_faster_rcnn
 from detector.networks.retinanet import build_retinanet
@@ -33,10 +34,11 @@ class GarmentNetwork(nn.Module):
         return self.model.backbone.body
 
     def losses(self, inputs: Tensor, boxes: Tensor, category: Tensor) -> dict[str, Tensor]:
-        """Return the named losses of one annotated box (B, 4) and its category (B,) an image."""
+        """Return the named losses of one annotated box (B, 4) and its category (B,) an image; NO_GARMENT: it holds none."""
+        there = (category != NO_GARMENT).long().tolist()
         targets = [
-            {"boxes": box[None].float(), "labels": label[None] + self.offset}
-            for box, label in zip(boxes, category, strict=True)
+            {"boxes": box[None, :][:count].float(), "labels": label[None][:count] + self.offset}
+            for box, label, count in zip(boxes, category, there, strict=True)
         ]
         return self.model(list(inputs), targets)
 

@@ -9,7 +9,7 @@ from torchvision.models.detection.rpn import RegionProposalNetwork
 from torchvision.ops import MultiScaleRoIAlign
 
 from detector.config import DetectorConfig
-from detector.losses import ignore_confident_negatives, partial_cross_entropy
+from detector.losses import annotated, ignore_confident_negatives, partial_cross_entropy
 from detector.networks.pyramid import KEPT, LOWEST_SCORE, Float32BoxCoder, Pyramid, build_anchors, untouched
 
 
@@ -59,7 +59,7 @@ class _PartialRoIHeads(RoIHeads):
         proposals, _, labels, regression_targets = self.select_training_samples(proposals, targets)
         pooled = self.box_head(self.box_roi_pool(features, proposals, image_shapes))
         logits, deltas = self.box_predictor(pooled)
-        annotated = torch.cat([t["labels"][:1].expand(len(part)) for t, part in zip(targets, labels, strict=True)])
-        classification = partial_cross_entropy(logits, torch.cat(labels), annotated)
+        known = torch.cat([annotated(t["labels"]).expand(len(part)) for t, part in zip(targets, labels, strict=True)])
+        classification = partial_cross_entropy(logits, torch.cat(labels), known)
         _, regression = fastrcnn_loss(logits, deltas, labels, regression_targets)
         return [], {"loss_classifier": classification, "loss_box_reg": regression}

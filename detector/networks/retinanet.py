@@ -8,7 +8,7 @@ from torchvision.models.detection import RetinaNet
 from torchvision.models.detection.retinanet import RetinaNetClassificationHead, RetinaNetHead
 
 from detector.config import DetectorConfig
-from detector.losses import category_logits, objectness_loss, partial_focal_loss
+from detector.losses import annotated, category_logits, objectness_loss, partial_focal_loss
 from detector.networks.dense import CANDIDATES, NMS_IOU
 from detector.networks.pyramid import KEPT, LOWEST_SCORE, Float32BoxCoder, Pyramid, build_anchors, untouched
 
@@ -46,7 +46,7 @@ def build_retinanet(config: DetectorConfig, num_categories: int) -> tuple[Retina
 
 class _PartialClassificationHead(RetinaNetClassificationHead):
     def compute_loss(self, targets: list, head_outputs: dict[str, Tensor], matched_idxs: list[Tensor]) -> Tensor:
-        labels = torch.stack([t["labels"][0] for t in targets])
+        labels = torch.cat([annotated(t["labels"]) for t in targets])
         return partial_focal_loss(head_outputs["cls_logits"].float(), torch.stack(matched_idxs), labels)
 
 
@@ -60,5 +60,5 @@ class _ObjectnessHead(RetinaNetClassificationHead):
         return logits if self.training else category_logits(logits)
 
     def compute_loss(self, targets: list, head_outputs: dict[str, Tensor], matched_idxs: list[Tensor]) -> Tensor:
-        labels = torch.stack([t["labels"][0] for t in targets])
+        labels = torch.cat([annotated(t["labels"]) for t in targets])
         return objectness_loss(head_outputs["cls_logits"].float(), torch.stack(matched_idxs), labels, self.partial)

@@ -11,7 +11,7 @@ from pipeline.contract.files import file_hash, json_object, refuse_foreign
 from pipeline.contract.garments import PhotoResult
 from pipeline.contract.schema import Schema, load_schema
 from pipeline.data.class_labels import read_class_labels
-from pipeline.reporting.found_scores import THRESHOLDS, against_garments, against_labels
+from pipeline.reporting.found_scores import NOTHING_FOUND, THRESHOLDS, against_garments, against_labels
 from pipeline.reporting.records import holds, provenance, write_json
 from pipeline.reporting.tables import as_table
 
@@ -32,7 +32,8 @@ def evaluate_photos(
         predictions: predictions.jsonl of `predict`
         photos: folder of the photos, as it was named to `predict`
         labels: CSV with the columns file and label, a class a photo: is the surest find of that category?
-        names: what labels mean, such as Shirt=blouse; photos with other labels that are no category are left out
+        names: what labels mean, such as Shirt=blouse, or Landscape=none where there is no garment; photos with other labels that
+            are no category are left out
         garments: every garment of each photo, as a sample's all_garments.json: which are found, and what else is?
         threshold: least score of a find, of what is told by category
         json: write the figures there as well
@@ -47,7 +48,7 @@ def evaluate_photos(
     loaded = load_schema(schema)
     results = _read(predictions, loaded)
     if labels is not None:
-        rows, _ = read_class_labels(labels, photos, names, loaded)
+        rows, _ = read_class_labels(labels, photos, names, loaded, further=(NOTHING_FOUND,))
         chosen, truth = [row.image_id for row in rows], [row.category for row in rows]
     else:
         content = _read_garments(garments, loaded)

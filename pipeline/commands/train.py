@@ -29,8 +29,8 @@ def train_detector(
     run: Path,
     limit: int = 0,
     only: str = "",
-    boxed: Path | None = None,
-    photos: Path | None = None,
+    boxed: Sequence[Path] = (),
+    photos: Sequence[Path] = (),
     start: str = "",
 ) -> None:
     """Train stage 1: one detector a fold, and the final one on everything; those that are there already are kept.
@@ -41,8 +41,9 @@ def train_detector(
         run: run folder; holds everything that is trained
         limit: rehearse on so many images (0: all)
         only: train just this one, such as fold0 or final
-        boxed: garments without points that every detector learns from too: a CSV of image_id,category,x0,y0,x1,y1
-        photos: folder of the photos of --boxed
+        boxed: garments without points that every detector learns from too: a CSV of image_id,category,x0,y0,x1,y1, or several;
+            a photo without any garment has all cells empty but the first
+        photos: folder of the photos of --boxed, one for each
         start: a trained detector that each of them starts from, such as one of other photos: a checkpoint, or the name or the
             folder of a pair; it must have seen none of these images where one of a fold is trained
     """
@@ -154,11 +155,15 @@ def _begun(start: str, stage: str, inputs: dict[str, str]) -> Start | None:
     return begun
 
 
-def _further(boxed: Path | None, photos: Path | None, schema: Schema, limit: int, settings: Settings) -> RowSet | None:
-    """Return the garments without points that a detector learns from beside the rows."""
-    if (boxed is None) != (photos is None):
-        raise UserError("--boxed and --photos belong together: a CSV of boxes, and the folder of its photos")
-    return None if boxed is None else load_boxed(boxed, photos, schema, limit, settings.pictures)
+def _further(
+    boxed: Sequence[Path], photos: Sequence[Path], schema: Schema, limit: int, settings: Settings
+) -> RowSet | None:
+    """Return the garments without points, and the photos without garments, that a detector learns from beside the rows."""
+    if len(boxed) != len(photos):
+        raise UserError("--boxed and --photos belong together: CSVs of boxes, and for each the folder of its photos")
+    pairs = zip(boxed, photos, strict=True)
+    sets = [load_boxed(file, folder, schema, limit, settings.pictures, without=True) for file, folder in pairs]
+    return RowSet.joined(sets) if sets else None
 
 
 def _taught(

@@ -17,6 +17,9 @@ FALLBACK = "fallback"
 ORIGINS = (*BOX_SOURCES, FALLBACK)
 """Where a region comes from; `fallback` is the whole image that stands in for a box that was not found."""
 
+NOTHING = ""
+"""The category of a picture that holds no garment."""
+
 Key = tuple[str, int]
 """What a garment is known by: image_id and instance, its number among the garments of its picture."""
 
@@ -60,7 +63,10 @@ class Annotation(ImageRow):
 
 @dataclass(frozen=True, eq=False)
 class BoxedImage(ImageRow):
-    """A garment whose place is known, without points: `box` (4,) xyxy in image pixels, as the detector should find it."""
+    """A garment whose place is known, without points: `box` (4,) xyxy in image pixels, as the detector should find it.
+
+    One of the category NOTHING is a picture without any garment; its box is zeros.
+    """
 
     box: np.ndarray
 

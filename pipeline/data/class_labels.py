@@ -14,14 +14,15 @@ FILE, LABEL = "file", "label"
 
 
 def read_class_labels(
-    file: Path, photos: Path, names: Sequence[str], schema: Schema
+    file: Path, photos: Path, names: Sequence[str], schema: Schema, further: Sequence[str] = ()
 ) -> tuple[list[ImageRow], Counter[str]]:
     """Return a row a photo whose label is known, and how many there are of each other label.
 
-    `names` say what labels mean, such as Shirt=blouse; a category means itself. Photos lie below the folder `photos`.
+    `names` say what labels mean, such as Shirt=blouse; a category means itself, and so do `further` meanings. Photos lie below
+    the folder `photos`.
     Raises UserError for a name that says nothing, and DataError with all faults of the file.
     """
-    meanings = _meanings(names, schema)
+    meanings = _meanings(names, [*schema.categories, *further])
     faults: list[Fault] = []
     frame = read_csv(file, faults)
     rows: dict[str, ImageRow] = {}
@@ -43,13 +44,13 @@ def read_class_labels(
     return list(rows.values()), left_out
 
 
-def _meanings(names: Sequence[str], schema: Schema) -> dict[str, str]:
-    """Return the category of each label; a category is a label of its own."""
-    meanings = {name: name for name in schema.categories}
+def _meanings(names: Sequence[str], known: Sequence[str]) -> dict[str, str]:
+    """Return the meaning of each label; what is known is a label of its own."""
+    meanings = {name: name for name in known}
     for one in names:
         label, equals, category = one.partition("=")
-        if not (label and equals and category in schema.categories):
-            expected = f"LABEL=CATEGORY, with one of {', '.join(schema.categories)}"
+        if not (label and equals and category in known):
+            expected = f"LABEL=CATEGORY, with one of {', '.join(known)}"
             raise UserError(f"--names has {one!r}; expected {expected}")
         meanings[label] = category
     return meanings

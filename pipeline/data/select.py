@@ -43,6 +43,15 @@ class RowSet:
                 everything.update(row.box.tobytes())
         return everything.hexdigest()[:12]
 
+    @classmethod
+    def joined(cls, sets: "Sequence[RowSet]") -> "RowSet":
+        """Return the rows of several sets, one after the other."""
+        return cls(
+            rows=[row for one in sets for row in one.rows],
+            sizes_wh=np.concatenate([one.sizes_wh for one in sets]),
+            digests=[digest for one in sets for digest in one.digests],
+        )
+
     def take(self, chosen: Sequence[int] | np.ndarray) -> "RowSet":
         rows, digests = [self.rows[i] for i in chosen], [self.digests[i] for i in chosen]
         return RowSet(rows=rows, sizes_wh=self.sizes_wh[list(chosen)], digests=digests)
@@ -92,10 +101,18 @@ def load_training_set(
 
 
 def load_boxed(
-    file: Path, photos: Path, schema: Schema, limit: int = 0, pictures: PictureOptions | None = None
+    file: Path,
+    photos: Path,
+    schema: Schema,
+    limit: int = 0,
+    pictures: PictureOptions | None = None,
+    without: bool = False,
 ) -> RowSet:
-    """Read garments that have a box and no points, and decode every photo; raises DataError with all faults."""
-    rows = sample_rows(read_boxed(file, photos, schema), limit)
+    """Read garments that have a box and no points, and decode every photo; raises DataError with all faults.
+
+    `without` allows photos without any garment.
+    """
+    rows = sample_rows(read_boxed(file, photos, schema, without), limit)
     found = survey(rows, progress("looking at photos"), pictures)
     if found.faults:
         raise DataError(found.faults)

@@ -33,7 +33,7 @@ def overlay(picture: Image.Image, scale: float, result: PhotoResult, schema: Sch
 def save_overlay(file: Path, out: Path, result: PhotoResult, schema: Schema) -> None:
     """Write the photo of `file` with its garments, as JPEG."""
     picture, scale = drawable(file)
-    _save(out, overlay(picture, scale, result, schema))
+    save_jpeg(out, overlay(picture, scale, result, schema))
 
 
 def save_crops(file: Path, out: Path, result: PhotoResult) -> None:
@@ -42,7 +42,7 @@ def save_crops(file: Path, out: Path, result: PhotoResult) -> None:
     for number, garment in enumerate(result.garments):
         x0, y0, x1, y1 = (float(value) for value in garment.box * scale)
         crop = picture.crop((int(x0), int(y0), max(int(x0) + 1, round(x1)), max(int(y0) + 1, round(y1))))
-        _save(out.with_name(f"{out.stem}-{number}-{garment.category}.jpg"), crop)
+        save_jpeg(out.with_name(f"{out.stem}-{number}-{garment.category}.jpg"), crop)
 
 
 def save_video(frames: Path, out: Path, rate: float) -> None:
@@ -67,7 +67,8 @@ def _label(picture: Image.Image, garment: Garment, scale: float, colour: tuple[i
     draw.text((x, max(0.0, y - 1.3 * size)), text, fill=(0, 0, 0), font=font)
 
 
-def _save(out: Path, picture: Image.Image) -> None:
+def save_jpeg(out: Path, picture: Image.Image) -> None:
+    """Write a JPEG, whole or not at all."""
     content = io.BytesIO()
     picture.save(content, format="JPEG", quality=QUALITY)
     write_bytes(out, content.getvalue())

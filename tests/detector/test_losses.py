@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from detector.losses import (
+    NO_GARMENT,
+    annotated,
     category_logits,
     ignore_confident_negatives,
     objectness_loss,
@@ -53,6 +55,23 @@ def test_a_garment_elsewhere_gives_no_gradient_to_its_own_category() -> None:
     partial_focal_loss(logits, torch.tensor([[-1]]), torch.tensor([1])).backward()
     assert logits.grad[0, 0, 0] == 0
     assert logits.grad[0, 0, 1] > 0
+
+
+def test_in_a_picture_without_garments_every_category_is_absent() -> None:
+    none = torch.tensor([NO_GARMENT])
+    logits = torch.tensor([[[logit(0.9), logit(0.3)]]])
+    loss = partial_focal_loss(logits, torch.tensor([[-1]]), none)
+    assert float(loss) == pytest.approx(focal(0.9, False) + focal(0.3, False), rel=1e-5)
+    sure = torch.tensor([[[logit(0.9), 0.0, 0.0]]])
+    loss = objectness_loss(sure, torch.tensor([[-1]]), none, partial=True)
+    assert float(loss) == pytest.approx(focal(0.9, False), rel=1e-5)  # no garment without a label can be there
+    p = torch.tensor([[0.1, 0.5, 0.15, 0.25]])
+    loss = partial_cross_entropy(p.log(), torch.tensor([0]), none)
+    assert float(loss) == pytest.approx(-math.log(0.1), rel=1e-5)
+    labels = torch.tensor([0.0, 0.0, -1.0])
+    assert torch.equal(ignore_confident_negatives(labels, torch.full((3,), logit(0.9)), 0.7), labels)
+    assert annotated(torch.tensor([3])).tolist() == [3]
+    assert annotated(torch.tensor([], dtype=torch.int64)).tolist() == [NO_GARMENT]
 
 
 def test_confident_negatives_are_ignored() -> None:

@@ -5,6 +5,7 @@ import torch
 from torchvision.models.detection._utils import BoxCoder
 
 from detector.config import TYPES, DetectorConfig
+from detector.losses import NO_GARMENT
 from detector.networks.build import GarmentNetwork
 from detector.networks.dense import select
 from detector.networks.pyramid import KEPT, Float32BoxCoder
@@ -39,6 +40,30 @@ def test_gradients_reach_every_parameter(config: DetectorConfig) -> None:
     sum(losses.values()).backward()
     without = [n for n, p in network.named_parameters() if p.requires_grad and p.grad is None]
     assert not without
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=IDS)
+def test_a_picture_without_garments_teaches_that_there_is_none(config: DetectorConfig) -> None:
+    """Beside one that holds a garment; steps on it alone lower every score in it."""
+    network = GarmentNetwork(config, 5).train()
+    inputs, boxes, category = batch()
+    category[1] = NO_GARMENT
+    losses = network.losses(inputs, boxes, category)
+    assert all(torch.isfinite(loss) for loss in losses.values())
+    optimizer = torch.optim.SGD(network.parameters(), 0.02)
+
+    def highest() -> list[float]:
+        with torch.no_grad():
+            return [float(network.finest(inputs[1:]).max())]
+
+    before = highest()
+    for _ in range(3):
+        optimizer.zero_grad()
+        losses = network.losses(inputs[1:], boxes[1:], category[1:])
+        assert all(loss == 0 for name, loss in losses.items() if "reg" in name)
+        sum(losses.values()).backward()
+        optimizer.step()
+    assert highest() < before
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=IDS)

@@ -35,6 +35,13 @@ def test_the_surest_find_is_held_against_the_label() -> None:
     }
 
 
+def test_nothing_is_right_where_there_is_no_garment() -> None:
+    results = [photo(), photo(find("skirt", 0.9)), photo(find("skirt", 0.3))]
+    figures = against_labels(results, ["none", "none", "none"], 0.4)
+    assert figures["correct_by_class"] == {"none": pytest.approx(2 / 3)}
+    assert figures["taken_for"] == {"none": {"none": 2, "skirt": 1}}
+
+
 def truth(category: str, *box: float) -> dict:
     return {"category": category, "box": list(box)}
 

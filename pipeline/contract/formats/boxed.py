@@ -1,4 +1,4 @@
-"""boxed.csv: garments of photos by category and box, without points; what the detector alone can learn from."""
+"""boxed.csv: garments of photos by category and box, without points, and photos without any; for the detector alone."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,22 +11,26 @@ from pipeline.contract.files import write_text
 from pipeline.contract.formats.boxes import LARGEST
 from pipeline.contract.formats.csv_files import NUMBER, has_columns, read_csv, wrong_id
 from pipeline.contract.formats.fashionai import ID
-from pipeline.contract.records import BoxedImage
+from pipeline.contract.records import NOTHING, BoxedImage
 from pipeline.contract.schema import Schema
 
 PLACE = ["x0", "y0", "x1", "y1"]
 COLUMNS = [ID, "category", *PLACE]
-"""image_id is a path below the folder of the photos; the box is xyxy in pixels of the whole photo."""
+"""image_id is a path below the folder of the photos; the box is xyxy in pixels of the whole photo.
+
+A photo without any garment has one row, of which all but image_id is empty.
+"""
 
 
 def write_boxed(file: Path, rows: Sequence[BoxedImage]) -> None:
     """Write the rows in their order."""
-    frame = pd.DataFrame([(row.image_id, row.category, *row.box) for row in rows], columns=COLUMNS)
+    cells = [(row.image_id, row.category, *([None] * 4 if row.category == NOTHING else row.box)) for row in rows]
+    frame = pd.DataFrame(cells, columns=COLUMNS).astype(dict.fromkeys(PLACE, float))
     write_text(file, frame.to_csv(index=False, lineterminator="\n", float_format="%.2f"))
 
 
-def read_boxed(file: Path, photos: Path, schema: Schema) -> list[BoxedImage]:
-    """Read the rows, several a photo too, whose pictures lie below the folder `photos`.
+def read_boxed(file: Path, photos: Path, schema: Schema, without: bool = False) -> list[BoxedImage]:
+    """Read the rows, several a photo too, whose pictures lie below the folder `photos`; with `without`, photos without garments.
 
     Raises DataError with every fault: columns, ids that leave the folder, unknown categories, boxes without area.
     """
@@ -36,28 +40,36 @@ def read_boxed(file: Path, photos: Path, schema: Schema) -> list[BoxedImage]:
     seen: dict[str, int] = {}
     if frame is not None and has_columns(frame, COLUMNS, file, faults):
         for number, cells in enumerate(frame.to_dict("records"), start=2):
-            fault = _fault(cells, schema)
+            fault = _fault(cells, schema, without)
             if fault:
                 faults.append(Fault(str(file), fault[0], fault[1], number, value=cells[ID]))
                 continue
             image_id = cells[ID]
             instance = seen[image_id] = seen.get(image_id, -1) + 1
-            box = np.array([float(cells[name]) for name in PLACE])
+            box = np.array([float(cells[name] or 0) for name in PLACE])
             rows.append(
                 BoxedImage(
                     image_id, cells["category"], photos / image_id, box,
                     instance=instance, csv=str(file), csv_row=number,
                 )
             )  # fmt: skip
+    several = {row.image_id for row in rows if row.instance > 0}
+    for row in rows:
+        if row.category == NOTHING and row.image_id in several:
+            remedy = "keep the others, or this one"
+            problem = "photo without any garment that has other rows"
+            faults.append(Fault(str(file), problem, remedy, row.csv_row, value=row.image_id))
     if faults:
         raise DataError(faults)
     return rows
 
 
-def _fault(cells: dict[str, str], schema: Schema) -> tuple[str, str] | None:
+def _fault(cells: dict[str, str], schema: Schema, without: bool) -> tuple[str, str] | None:
     """Say what is wrong with a row, and what was expected."""
     if wrong := wrong_id(cells[ID]):
         return wrong
+    if without and not any(cells[name] for name in COLUMNS[1:]):
+        return None
     if cells["category"] not in schema.categories:
         return f"category {cells['category']!r}", f"expected one of {', '.join(schema.categories)}"
     numbers = [cells[name] for name in PLACE]

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.contract.faults import DataError
 from pipeline.contract.formats.boxed import read_boxed, write_boxed
-from pipeline.contract.records import BoxedImage
+from pipeline.contract.records import NOTHING, BoxedImage
 from pipeline.contract.schema import Schema
 
 HEAD = "image_id,category,x0,y0,x1,y1\n"
@@ -27,6 +27,22 @@ def test_a_round_trip_with_two_garments_in_a_photo(tmp_path: Path, schema: Schem
     assert rows[0].path == tmp_path / "photos" / "shop" / "a.jpg"
     assert rows[0].box.tolist() == [1.25, 2, 30, 40.5]
     assert (rows[1].csv, rows[1].csv_row) == (str(file), 3)
+
+
+def test_photos_without_garments(tmp_path: Path, schema: Schema) -> None:
+    file = tmp_path / "boxed.csv"
+    write_boxed(file, [boxed("a.jpg"), boxed("floor.jpg", NOTHING, (0, 0, 0, 0))])
+    assert file.read_text() == HEAD + "a.jpg,skirt,1.25,2.00,30.00,40.50\nfloor.jpg,,,,,\n"
+    rows = read_boxed(file, tmp_path, schema, without=True)
+    assert [(row.image_id, row.category) for row in rows] == [("a.jpg", "skirt"), ("floor.jpg", NOTHING)]
+    with pytest.raises(DataError, match=r"row 3: category '': 'floor.jpg'; expected one of"):
+        read_boxed(file, tmp_path, schema)
+    file.write_text(file.read_text() + "a.jpg,,,,,\nwall.jpg,,0,0,9,9\n")
+    with pytest.raises(DataError) as error:
+        read_boxed(file, tmp_path, schema, without=True)
+    assert [(fault.row, fault.problem) for fault in error.value.faults] == [
+        (5, "category ''"), (4, "photo without any garment that has other rows"),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

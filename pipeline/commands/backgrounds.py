@@ -1,0 +1,115 @@
+"""The verb that cuts pictures without garments out of boxed photos, for a detector to learn what is none."""
+
+import itertools
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from rich.progress import track
+
+from pipeline.contract.faults import DataError, UserError
+from pipeline.contract.files import file_hash
+from pipeline.contract.formats.boxed import read_boxed, write_boxed
+from pipeline.contract.images import PictureOptions, read_image
+from pipeline.contract.records import NOTHING, BoxedImage
+from pipeline.contract.schema import load_schema
+from pipeline.data.select import sample_rows
+from pipeline.reporting.overlay import save_jpeg
+from pipeline.reporting.records import CONFIG, alone_at_out, claim, measured, provenance, write_json
+
+log = logging.getLogger("pipeline")
+BOXED, RECORD = "boxed.csv", "boxed.json"
+
+
+@alone_at_out
+def backgrounds(
+    boxed: Path,
+    photos: Path,
+    out: Path,
+    pictures: PictureOptions,
+    margin: float = 0.05,
+    least: float = 0.2,
+    limit: int = 0,
+    schema: str = "fashionai",
+) -> None:
+    """Cut out of boxed photos what shows no garment, for a detector to learn what is none (train-detector --boxed).
+
+    Of each photo it is the largest rectangle beside its boxes; look at some of them: what no box says is not known.
+
+    Args:
+        boxed: garments with a box, such as `pseudo-label` writes: a CSV of image_id,category,x0,y0,x1,y1
+        photos: folder of the photos
+        out: folder for the pictures, and boxed.csv, which says that they hold nothing
+        pictures: what a picture may cost
+        margin: how far to keep from a box, as a fraction of its longer side
+        least: least side of a rectangle, as a fraction of the photo's shorter side
+        limit: rehearse on so many boxes (0: all)
+        schema: packaged schema, or a YAML file of your own
+    """
+    for name, value in {"margin": margin, "least": least}.items():
+        if not 0 <= value <= 1:
+            raise UserError(f"--{name} is {value}; expected 0 to 1")
+    inputs = {"boxed": file_hash(boxed), "margin": margin, "least": least, "limit": limit}
+    _claim(out, inputs)
+    boxes: dict[str, list[BoxedImage]] = {}
+    for row in sample_rows(read_boxed(boxed, photos, load_schema(schema)), limit):
+        boxes.setdefault(row.image_id, []).append(row)
+    record = {"provenance": provenance(), "inputs": inputs}
+    with measured(record):
+        cut = [_cut(name, rows, out, margin, least, pictures) for name, rows in track(boxes.items(), "backgrounds")]
+    made = [one for one in cut if one is not None]
+    if not made:
+        raise UserError(f"{boxed}: no photo of {len(boxes)} has room beside its boxes; lower --least or --margin")
+    write_boxed(out / BOXED, made)
+    record["figures"] = {"photos": len(boxes), "backgrounds": len(made)}
+    write_json(out / RECORD, record)
+    print(f"{out}: {len(made)} backgrounds of {len(boxes)} photos")
+
+
+def _claim(out: Path, inputs: dict[str, Any]) -> None:
+    """Refuse a folder that holds something else than what this command makes of these inputs, so far or as a whole."""
+    if out.is_dir() and any(out.iterdir()) and not (out / CONFIG).exists():
+        raise UserError(f"--out is {out}, which holds other files; choose a new folder")
+    claim(out, inputs)
+
+
+def _cut(
+    image_id: str, rows: Sequence[BoxedImage], out: Path, margin: float, least: float, pictures: PictureOptions
+) -> BoxedImage | None:
+    """Write the largest rectangle of a photo beside its boxes, and return its row; None where there is no room."""
+    try:
+        picture = read_image(rows[0].path, pictures)
+    except DataError as error:
+        log.warning("left out: %s", error.faults[0])
+        return None
+    boxes = np.stack([row.box for row in rows])
+    grow = margin * (boxes[:, 2:] - boxes[:, :2]).max(1, keepdims=True)
+    found = largest_free(picture.size_wh, np.concatenate([boxes[:, :2] - grow, boxes[:, 2:] + grow], 1))
+    x0, y0, x1, y1 = (int(value) // picture.reduced for value in found)
+    wanted = least * min(picture.size_wh) / picture.reduced
+    if min(x1 - x0, y1 - y0) < max(1, wanted):
+        return None
+    name = str(Path(image_id).with_suffix(".jpg"))
+    save_jpeg(out / name, Image.fromarray(picture.pixels[y0:y1, x0:x1]))
+    return BoxedImage(name, NOTHING, out / name, np.zeros(4))
+
+
+def largest_free(size_wh: tuple[int, int], boxes: np.ndarray) -> tuple[int, int, int, int]:
+    """Return the largest rectangle xyxy, in whole pixels, of a picture that shares none with the boxes (N, 4).
+
+    Each of its sides is one of the picture's or of a box; without room it has no area.
+    """
+    boxes = np.concatenate([np.floor(boxes[:, :2]), np.ceil(boxes[:, 2:])], 1)
+    sides = []
+    for axis, length in enumerate(size_wh):
+        places = np.unique(np.clip([0, length, *boxes[:, axis], *boxes[:, 2 + axis]], 0, length))
+        sides.append(list(itertools.combinations(places, 2)))
+    best, area = (0, 0, 0, 0), 0.0
+    for (x0, x1), (y0, y1) in itertools.product(*sides):
+        apart = (boxes[:, 0] >= x1) | (boxes[:, 2] <= x0) | (boxes[:, 1] >= y1) | (boxes[:, 3] <= y0)
+        if (x1 - x0) * (y1 - y0) > area and apart.all():
+            best, area = (int(x0), int(y0), int(x1), int(y1)), (x1 - x0) * (y1 - y0)
+    return best
