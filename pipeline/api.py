@@ -27,7 +27,7 @@ from pipeline.contract.garments import Garment, PhotoResult
 from pipeline.contract.images import Picture, PictureOptions, from_pillow, read_image
 from pipeline.contract.records import ImageBatch, Keypoints
 from pipeline.contract.schema import Schema, load_schema
-from pipeline.inference.find import Finder
+from pipeline.inference.find import Finder, Finding
 from pipeline.inference.predict import Device
 from pipeline.learning.loading import UNIFORMS, PixelBatchSampler, collate
 from pipeline.learning.pairs import DEFAULT, Pair, Runtime
@@ -176,9 +176,9 @@ class Predictor:
 def load(
     weights: str = DEFAULT,
     *,
-    threshold: float = assemble.THRESHOLD,
-    flip_test: bool = True,
-    passes: int = assemble.PASSES,
+    threshold: float = Finding.threshold,
+    flip_test: bool = Finding.flip_test,
+    passes: int = Finding.passes,
     device: str = "auto",
     runtime: Runtime = "auto",
     schema: str = "fashionai",
@@ -208,7 +208,8 @@ def load(
     loaded = load_schema(schema)
     named = (detector and Path(detector), keypoints and Path(keypoints))
     pair = Pair.of(weights, *named, runtime, device_of(placement))
-    return Predictor(assemble.load_finder(pair, loaded, threshold, flip_test, passes, placement, pictures), batch)
+    finding = Finding(threshold, flip_test, passes)
+    return Predictor(assemble.load_finder(pair, loaded, finding, placement, pictures), batch)
 
 
 def _of_array(pixels: np.ndarray) -> Picture:

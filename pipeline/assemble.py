@@ -29,7 +29,7 @@ from pipeline.contract.images import PictureOptions
 from pipeline.contract.records import Annotation, BoxedImage, Detection
 from pipeline.contract.schema import Schema
 from pipeline.inference.box_sources import SourceParts, build_source
-from pipeline.inference.find import Finder
+from pipeline.inference.find import Finder, Finding
 from pipeline.inference.predict import Device
 from pipeline.inference.second_pass import PASSES, in_passes
 from pipeline.learning import configs, ranks
@@ -47,6 +47,7 @@ __all__ = [
     "CollapseError",
     "DetectorConfig",
     "Finder",
+    "Finding",
     "Found",
     "KeypointsConfig",
     "NetworkDetector",
@@ -62,8 +63,6 @@ __all__ = [
 ]
 
 Built = TypeVar("Built")
-THRESHOLD = 0.4
-"""Least score of a garment in a photo of unknown content."""
 
 
 @dataclass
@@ -204,25 +203,21 @@ def keypoints_forward(schema: Schema, config: KeypointsConfig) -> tuple[nn.Modul
 def load_finder(
     pair: Pair,
     schema: Schema,
-    threshold: float,
-    flip_test: bool = True,
-    passes: int = PASSES,
+    finding: Finding,
     device: Device | None = None,
     pictures: PictureOptions | None = None,
 ) -> Finder:
-    """Load both networks to find every garment of at least the score `threshold` in photos of unknown content."""
-    if not 0 < threshold <= 1:
-        raise UserError(f"--threshold is {threshold}; expected a number above 0, at most 1")
-    detector, locator = load_detector(pair.detector, schema), load_locator(pair.keypoints, schema, flip_test)
+    """Load both networks to find every garment in photos of unknown content."""
+    detector, locator = load_detector(pair.detector, schema), load_locator(pair.keypoints, schema, finding.flip_test)
     if locator.source != "box":
         raise UserError(
             f"{pair.keypoints}: trained on whole images; garments in photos need a network trained on boxes"
         )
-    pictures, passes = pictures or PictureOptions(), passes or pair.passes
-    source = build_source("detections", SourceParts(detector, threshold=threshold))
+    pictures, passes = pictures or PictureOptions(), finding.passes or pair.passes
+    source = build_source("detections", SourceParts(detector, threshold=finding.threshold))
     source = in_passes(passes, source, locator, schema, detector.margin)
     job = {"detector": detector.fingerprint, "keypoints": file_hash(pair.keypoints), "schema": schema.fingerprint}
-    job |= {"threshold": threshold, "flip_test": flip_test, "passes": passes, "detail": pictures.detail}
+    job |= {"threshold": finding.threshold, "flip_test": finding.flip_test, "passes": passes, "detail": pictures.detail}
     meaning = None
     if pair.calibration is not None:
         meaning = Calibration.load(pair.calibration, schema)

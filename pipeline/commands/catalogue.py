@@ -21,6 +21,7 @@ from pipeline.contract.formats.catalogue import Manifest, open_manifest
 from pipeline.contract.images import PictureOptions
 from pipeline.contract.schema import load_schema
 from pipeline.inference.catalogue import ShardJob, predict_shard, state_of
+from pipeline.inference.find import Finding
 from pipeline.inference.predict import Device
 from pipeline.learning.pairs import Weights
 from pipeline.learning.placement import device_of
@@ -46,9 +47,7 @@ class CatalogueJob:
     device: Device
     pictures: PictureOptions
     networks: Weights
-    threshold: float
-    flip_test: bool
-    passes: int
+    finding: Finding
     schema: str
 
     def own(self, count: int) -> list[int]:
@@ -153,9 +152,7 @@ class ShardMaker:
     def __init__(self, job: CatalogueJob) -> None:
         self.job, self.schema = job, load_schema(job.schema)
         pair = job.networks.pair(device_of(job.device))
-        self.finder = assemble.load_finder(
-            pair, self.schema, job.threshold, job.flip_test, job.passes, job.device, job.pictures
-        )
+        self.finder = assemble.load_finder(pair, self.schema, job.finding, job.device, job.pictures)
         self.manifest = open_manifest(job.manifest)
         self.count = len(self.manifest)
         self.decides = json.loads(json.dumps(self.finder.job))

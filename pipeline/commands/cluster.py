@@ -10,13 +10,13 @@ from typing import Any
 
 import torch
 
-from pipeline import assemble
 from pipeline.commands.catalogue import CatalogueJob, ShardMaker
 from pipeline.contract.faults import BusyError, UserError
 from pipeline.contract.formats.catalogue import count_found, open_manifest
 from pipeline.contract.images import PictureOptions
 from pipeline.inference.catalogue import photos_done, state_of
 from pipeline.inference.cluster import BUSY, THERE, Drive, Made, Report
+from pipeline.inference.find import Finding
 from pipeline.inference.predict import Device
 from pipeline.learning.pairs import Weights
 from pipeline.reporting.records import holds, provenance, read_json, write_json
@@ -59,12 +59,10 @@ def catalogue(
     device: Device,
     pictures: PictureOptions,
     networks: Weights,
+    finding: Finding,
     address: str = "",
     predictors: int = 0,
     cores: int = 2,
-    threshold: float = assemble.THRESHOLD,
-    flip_test: bool = True,
-    passes: int = assemble.PASSES,
     shard_size: int = 10_000,
     schema: str = "fashionai",
 ) -> None:
@@ -76,13 +74,10 @@ def catalogue(
         device: where the networks run; one device a predictor
         pictures: what a picture may cost
         networks: which networks predict
+        finding: what counts as a garment, and how carefully its points are placed
         address: a cluster that is there, as Ray names it (auto, HOST:PORT); without it one is started on this machine
         predictors: so many at once; 0: one a GPU, or without any one for every --cores cores
         cores: cores of a predictor
-        threshold: least score of a garment
-        flip_test: average over each crop and its mirror image
-        passes: 2 crops again around the points of a first pass: more exact, and twice the time of stage 2; 0: as many as
-            the weights were published for
         shard_size: photos a shard
         schema: packaged schema, or a YAML file of your own
     """
@@ -92,9 +87,7 @@ def catalogue(
         raise UserError(f"--shard_size is {shard_size}; expected 1 or more")
     found, place = open_manifest(manifest.absolute()), out.absolute()
     networks = _absolute(networks)
-    job = CatalogueJob(
-        found.file, place, "1/1", shard_size, device, pictures, networks, threshold, flip_test, passes, schema
-    )
+    job = CatalogueJob(found.file, place, "1/1", shard_size, device, pictures, networks, finding, schema)
     place.mkdir(parents=True, exist_ok=True)
     ray = _connected(address)
     try:

@@ -16,6 +16,7 @@ from pipeline.contract.garments import PhotoResult
 from pipeline.contract.images import PictureOptions
 from pipeline.contract.schema import Schema, load_schema
 from pipeline.data.photos import PHOTOS, Photo, find_photos
+from pipeline.inference.find import Finder, Finding
 from pipeline.inference.ledger import Ledger, open_ledger
 from pipeline.inference.predict import Device
 from pipeline.learning import ranks
@@ -66,9 +67,7 @@ def predict(
     device: Device,
     pictures: PictureOptions,
     networks: Weights,
-    threshold: float = assemble.THRESHOLD,
-    flip_test: bool = True,
-    passes: int = assemble.PASSES,
+    finding: Finding,
     overlays: bool = True,
     save_crop: bool = False,
     every: int = 1,
@@ -86,10 +85,7 @@ def predict(
         device: where the networks run; one device
         pictures: what a picture may cost
         networks: which networks predict
-        threshold: least score of a garment
-        flip_test: average over each crop and its mirror image
-        passes: 2 crops again around the points of a first pass: more exact, and twice the time of stage 2; 0: as many as
-            the weights were published for
+        finding: what counts as a garment, and how carefully its points are placed
         overlays: draw what was found on each photo
         save_crop: write the box of each garment as a picture
         every: of a video, take every such frame
@@ -103,39 +99,23 @@ def predict(
     if (manifest is None) == (not source):
         raise UserError("expected photos to predict, or a catalogue (--manifest), and not both")
     if manifest is not None:
-        settings = device, pictures, networks, threshold, flip_test, passes, schema
-        predict_manifest(CatalogueJob(manifest, out, shard, shard_size, *settings))
+        predict_manifest(CatalogueJob(manifest, out, shard, shard_size, device, pictures, networks, finding, schema))
         return
-    with alone(out, "choose another --out", enabled=ranks.is_zero()):
-        _predict_photos(source, out, device, pictures, networks, threshold, flip_test, passes, overlays, save_crop, every,
-                        limit, schema)  # fmt: skip
-
-
-def _predict_photos(
-    source: Sequence[str],
-    out: Path,
-    device: Device,
-    pictures: PictureOptions,
-    networks: Weights,
-    threshold: float,
-    flip_test: bool,
-    passes: int,
-    overlays: bool,
-    save_crop: bool,
-    every: int,
-    limit: int,
-    schema: str,
-) -> None:
-    """Find the garments of photos that users name, with everything that is made of each."""
     if every < 1 or limit < 0:
         raise UserError(f"--every is {every}, --limit {limit}; expected 1 or more, and 0 or more")
-    loaded, pair = load_schema(schema), networks.pair(device_of(device))
-    finder = assemble.load_finder(pair, loaded, threshold, flip_test, passes, device, pictures)
-    photos = find_photos(source, every, without=out)
+    with alone(out, "choose another --out", enabled=ranks.is_zero()):
+        loaded, pair = load_schema(schema), networks.pair(device_of(device))
+        finder = assemble.load_finder(pair, loaded, finding, device, pictures)
+        photos = islice(find_photos(source, every, without=out), limit or None)
+        _predict_photos(photos, finder, _Drawing(out, loaded, overlays, save_crop))
+
+
+def _predict_photos(photos: Iterator[Photo], finder: Finder, drawing: _Drawing) -> None:
+    """Find the garments of photos that users name, with everything that is made of each."""
+    out, loaded = drawing.folder, drawing.schema
     ledger = open_ledger(out, finder.job)
-    drawing = _Drawing(out, loaded, overlays, save_crop)
     try:
-        counts = _predict_all(islice(photos, limit or None), ledger, finder, drawing)
+        counts = _predict_all(photos, ledger, finder, drawing)
     finally:
         write_tables(out, (PhotoResult.from_dict(one, loaded) for one in ledger.results()), loaded)
         write_text(out / LABELS / YOLO, yolo_data(loaded))
@@ -146,7 +126,7 @@ def _predict_photos(
         print(f"{counts['unread']} photos could not be read; {ledger.lines} says why")
 
 
-def _predict_all(photos: Iterator[Photo], ledger: Ledger, finder: assemble.Finder, drawing: _Drawing) -> dict[str, int]:
+def _predict_all(photos: Iterator[Photo], ledger: Ledger, finder: Finder, drawing: _Drawing) -> dict[str, int]:
     counts, videos = dict.fromkeys(("photos", "done", "garments", "unread"), 0), {}
     frames = ledger.folder / FRAMES
     shutil.rmtree(frames, ignore_errors=True)  # of a killed process

@@ -5,12 +5,12 @@ from json import JSONDecodeError, loads
 from pathlib import Path
 from typing import Any
 
-from pipeline.assemble import THRESHOLD
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import file_hash, json_object, refuse_foreign
 from pipeline.contract.garments import PhotoResult
 from pipeline.contract.schema import Schema, load_schema
 from pipeline.data.class_labels import read_class_labels
+from pipeline.inference.find import Finding
 from pipeline.reporting.found_scores import NOTHING_FOUND, THRESHOLDS, against_garments, against_labels
 from pipeline.reporting.records import holds, provenance, write_json
 from pipeline.reporting.tables import as_table
@@ -22,7 +22,7 @@ def evaluate_photos(
     labels: Path | None = None,
     names: Sequence[str] = (),
     garments: Path | None = None,
-    threshold: float = THRESHOLD,
+    threshold: float = Finding.threshold,
     json: Path | None = None,
     schema: str = "fashionai",
 ) -> None:

@@ -3,20 +3,18 @@
 from dataclasses import asdict
 
 from pipeline import api
-from pipeline.assemble import PASSES, THRESHOLD
 from pipeline.contract.faults import UserError
 from pipeline.contract.images import PictureOptions
+from pipeline.inference.find import Finding
 from pipeline.learning.pairs import Weights
 
 
 def serve(
     pictures: PictureOptions,
     networks: Weights,
+    finding: Finding,
     host: str = "127.0.0.1",
     port: int = 8000,
-    threshold: float = THRESHOLD,
-    flip_test: bool = True,
-    passes: int = PASSES,
     photos: int = 16,
     megabytes: float = 20.0,
     per_minute: int = 60,
@@ -27,12 +25,9 @@ def serve(
     Args:
         pictures: what a picture may cost
         networks: which networks predict
+        finding: what counts as a garment, and how carefully its points are placed
         host: address to listen at; 0.0.0.0 lets other machines in
         port: port to listen at
-        threshold: least score of a garment
-        flip_test: average over each crop and its mirror image
-        passes: 2 crops again around the points of a first pass: more exact, and twice the time of stage 2; 0: as many as
-            the weights were published for
         photos: photos a request, at most
         megabytes: size of a request, at most
         per_minute: photos a minute and client, at most
@@ -47,8 +42,7 @@ def serve(
         from pipeline.serving.app import Limits, create_app
     except ImportError as error:
         raise UserError(f"serve needs the package {error.name}: pip install 'garment-keypoints[demo]'") from None
-    options = {"threshold": threshold, "flip_test": flip_test, "passes": passes, "schema": schema, "pictures": pictures}
-    predictor = api.load(**asdict(networks), **options)
+    predictor = api.load(**asdict(networks), **asdict(finding), schema=schema, pictures=pictures)
     app = create_app(predictor, networks.weights, Limits(photos, megabytes, per_minute))
     print(f"http://{host}:{port}")
     uvicorn.run(app, host=host, port=port, log_level="warning")

@@ -15,7 +15,24 @@ from pipeline.contract.protocols import BoxSource, Locator
 from pipeline.contract.records import ImageRow
 from pipeline.contract.schema import Schema
 from pipeline.inference.predict import Device, predict
+from pipeline.inference.second_pass import PASSES
 from pipeline.inference.shards import remove_shards
+
+
+@dataclass
+class Finding:
+    """What counts as a garment, and how carefully its points are placed."""
+
+    threshold: float = 0.4
+    """Least score of a garment."""
+    flip_test: bool = True
+    """Average over each crop and its mirror image: twice the time of stage 2, and more exact."""
+    passes: int = PASSES
+    """2 crops again around the points of a first pass: likewise; 0: as many as the weights were published for."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.threshold <= 1:
+            raise UserError(f"--threshold is {self.threshold}; expected a number above 0, at most 1")
 
 
 @dataclass(frozen=True)

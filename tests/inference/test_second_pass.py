@@ -105,7 +105,7 @@ def test_a_pair_is_published_for_so_many_passes(trained: Path, drawn: Path, tmp_
     detector, keypoints = trained / "detector" / "final.safetensors", trained / "keypoints" / "final.safetensors"
     pair = ("--detector", detector, "--keypoints", keypoints, "--out", tmp_path / "pair", "--terms", "for tests")
     assert run("publish", *pair, "--passes", 4) == 1
-    assert "--passes is 4; expected 1 to 3" in capsys.readouterr().err
+    assert "--passes is 4; expected 0 to 3" in capsys.readouterr().err
     assert run("publish", *pair, "--passes", 2) == 0
     answers = drawn / "test" / "answer.csv"
     options = ["--test", drawn / "test", "--weights", tmp_path / "pair", "--answers", answers, "--workers", 0]
