@@ -15,10 +15,12 @@ import torch
 from safetensors.torch import load_file
 
 from pipeline.__main__ import main
+from pipeline.contract.faults import UserError
 from pipeline.contract.formats.boxes import read_boxes
 from pipeline.contract.schema import Schema
 from pipeline.data.select import load_training_set
 from pipeline.inference.shards import open_shards
+from pipeline.learning import ranks
 from pipeline.reporting.records import claim
 from tests.learning.tiny_training import SAVE_EVERY, Tiny, train
 
@@ -228,3 +230,22 @@ def test_other_ranks_touch_nothing(
     load_training_set([drawn / "train"], schema, 2, tmp_path / "run")
     assert not (tmp_path / "run").exists()
     assert (tmp_path / "parts" / "job.json").read_text() == described
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "[third_party/gloo/gloo/transport/tcp/pair.cc:553] Connection closed by peer [127.0.0.1]:4711",
+        "[third_party/gloo/gloo/transport/tcp/pair.cc:534] Read error [127.0.0.1]:4711: Connection reset by peer",
+        "[c10d] NCCL communicator was aborted on rank 0.",
+        "Gloo AllReduce failed: Timed out waiting 1800000ms for recv operation to complete",
+    ],
+)
+def test_a_lost_connection_is_told_without_a_traceback(said: str) -> None:
+    with pytest.raises(UserError, match="the connection to another process of this run was lost"), ranks.one_voice():
+        raise RuntimeError(said)
+
+
+def test_another_error_stays_what_it_is() -> None:
+    with pytest.raises(RuntimeError, match="shapes"), ranks.one_voice():
+        raise RuntimeError("the size of tensor a must match: shapes")

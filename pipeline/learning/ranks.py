@@ -7,6 +7,7 @@ torchrun or SLURM did), so that each of them comes to the same point by itself. 
 import atexit
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,12 +19,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pipeline.contract.faults import UserError
+
 SHARED, PARENT = "PIPELINE_RANKS_FOLDER", "PIPELINE_RANKS_PARENT"
 POLL_S = 0.3
 SETTLE_S = 2.0
 """A broken connection is reported after this time: whoever broke it has then spoken, and has ended this process."""
 GRACE_S = 1.0
 """Rank 0 gives the others this long to exit; shorter than SETTLE_S, so that they do not complain of its exit."""
+
+LOST = re.compile(
+    r"connection (closed|reset|refused)|broken pipe|gloo.*(timed out|error)|nccl.*(timeout|error|aborted)",
+    re.IGNORECASE | re.DOTALL,
+)
+"""What gloo and NCCL say when a process that they talk to is gone; they have no class of error for it."""
 
 _others: list[subprocess.Popen] = []
 _watched = False
@@ -49,7 +58,10 @@ def join(trainer: Any) -> None:
 
 @contextmanager
 def one_voice() -> Iterator[None]:
-    """Let the rank that fails first raise its error; the others, which only miss it, exit without a word."""
+    """Let the rank that fails first raise its error; the others, which only miss it, exit without a word.
+
+    Where the others run on another machine, or were started by a launcher, losing them is an error of its own.
+    """
     try:
         yield
     except (Exception, KeyboardInterrupt) as error:
@@ -58,6 +70,11 @@ def one_voice() -> Iterator[None]:
                 time.sleep(SETTLE_S)
             if not _claim():
                 raise SystemExit(1) from None
+        if isinstance(error, RuntimeError) and LOST.search(str(error)):
+            raise UserError(
+                "the connection to another process of this run was lost: it was killed, often for lack of memory, or its "
+                "machine is gone; the same command on all of them goes on from the last checkpoint"
+            ) from error
         raise
 
 
