@@ -17,6 +17,7 @@ from detector.networks.faster_rcnn import build_faster_rcnn
 from detector.networks.retinanet import build_retinanet
 
 NETWORKS = {"retinanet": build_retinanet, "faster_rcnn": build_faster_rcnn}
+"""By the names in `detector.config.TYPES`. Each returns a torchvision model, and how it counts its first category."""
 
 
 class GarmentNetwork(nn.Module):
@@ -25,8 +26,7 @@ class GarmentNetwork(nn.Module):
     def __init__(self, config: DetectorConfig, num_categories: int) -> None:
         super().__init__()
         self.size = config.network.size
-        build = build_retinanet if config.network.type == "retinanet" else build_faster_rcnn
-        self.model, self.offset = build(config, num_categories)
+        self.model, self.offset = NETWORKS[config.network.type](config, num_categories)
         self.model.to(memory_format=torch.channels_last)
 
     @property

@@ -6,7 +6,7 @@ from torchvision.models.detection._utils import BoxCoder
 
 from detector.config import TYPES, DetectorConfig
 from detector.losses import NO_GARMENT
-from detector.networks.build import GarmentNetwork
+from detector.networks.build import NETWORKS, GarmentNetwork
 from detector.networks.dense import select
 from detector.networks.pyramid import KEPT, Float32BoxCoder
 from pipeline.contract.geometry import box_iou
@@ -25,6 +25,10 @@ IDS = [
     f"{c.network.type}{'-objectness' * c.network.objectness}-{'partial' if c.partial_labels else 'naive'}"
     for c in CONFIGS
 ]
+
+
+def test_every_type_has_a_network() -> None:
+    assert tuple(NETWORKS) == TYPES
 
 
 def batch() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
