@@ -22,13 +22,12 @@ STEPS = 40
 def begin(drawn: Path, folder: Path, stderr: list[Path]) -> list[subprocess.Popen]:
     options = ["train-keypoints", *TINY, "--data", drawn / "train", "--run", folder, *placed("keypoints", 1, 2)]
     options += ["--keypoints.train.epochs", STEPS // 5, "--keypoints.train.save_every", 2]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return [
-        subprocess.Popen(
-            [*launcher, *map(str, options)], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=file.open("w"), env=environment
-        )
-        for launcher, file in zip(launchers(2), stderr, strict=True)
-    ]
+    environment, nodes = os.environ | {"OMP_NUM_THREADS": "1"}, []
+    for launcher, file in zip(launchers(2), stderr, strict=True):
+        command = [*launcher, *map(str, options)]
+        with file.open("w") as said:
+            nodes.append(subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=said, env=environment))
+    return nodes
 
 
 def lose(node: subprocess.Popen) -> None:
