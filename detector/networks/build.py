@@ -37,7 +37,7 @@ class GarmentNetwork(nn.Module):
         """Return the named losses of one annotated box (B, 4) and its category (B,) an image; NO_GARMENT: it holds none."""
         there = (category != NO_GARMENT).long().tolist()
         targets = [
-            {"boxes": box[None, :][:count].float(), "labels": label[None][:count] + self.offset}
+            {"boxes": box[None][:count].float(), "labels": label[None][:count] + self.offset}
             for box, label, count in zip(boxes, category, there, strict=True)
         ]
         return self.model(list(inputs), targets)

@@ -92,7 +92,8 @@ def _cut(
     wanted = least * min(picture.size_wh) / picture.reduced
     if min(x1 - x0, y1 - y0) < max(1, wanted):
         return None
-    name = str(Path(image_id).with_suffix(".jpg"))
+    # With its own suffix too, since a.png and a.webp may lie side by side.
+    name = image_id if image_id.lower().endswith((".jpg", ".jpeg")) else f"{image_id}.jpg"
     save_jpeg(out / name, Image.fromarray(picture.pixels[y0:y1, x0:x1]))
     return BoxedImage(name, NOTHING, out / name, np.zeros(4))
 

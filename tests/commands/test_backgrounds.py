@@ -50,7 +50,7 @@ def test_what_is_cut_shows_no_garment(boxed: Path, tmp_path: Path, schema: Schem
     assert "1 backgrounds of 3 photos" in capsys.readouterr().out
     assert "bad.png" in caplog.text
     (row,) = read_boxed(out / "boxed.csv", out, schema, without=True)
-    assert (row.image_id, row.category) == ("a.jpg", NOTHING)
+    assert (row.image_id, row.category) == ("a.png.jpg", NOTHING)
     with Image.open(row.path) as picture:
         assert picture.size == (67, 80)  # from 50 + 5 % of 60 to the border, over the whole height
         assert np.asarray(picture)[..., 2].max() < 60  # nothing of the blue garment
@@ -95,7 +95,7 @@ def test_a_detector_learns_from_garments_and_from_nothing(boxed: Path, drawn: Pa
     both = ("--boxed", boxed, floors / "boxed.csv", "--photos", photos, floors)
     assert run(*learn, *both) == 0
     seen = load_start(str(tmp_path / "run" / "detector" / "final.safetensors"), "detector").seen
-    assert {"a.png", "full.png", "a.jpg"} < seen
+    assert {"a.png", "full.png", "a.png.jpg"} < seen
     assert run(*learn, *both[:-1]) == 1
 
 
