@@ -43,7 +43,7 @@ VERBS = {
     "plan-catalogue": "pipeline.commands.plan:plan_catalogue",
     "errors": "pipeline.commands.errors:errors",
     "publish": "pipeline.commands.publish:publish",
-    "export": "pipeline.commands.publish:export",
+    "export": "pipeline.commands.export:export",
     "card": "pipeline.commands.publish:card",
     "report": "pipeline.commands.publish:report",
 }

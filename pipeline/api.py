@@ -195,7 +195,8 @@ def load(
         flip_test: average over each crop and its mirror image: twice the time of stage 2, and more exact
         passes: 2 crops again around the points of a first pass: likewise; 0: as many as the weights were published for
         device: auto, cpu, or gpu
-        runtime: what runs the networks of a pair: torch, onnx (faster on a CPU), or auto: onnx on a CPU where the pair has graphs
+        runtime: what runs the networks of a pair: torch, onnx (faster on a CPU), int8 (faster still, slightly less exact), or
+            auto: onnx on a CPU where the pair has graphs
         schema: packaged schema, or a YAML file of your own
         detector: a detector checkpoint, for the one of the pair
         keypoints: a keypoint checkpoint, for the one of the pair

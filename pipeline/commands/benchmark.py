@@ -23,7 +23,7 @@ from pipeline.contract.faults import UserError
 from pipeline.contract.files import refuse_foreign
 from pipeline.data.photos import find_photos
 from pipeline.inference.second_pass import OwnPoints
-from pipeline.learning.pairs import DEFAULT
+from pipeline.learning.pairs import DEFAULT, GRAPHS
 from pipeline.reporting.records import holds, provenance, write_json
 from pipeline.sample.write import draw_dataset
 
@@ -77,7 +77,7 @@ def benchmark(
         out: results file, .json
         photos: photos to predict, as `predict` takes them; without any, 32 are drawn, of 512 pixels
         weights: pair of networks: the name of a packaged one, or a folder that `publish` wrote
-        runtimes: torch, onnx
+        runtimes: torch, onnx, int8 (of pairs that have graphs in eight bits)
         batches: photos that go through the networks together
         threads: threads of the networks; without any, one and all cores
         flip_tests: true, false
@@ -94,7 +94,7 @@ def benchmark(
     settings = [
         Setting(runtime, batch, count, flip == "true")
         for flip, runtime, batch, count in itertools.product(
-            _among(flip_tests, ("true", "false"), "flip_tests"), _among(runtimes, ("torch", "onnx"), "runtimes"),
+            _among(flip_tests, ("true", "false"), "flip_tests"), _among(runtimes, ("torch", *GRAPHS), "runtimes"),
             batches, threads or sorted({1, cores}),
         )
     ]  # fmt: skip

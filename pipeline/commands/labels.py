@@ -57,7 +57,7 @@ def pseudo_label(
         names: what labels mean, such as Shirt=blouse; a label that is neither a category nor named here is left out
         weights: pair whose detector it is: the name of a packaged one, or a folder that `publish` wrote
         detector: detector checkpoint, for the one of the pair
-        runtime: what runs the detector of a pair: torch, onnx, or auto: onnx on a CPU where the pair has graphs
+        runtime: what runs the detector of a pair: torch, onnx, int8, or auto: onnx on a CPU where the pair has graphs
         least_score: least score of a box
         limit: rehearse on so many photos (0: all)
         schema: packaged schema, or a YAML file of your own

@@ -8,16 +8,11 @@ from pipeline import views
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import file_hash, refuse_foreign, write_text
 from pipeline.contract.schema import load_schema
-from pipeline.learning.graphs import is_graph
 from pipeline.learning.pairs import (
     CALIBRATION,
-    DEFAULT,
     FILES,
-    GRAPHS,
     MANIFEST,
     MOST_PASSES,
-    Pair,
-    add_graphs,
     find_pair,
     is_manifest,
     passes_of,
@@ -70,33 +65,6 @@ def publish(
         print(f"{file}: {file.stat().st_size / 1e6:.1f} MB")
 
 
-def export(
-    out: Path,
-    weights: str = DEFAULT,
-    detector: Path | None = None,
-    keypoints: Path | None = None,
-    schema: str = "fashionai",
-) -> None:
-    """Write both networks as ONNX graphs, which predict faster on a CPU; into the folder of a pair, as part of it.
-
-    Args:
-        out: folder of detector.onnx and keypoints.onnx
-        weights: pair of networks: the name of a packaged one, or a folder that `publish` wrote
-        detector: detector checkpoint, for the one of the pair
-        keypoints: keypoint checkpoint, for the one of the pair
-        schema: packaged schema, or a YAML file of your own
-    """
-    pair, loaded = Pair.of(weights, detector, keypoints), load_schema(schema)
-    files = {stage: out / name for stage, name in GRAPHS.items()}
-    for file in files.values():
-        refuse_foreign(file, is_graph, "a graph that this command wrote", "choose another --out")
-    views.export_graphs(pair, loaded, files, provenance())
-    if pair.name and out.resolve() == pair.detector.parent.resolve():
-        add_graphs(out)
-    for file in files.values():
-        print(f"{file}: {file.stat().st_size / 1e6:.1f} MB")
-
-
 def card(weights: str, record: Path, schema: str = "fashionai") -> None:
     """Write the card of a pair of weights, README.md in its folder, with the figures of a scored submission by it.
 
@@ -109,7 +77,7 @@ def card(weights: str, record: Path, schema: str = "fashionai") -> None:
     if not {"job", "figures", "provenance", "test"} <= scored.keys() or "ne" not in scored["figures"]:
         raise UserError(f"{record}: not the record of a scored submission; name the .json of a `submit` with --answers")
     for stage in FILES:
-        known = {file_hash(getattr(one, stage)) for one in (pair, find_pair(weights, graphs=True))}
+        known = {file_hash(getattr(one, stage)) for one in (pair, find_pair(weights, "onnx"))}
         if scored["job"].get(stage) not in known:
             raise UserError(
                 f"{record}: of another {stage} network than that of {weights}; submit with --weights {weights}"

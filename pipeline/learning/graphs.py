@@ -6,7 +6,8 @@ A graph takes a batch of any length, of square inputs of a fixed size, and holds
 import io
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ OPSET = 18
 INPUTS = "inputs"
 LARGE = 1024
 """Values of a weight from which on its size matters."""
+EIGHT_BIT = "eight_bit"
+"""In the header of a graph in eight bits: what made it so."""
 
 
 class Graph(nn.Module):
@@ -44,6 +47,8 @@ class Graph(nn.Module):
         except Exception as error:  # whatever the runtime's parser raises on broken bytes
             raise UserError(f"{path}: damaged, or no ONNX graph of this project ({error}); export it again") from None
         self.outputs = [one.name for one in self.session.get_outputs()]
+        if EIGHT_BIT in self.session.get_modelmeta().custom_metadata_map:
+            refuse_without_instructions(path, torch.cpu.get_capabilities())
 
     @property
     def header(self) -> dict[str, Any]:
@@ -55,6 +60,30 @@ class Graph(nn.Module):
         device = inputs.device
         arrays = self.session.run(self.outputs, {INPUTS: np.ascontiguousarray(inputs.float().cpu().numpy())})
         return {name: torch.from_numpy(one).to(device) for name, one in zip(self.outputs, arrays, strict=True)}
+
+
+def refuse_without_instructions(path: Path, capabilities: Mapping[str, Any]) -> None:
+    """Raise UserError for an x86 CPU without VNNI, on which sums of products of eight bits overflow (and take no less time)."""
+    if "x86" in capabilities["architecture"] and not (capabilities["avx512_vnni"] or capabilities["avx_vnni"]):
+        raise UserError(
+            f"{path}: a graph in eight bits, for which this CPU has no instructions (VNNI), so that results would be wrong; take "
+            "--runtime onnx"
+        )
+
+
+@contextmanager
+def inputs_seen(graphs: Sequence[Graph]) -> Iterator[list[list[np.ndarray]]]:
+    """Yield a list for each graph, to which all its inputs (B, 3, h, w) come while this lasts."""
+    seen: list[list[np.ndarray]] = [[] for _ in graphs]
+    handles = [
+        graph.register_forward_pre_hook(lambda _, arguments, own=own: own.append(arguments[0].float().cpu().numpy()))
+        for graph, own in zip(graphs, seen, strict=True)
+    ]
+    try:
+        yield seen
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def is_graph(file: Path) -> bool:
@@ -71,7 +100,6 @@ def write_graph(module: nn.Module, size: int, outputs: Sequence[str], header: di
     Raises UserError where the packages that write graphs are not installed.
     """
     try:
-        import onnx
         from onnxscript import optimizer
     except ImportError as error:
         raise UserError(
@@ -92,6 +120,13 @@ def write_graph(module: nn.Module, size: int, outputs: Sequence[str], header: di
     optimizer.remove_unused_nodes(program.model)
     model = program.model_proto
     _halve(model.graph)
+    save_graph(model, header, file)
+
+
+def save_graph(model: Any, header: dict[str, Any], file: Path) -> None:
+    """Check an ONNX model and write it with this header, whole or not at all."""
+    import onnx
+
     # The exporter notes beside each node which line it comes from, with this machine's paths.
     for part in (
         model,

@@ -5,6 +5,7 @@ Those of this project lie in the folder `weights` beside the packages, in a chec
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -25,12 +26,15 @@ MANIFEST = "weights.json"
 DEFAULT = "cpu"
 FORMAT = 1
 FILES = {"detector": "detector.safetensors", "keypoints": "keypoints.safetensors"}
-GRAPHS = {"detector": "detector.onnx", "keypoints": "keypoints.onnx"}
-"""The file of each stage, for torch, and for ONNX Runtime where the pair has been exported."""
+GRAPHS = {
+    "onnx": {"detector": "detector.onnx", "keypoints": "keypoints.onnx"},
+    "int8": {"detector": "detector.int8.onnx", "keypoints": "keypoints.int8.onnx"},
+}
+"""The file of each stage, for torch, and those for ONNX Runtime, by precision, where the pair has been exported."""
 CALIBRATION = "calibration.json"
 """What the scores of the keypoint network mean, where that has been found out (`calibrate`)."""
 MOST_PASSES = 3
-Runtime = Literal["auto", "torch", "onnx"]
+Runtime = Literal["auto", "torch", "onnx", "int8"]
 
 
 @dataclass(frozen=True)
@@ -51,16 +55,18 @@ class Pair:
     ) -> "Pair":
         """Return the two files where both are named, else the pair of this name with the one that is named in its place.
 
-        Runtime onnx takes the pair's graphs and raises UserError when it has none; auto takes them on the device cpu, if it
-        has any.
+        Runtime onnx takes the pair's graphs, int8 those in eight bits; UserError is raised when it has none. auto takes those
+        of onnx on the device cpu, if it has any.
         """
         if detector is not None and keypoints is not None:
             return cls("", detector, keypoints)
-        pair = find_pair(name, graphs=runtime == "onnx" or (runtime == "auto" and device == "cpu"))
-        if runtime == "onnx" and pair.detector.suffix != SUFFIX:
+        wanted = ("onnx" if device == "cpu" else "torch") if runtime == "auto" else runtime
+        pair = find_pair(name, wanted)
+        if runtime in GRAPHS and pair.detector.suffix != SUFFIX:
+            photos = " --int8 PHOTOS" if runtime == "int8" else ""
             raise UserError(
-                f"--runtime is onnx, and --weights {name} has no graphs; add them with `export --weights {name} --out "
-                f"{pair.detector.parent}`, or take --runtime torch"
+                f"--runtime is {runtime}, and --weights {name} has no such graphs; add them with `export --weights {name} --out "
+                f"{pair.detector.parent}{photos}`, or take --runtime torch"
             )
         if keypoints:  # what the scores mean, and what more passes bring, is known of the pair's own network
             return cls(pair.name, detector or pair.detector, keypoints)
@@ -78,7 +84,8 @@ class Weights:
     keypoints: Path | None = None
     """Keypoint checkpoint, for the one of the pair."""
     runtime: Runtime = "auto"
-    """What runs the networks of a pair: torch, onnx (faster on a CPU), or auto: onnx on a CPU where the pair has graphs."""
+    """What runs the networks of a pair: torch, onnx (faster on a CPU), int8 (faster still, slightly less exact), or auto: onnx on
+    a CPU where the pair has graphs."""
 
     def pair(self, device: str) -> Pair:
         """Return the networks to predict with on `device`."""
@@ -90,11 +97,11 @@ def packaged() -> list[str]:
     return sorted(file.parent.name for file in PACKAGED.glob(f"*/{MANIFEST}"))
 
 
-def find_pair(name: str, graphs: bool = False) -> Pair:
+def find_pair(name: str, runtime: str = "torch") -> Pair:
     """Return the packaged pair of this name, or the one in this folder, each file of it as it was published.
 
-    With `graphs` its ONNX graphs, if it has any. Raises UserError when there is none, and when a file of it is missing,
-    damaged or another one.
+    For the runtimes onnx and int8 its graphs, if it has any. Raises UserError when there is none, and when a file of it is
+    missing, damaged or another one.
     """
     folder = PACKAGED / name if name in packaged() else Path(name)
     manifest = folder / MANIFEST
@@ -103,7 +110,8 @@ def find_pair(name: str, graphs: bool = False) -> Pair:
             f"--weights is {name!r}; expected {' or '.join(packaged())}, or a folder that `publish` wrote, with {MANIFEST}"
         )
     digests = _digests(manifest)
-    files = GRAPHS if graphs and set(GRAPHS.values()) <= digests.keys() else FILES
+    graphs = GRAPHS.get(runtime, FILES)
+    files = graphs if set(graphs.values()) <= digests.keys() else FILES
     for file in files.values():
         _check(folder / file, digests[file])
     calibration = folder / CALIBRATION if CALIBRATION in digests else None
@@ -115,10 +123,10 @@ def find_pair(name: str, graphs: bool = False) -> Pair:
     return Pair(folder.resolve().name, *places, calibration, passes_of(manifest))
 
 
-def add_graphs(folder: Path) -> None:
-    """Make the graphs in the folder part of the pair in it."""
+def add_graphs(folder: Path, files: Sequence[str]) -> None:
+    """Make these graphs in the folder part of the pair in it."""
     manifest = json_object(folder / MANIFEST) or {}
-    manifest["sha256"] |= {file: _digest(folder / file) for file in GRAPHS.values()}
+    manifest["sha256"] |= {file: _digest(folder / file) for file in files}
     write_text(folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
 
 
@@ -149,8 +157,8 @@ def publish_pair(
     if calibration:
         write_bytes(folder / CALIBRATION, calibration.read_bytes())
         digests[CALIBRATION] = _digest(folder / CALIBRATION)
-    for graph in GRAPHS.values():  # of the networks before; `export` makes those of these
-        (folder / graph).unlink(missing_ok=True)
+    for graph in (file for files in GRAPHS.values() for file in files.values()):
+        (folder / graph).unlink(missing_ok=True)  # of the networks before; `export` makes those of these
     manifest = {"format": FORMAT, "schema": first.name, "sha256": digests, **about}
     write_text(folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
 

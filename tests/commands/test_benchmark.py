@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 PHOTOS = sorted(map(str, (ROOT / "docs" / "photos").glob("*.jpg")))
 
 
-@pytest.mark.parametrize("runtime", ["torch", "onnx"])
+@pytest.mark.parametrize("runtime", ["torch", "onnx", "int8"])
 def test_every_stage_is_measured_and_left_as_it_was(runtime: str) -> None:
     threads, before = torch.get_num_threads(), (api.read_image, warp.crop)
     speed = measure(Setting(runtime, 2, 1, False), "cpu", PHOTOS, seconds=0.3)
@@ -51,7 +51,7 @@ def test_the_factor_is_to_torch_with_the_same_settings() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--runtimes", "tensorrt"), "--runtimes is 'tensorrt'; expected some of torch, onnx"),
+        (("--runtimes", "tensorrt"), "--runtimes is 'tensorrt'; expected some of torch, onnx, int8"),
         (("--seconds", 0), "--seconds is 0.0"),
         (("--photos", "gone.jpg"), "gone.jpg: no such photo"),
     ],

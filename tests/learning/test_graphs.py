@@ -71,14 +71,16 @@ def test_the_runtime_is_chosen(tmp_path: Path) -> None:
         for runtime, devices in (("torch", ("cpu", "cuda")), ("onnx", ("cpu", "cuda")), ("auto", ("cpu",)))
     }
     assert suffixes == {"torch": {".safetensors"}, "onnx": {".onnx"}, "auto": {".onnx"}}
+    assert Pair.of(DEFAULT, None, None, "int8").keypoints.name == "keypoints.int8.onnx"
     assert Pair.of(DEFAULT, None, None, "auto", "cuda").detector.suffix == ".safetensors"
     shutil.copytree(PAIR, tmp_path / "pair")
     manifest = json.loads((tmp_path / "pair" / MANIFEST).read_text())
     manifest["sha256"] = {name: digest for name, digest in manifest["sha256"].items() if not name.endswith(".onnx")}
     (tmp_path / "pair" / MANIFEST).write_text(json.dumps(manifest))
     assert Pair.of(str(tmp_path / "pair"), None, None, "auto").detector.suffix == ".safetensors"
-    with pytest.raises(UserError, match="has no graphs; add them with `export"):
-        Pair.of(str(tmp_path / "pair"), None, None, "onnx")
+    for runtime, option in (("onnx", ""), ("int8", " --int8 PHOTOS")):
+        with pytest.raises(UserError, match=f"has no such graphs; add them with `export .*pair{option}`, or take"):
+            Pair.of(str(tmp_path / "pair"), None, None, runtime)
 
 
 @pytest.mark.parametrize("content", [b"", b"no graph at all", (PAIR / "keypoints.onnx").read_bytes()[:5000]])
@@ -116,7 +118,7 @@ def test_a_pair_gets_graphs_that_agree(trained: Path, drawn: Path, tmp_path: Pat
     networks = ("--detector", PAIR / "detector.safetensors", "--keypoints", trained / "keypoints" / "final.safetensors")
     assert run("publish", *networks, "--out", pair, "--terms", "for tests") == 0
     assert run("export", "--weights", pair, "--out", pair) == 0
-    assert find_pair(str(pair), graphs=True).detector == pair / "detector.onnx"
+    assert find_pair(str(pair), "onnx").detector == pair / "detector.onnx"
     assert not any(
         str(ROOT).encode() in file.read_bytes() or b"site-packages" in file.read_bytes() for file in pair.glob("*.onnx")
     )

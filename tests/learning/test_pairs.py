@@ -53,7 +53,8 @@ def test_publishing_the_published_changes_no_byte(tmp_path: Path, schema: Schema
     keypoints, one, other = second(tmp_path / "k.safetensors", schema), tmp_path / "one", tmp_path / "other"
     assert publish(one, OLD, keypoints) == 0
     before = [(one / file).read_bytes() for file in FILES]
-    (one / "detector.onnx").write_bytes(b"of the networks before")
+    for graph in ("detector.onnx", "keypoints.int8.onnx"):
+        (one / graph).write_bytes(b"of the networks before")
     for out in (one, other):
         assert publish(out, *(one / file for file in FILES)) == 0
         assert [(out / file).read_bytes() for file in FILES] == before
@@ -139,7 +140,7 @@ def test_one_network_may_stand_in_for_that_of_the_pair() -> None:
 def test_submit_needs_no_checkpoint_named(trained: Path, drawn: Path, tmp_path: Path) -> None:
     options = ("--test", drawn / "test", "--workers", 0, "--limit", 2)
     assert run("submit", *options, "--out", tmp_path / "default.csv") == 0
-    named = [part for stage, file in GRAPHS.items() for part in (f"--{stage}", PACKAGED / DEFAULT / file)]
+    named = [part for stage, file in GRAPHS["onnx"].items() for part in (f"--{stage}", PACKAGED / DEFAULT / file)]
     passes = ("--passes", find_pair(DEFAULT).passes)
     assert run("submit", *options, *named, *passes, "--out", tmp_path / "named.csv") == 0
     assert (tmp_path / "default.csv").read_bytes() == (tmp_path / "named.csv").read_bytes()
