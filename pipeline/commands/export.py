@@ -77,13 +77,13 @@ def _inputs(graphs: dict[str, Path], photos: Sequence[Path], schema: str) -> dic
     networks = [module for module in predictor.stages.modules() if isinstance(module, Graph)]
     with inputs_seen(networks) as seen:
         unread = [result.error for result in predictor(photos) if result.error]
-    inputs = {graph.header["stage"]: one for graph, one in zip(networks, seen, strict=True)}
-    if any(not len(one) for one in inputs.values()):
+    inputs = {graph.header["stage"]: [*np.concatenate(own)] for graph, own in zip(networks, seen, strict=True) if own}
+    if len(inputs) < len(networks) or not all(inputs.values()):
         raise UserError(
             f"--int8: no garment was found in {len(photos)} photos, {len(unread)} of which could not be read {unread[:1]}; "
             "expected photos of clothes, like those to be predicted"
         )
-    return {stage: np.stack(_evenly([*np.concatenate(one)])) for stage, one in inputs.items()}
+    return {stage: np.stack(_evenly(one)) for stage, one in inputs.items()}
 
 
 def _evenly(many: list[One]) -> list[One]:
