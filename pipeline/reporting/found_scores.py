@@ -13,6 +13,8 @@ from pipeline.contract.geometry import box_iou
 HIT_IOU = 0.5
 NOTHING_FOUND = "none"
 """Instead of a category; as a class, that of photos without garments."""
+UNREADABLE = "unreadable"
+"""Instead of a category, of a photo that could not be read: right for no class."""
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 
 
@@ -20,7 +22,7 @@ def against_labels(results: Sequence[PhotoResult], labels: Sequence[str], thresh
     """Compare the surest find of each photo, of at least `threshold`, with the photo's class.
 
     Shares are fractions of 1, by class and as a whole; `taken_for` counts what the classes were taken for (none: nothing was
-    found, which is right for the class none). A photo that could not be read counts as one without a find.
+    found, which is right for the class none; unreadable: the photo could not be read, which is right for no class).
     """
     best = [_best(result, threshold) for result in results]
     correct = np.array([found == label for found, label in zip(best, labels, strict=True)])
@@ -79,6 +81,8 @@ def _hits(finds: Sequence[Garment], garments: Sequence[Mapping[str, Any]]) -> li
 
 
 def _best(result: PhotoResult, threshold: float) -> str:
+    if result.error:
+        return UNREADABLE
     sure = [one for one in result.garments if one.score >= threshold]
     return max(sure, key=lambda one: one.score).category if sure else NOTHING_FOUND
 

@@ -70,7 +70,7 @@ class Matrix:
 
 
 def as_markdown(scene: str, matrix: Matrix, titles: Mapping[str, str]) -> str:
-    """Write the matrix of a set of images, and how much each row is above the first in every column."""
+    """Write the matrix of a set of images, and how much each row is above the first in every column, and above all in one."""
     shown = [titles.get(name, name) for name in matrix.columns]
     ruler = "| --- " * (1 + len(shown)) + "|"
     lines = [f"## {scene}\n", f"| trained on | {' | '.join(shown)} |", ruler]
@@ -85,7 +85,21 @@ def as_markdown(scene: str, matrix: Matrix, titles: Mapping[str, str]) -> str:
     for row in matrix.rows[1:]:
         cells = [_difference_cell(matrix.difference((row, column), (first, column))) for column in matrix.columns]
         lines.append(f"| {row} | {' | '.join(cells)} |")
+    if len(matrix.rows) > 2:
+        lines += _pairs(matrix, matrix.columns[0], shown[0])
     return "\n".join(lines) + "\n"
+
+
+def _pairs(matrix: Matrix, column: str, shown: str) -> list[str]:
+    """Return the lines of a table of how much each row is above each other one in a column."""
+    lines = [f"\nThe row above the column, in {shown}; of so many comparisons one in twenty is bold by chance:\n"]
+    lines += [f"| trained on | {' | '.join(matrix.rows[:-1])} |", "| --- " * len(matrix.rows) + "|"]
+    for number, row in enumerate(matrix.rows[1:], start=1):
+        others = matrix.rows[:number]
+        cells = [_difference_cell(matrix.difference((row, column), (other, column))) for other in others]
+        cells += [""] * (len(matrix.rows) - 1 - number)
+        lines.append(f"| {row} | {' | '.join(cells)} |")
+    return lines
 
 
 def _mean_cell(one: Mean | None) -> str:

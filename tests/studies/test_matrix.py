@@ -66,3 +66,15 @@ def test_the_table_and_the_picture() -> None:
     assert "| b | **-20.00 (" in text or "| b | -20.00 (" in text
     picture = np.array(draw_matrix({"some images": matrix}, {}))
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 4
+
+
+def test_each_row_is_compared_with_each_other() -> None:
+    matrix = Matrix(["a", "b", "c"], ["x", "y"], np.array([1, 1]))
+    for row, error in (("a", 0.1), ("b", 0.2), ("c", 0.4)):
+        matrix.add((row, "x"), np.full((2, 1), error))
+    lines = as_markdown("some images", matrix, {}).splitlines()
+    start = lines.index("| trained on | a | b |")
+    assert lines[start + 2 :] == [
+        "| b | **+10.00 (+10.00 to +10.00)** |  |",
+        "| c | **+30.00 (+30.00 to +30.00)** | **+20.00 (+20.00 to +20.00)** |",
+    ]
