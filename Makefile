@@ -4,7 +4,7 @@
 # PRESET= sample | cpu | best | gpu (files in configs/)    RUN=      run folder, may lie anywhere
 # NAME=   keypoint network of the run (final)       VAL=1     leave fold 0 out and score on it (network val)
 # SCHEMA= categories and points of your own (YAML)  START=    pair of networks to start from: cpu (the shipped one), or a folder
-# STUDY=  file of what make ablate-* compares       SEEDS=    so many seeds a row;  ONLY=I/N share I of N of its runs
+# STUDY=  file of what make ablate-* compares       SEEDS=    so many seeds a row;  ONLY=I/N share I of N of its runs, or ROW,ROW
 # KNOWN=  results (NAME.json) of runs of the study that were made elsewhere, not to be made again
 # BOXES=  boxes out of fold for all rows of make ablate-keypoints, instead of training detectors
 # LIMIT=  rehearse on so many images                ARGS=     more options for the command, such as --keypoints.train.lr 3e-4

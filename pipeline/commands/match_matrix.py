@@ -84,7 +84,7 @@ def match_matrix(
         answers: its answers
         detector: detector checkpoint for its boxes
         jitter: where true boxes with jitter are shown, each side moves by up to this fraction
-        only: train just share I/N of the runs, such as 2/4, on one of N machines
+        only: train just share I/N of the runs, such as 2/4, on one of N machines, or the runs of some rows: A,B
         seeds: so many seeds, 0, 1 ...; without it as many as the study says (0)
         limit: rehearse on so many images (0: all)
         base: the preset to start from; without it the one that the study names

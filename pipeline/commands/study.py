@@ -47,7 +47,7 @@ def ablate(
         study: YAML file of the study, such as configs/ablations/keypoints.yaml
         data: train roots: folders with Annotations/*.csv and Images/
         run: run folder; holds everything that is trained, and the table NAME.csv, NAME.md, NAME.png, NAME.json
-        only: make only share I/N of the runs, such as 2/4, on one of N machines
+        only: make only share I/N of the runs, such as 2/4, on one of N machines, or the runs of some rows: A,B
         seeds: so many seeds, 0, 1 ...; without it as many as the study says (0)
         limit: rehearse on so many images (0: all)
         base: the preset to start from; without it the one that the study names

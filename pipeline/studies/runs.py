@@ -1,4 +1,4 @@
-"""The runs of a study, each row with each seed, and the share of them that one machine makes."""
+"""The runs of a study, each row with each seed, and those of them that one command makes."""
 
 import re
 from collections.abc import Sequence
@@ -52,11 +52,17 @@ def planned(study: Study, seeds: int) -> list[Run]:
 
 
 def share(runs: Sequence[Run], only: str) -> list[Run]:
-    """Return share I of N (`only` is I/N, from 1), dealt in turn; all runs where it is empty."""
+    """Return the runs that `only` says, all where it is empty: share I of N (I/N, from 1), dealt in turn, or rows by name."""
     if not only:
         return list(runs)
+    names = only.split(",")
+    if {*names} <= {run.row.name for run in runs}:
+        return [run for run in runs if run.row.name in names]
     found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", only)
     number, count = map(int, found.groups()) if found else (0, 0)
     if not 1 <= number <= count:
-        raise UserError(f"--only is {only!r}; expected I/N, the share I of N, such as 1/4 to 4/4")
+        rows = ", ".join(dict.fromkeys(run.row.name for run in runs))
+        raise UserError(
+            f"--only is {only!r}; expected I/N, the share I of N, such as 1/4 to 4/4, or rows with a comma between them, of {rows}"
+        )
     return [run for run in runs if (run.number - 1) % count == number - 1]

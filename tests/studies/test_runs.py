@@ -30,7 +30,14 @@ def test_shares_are_dealt_in_turn() -> None:
     assert share(runs, "") == runs
 
 
-@pytest.mark.parametrize("only", ["0/2", "3/2", "1", "1/0", "a/b", "1/2/3", "-1/2"])
+def test_rows_by_name() -> None:
+    runs = planned(STUDY, 2)
+    assert [run.name for run in share(runs, "c,a")] == ["a-seed0", "c-seed0", "a-seed1", "c-seed1"]
+    with pytest.raises(UserError, match="of a, b, c"):
+        share(runs, "c,gone")
+
+
+@pytest.mark.parametrize("only", ["0/2", "3/2", "1", "1/0", "a/b", "1/2/3", "-1/2", "gone", ","])
 def test_a_share_that_is_none(only: str) -> None:
     with pytest.raises(UserError, match="--only is "):
         share(planned(STUDY, 1), only)
