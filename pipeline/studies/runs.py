@@ -63,6 +63,6 @@ def share(runs: Sequence[Run], only: str) -> list[Run]:
     if not 1 <= number <= count:
         rows = ", ".join(dict.fromkeys(run.row.name for run in runs))
         raise UserError(
-            f"--only is {only!r}; expected I/N, the share I of N, such as 1/4 to 4/4, or rows with a comma between them, of {rows}"
+            f"--only is {only!r}; expected I/N, share I of N, such as 1/4 to 4/4, or rows, with commas between them, of {rows}"
         )
     return [run for run in runs if (run.number - 1) % count == number - 1]
