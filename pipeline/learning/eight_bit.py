@@ -41,13 +41,15 @@ def quantise(graph: Path, inputs: np.ndarray, out: Path, made: dict[str, Any]) -
         joined, integer = Path(folder) / "joined.onnx", Path(folder) / "integer.onnx"
         # Joins BatchNorm with the convolution before it.
         quant_pre_process(graph, joined, skip_symbolic_shape=True)
-        nodes = onnx.load(joined).graph.node
-        convolutions = [node.name for node in nodes if node.op_type == "Conv"]
-        outputs = {one.name for one in onnx.load(joined).graph.output}
-        last = [node.name for node in nodes if node.op_type == "Conv" and outputs & {*node.output}]
+        whole = onnx.load(joined).graph
+        convolutions, outputs = (
+            [node for node in whole.node if node.op_type == "Conv"],
+            {one.name for one in whole.output},
+        )
+        last = [node for node in convolutions if outputs & {*node.output}]
         quantize_static(
             joined, integer, Inputs(), quant_format=QuantFormat.QDQ, per_channel=True, activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8, nodes_to_exclude=[*convolutions[:FLOAT_CONVOLUTIONS], *last],
+            weight_type=QuantType.QInt8, nodes_to_exclude=[node.name for node in (*convolutions[:FLOAT_CONVOLUTIONS], *last)],
         )  # fmt: skip
         save_graph(onnx.load(integer), header, out)
 

@@ -10,12 +10,13 @@ from pipeline import api
 from pipeline.commands.benchmark import STAGES, Setting, Speed, measure, table
 from pipeline.contract import images, warp
 from tests.commands.running import run
+from tests.learning.test_eight_bit import eight_bits
 
 ROOT = Path(__file__).parents[2]
 PHOTOS = sorted(map(str, (ROOT / "docs" / "photos").glob("*.jpg")))
 
 
-@pytest.mark.parametrize("runtime", ["torch", "onnx", "int8"])
+@pytest.mark.parametrize("runtime", ["torch", "onnx", pytest.param("int8", marks=eight_bits)])
 def test_every_stage_is_measured_and_left_as_it_was(runtime: str) -> None:
     threads, before = torch.get_num_threads(), (api.read_image, warp.crop)
     speed = measure(Setting(runtime, 2, 1, False), "cpu", PHOTOS, seconds=0.3)

@@ -20,6 +20,10 @@ from pipeline.learning.graphs import Graph, inputs_seen, refuse_without_instruct
 from pipeline.learning.pairs import DEFAULT, MANIFEST, PACKAGED
 from tests.commands.running import run
 
+CPU = torch.cpu.get_capabilities()
+eight_bits = pytest.mark.skipif(
+    "x86" in CPU["architecture"] and not (CPU["avx512_vnni"] or CPU["avx_vnni"]), reason="this CPU has no VNNI"
+)
 PAIR = PACKAGED / DEFAULT
 HEADER = {"format": 2, "stage": "keypoints", "schema": {}}
 ROOT = Path(__file__).parents[2]
@@ -47,6 +51,7 @@ def inputs(count: int) -> np.ndarray:
     return np.random.default_rng(0).uniform(0, 255, (count, 3, 16, 16)).astype(np.float32)
 
 
+@eight_bits
 def test_weights_become_integers_but_for_the_first_and_the_last(small: Path, tmp_path: Path) -> None:
     quantise(small, inputs(8), tmp_path / "small.int8.onnx", {"photos": 8})
     model = onnx.load(tmp_path / "small.int8.onnx")
@@ -59,6 +64,7 @@ def test_weights_become_integers_but_for_the_first_and_the_last(small: Path, tmp
     assert 0 < difference.max() < 0.05 * expected.abs().max()
 
 
+@eight_bits
 def test_values_beyond_those_that_were_shown_are_clipped(small: Path, tmp_path: Path) -> None:
     """The scales come from the inputs given, so those must be like what is to be predicted."""
     quantise(small, inputs(8) / 100, tmp_path / "dark.onnx", {})
@@ -95,6 +101,7 @@ def test_a_cpu_without_the_instructions_refuses(
         refuse_without_instructions(Path("x.onnx"), capabilities)
 
 
+@eight_bits
 def test_the_packaged_ones_find_the_same_garments(drawn: Path) -> None:
     photos = sorted((drawn / "test" / "Images").rglob("*.jpg"))[:10]
     options = {"threshold": 0.3, "device": "cpu"}
@@ -118,6 +125,7 @@ def test_what_cannot_be_scaled_is_refused(tmp_path: Path, capsys: pytest.Capture
     assert "empty" in capsys.readouterr().err
 
 
+@eight_bits
 @pytest.mark.slow
 def test_photos_without_garments_leave_a_pair_as_it_was(
     tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
