@@ -42,10 +42,8 @@ def quantise(graph: Path, inputs: np.ndarray, out: Path, made: dict[str, Any]) -
         # Joins BatchNorm with the convolution before it.
         quant_pre_process(graph, joined, skip_symbolic_shape=True)
         whole = onnx.load(joined).graph
-        convolutions, outputs = (
-            [node for node in whole.node if node.op_type == "Conv"],
-            {one.name for one in whole.output},
-        )
+        outputs = {one.name for one in whole.output}
+        convolutions = [node for node in whole.node if node.op_type == "Conv"]
         last = [node for node in convolutions if outputs & {*node.output}]
         quantize_static(
             joined, integer, Inputs(), quant_format=QuantFormat.QDQ, per_channel=True, activation_type=QuantType.QUInt8,
