@@ -35,12 +35,16 @@ def export(
         weights: pair of networks: the name of a packaged one, or a folder that `publish` wrote
         detector: detector checkpoint, for the one of the pair
         keypoints: keypoint checkpoint, for the one of the pair
-        int8: photos like those to be predicted (files, folders, patterns; some 64 are enough): with them graphs in eight bits
-            are written as well, detector.int8.onnx and keypoints.int8.onnx, scaled to the values that these photos make
+        int8: photos like those to be predicted (files, folders, patterns; some 64 are enough): with them a graph in eight bits
+            is written as well, keypoints.int8.onnx, scaled to the values that these photos make
         schema: packaged schema, or a YAML file of your own
     """
     pair, loaded = Pair.of(weights, detector, keypoints), load_schema(schema)
-    names = [name for runtime in (("onnx", "int8") if int8 else ("onnx",)) for name in GRAPHS[runtime].values()]
+    names = (
+        list((GRAPHS["onnx"] | {"int8": GRAPHS["int8"]["keypoints"]}).values())
+        if int8
+        else list(GRAPHS["onnx"].values())
+    )
     for name in names:
         refuse_foreign(out / name, is_graph, "a graph that this command wrote", "choose another --out")
     photos = _some_photos(int8) if int8 else []
@@ -58,9 +62,9 @@ def _write(folder: Path, pair: Pair, loaded: Schema, photos: Sequence[Path], sch
     made, graphs = provenance(), {stage: folder / name for stage, name in GRAPHS["onnx"].items()}
     views.export_graphs(pair, loaded, graphs, made)
     if photos:
-        inputs = _inputs(graphs, photos, schema)
-        for stage, name in GRAPHS["int8"].items():
-            quantise(graphs[stage], inputs[stage], folder / name, made | {"photos": len(photos)})
+        crops = _inputs(graphs, photos, schema)["keypoints"]
+        out = folder / GRAPHS["int8"]["keypoints"]
+        quantise(graphs["keypoints"], crops, out, made | {"photos": len(photos)})
 
 
 def _some_photos(named: Sequence[str]) -> list[Path]:

@@ -140,5 +140,5 @@ def test_photos_without_garments_leave_a_pair_as_it_was(
     assert {file.name: file.read_bytes() for file in (tmp_path / "pair").iterdir()} == before
     assert run("export", *pair, "--int8", ROOT / "docs" / "photos") == 0
     listed = json.loads((tmp_path / "pair" / MANIFEST).read_text())["sha256"]
-    assert {"detector.int8.onnx", "keypoints.int8.onnx"} <= listed.keys()
+    assert "keypoints.int8.onnx" in listed
     assert load(weights=str(tmp_path / "pair"), runtime="int8")([ROOT / "docs" / "photos"])
