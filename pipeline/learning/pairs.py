@@ -30,8 +30,10 @@ GRAPHS = {
     "onnx": {"detector": "detector.onnx", "keypoints": "keypoints.onnx"},
     "int8": {"detector": "detector.onnx", "keypoints": "keypoints.int8.onnx"},
 }
-"""The file of each stage, for torch, and those for ONNX Runtime, where the pair has been exported. The detector stays in float32: in eight
-bits it costs as much NE as the rest together, for a tenth of the time."""
+"""The file of each stage, for torch, and those for ONNX Runtime, where the pair has been exported.
+
+The detector stays in float32: in eight bits it costs as much NE as the keypoint network does, for a tenth of the time.
+"""
 CALIBRATION = "calibration.json"
 """What the scores of the keypoint network mean, where that has been found out (`calibrate`)."""
 MOST_PASSES = 3
