@@ -11,7 +11,7 @@ Found = dict[str, list]
 
 
 def refuse_seen(rows: Sequence[ImageRow], detector: NetworkDetector, fold: int) -> None:
-    """Raise ValueError when the detector was trained on any of the rows that it should predict as fold `fold`."""
+    """Raise UserError when the detector was trained on any of the rows that it should predict as fold `fold`."""
     known = _train_ids(detector)
     seen = [row.image_id for row in rows if row.image_id in known]
     if seen:
@@ -22,7 +22,7 @@ def refuse_seen(rows: Sequence[ImageRow], detector: NetworkDetector, fold: int) 
 
 
 def refuse_unseen(rows: Sequence[ImageRow], detector: NetworkDetector, fold: int) -> None:
-    """Raise ValueError when the detector has not seen each of the rows, of fold `fold`, that it should predict in sample."""
+    """Raise UserError when the detector has not seen each of the rows, of fold `fold`, that it should predict in sample."""
     known = _train_ids(detector)
     unseen = [row.image_id for row in rows if row.image_id not in known]
     if unseen:

@@ -100,7 +100,7 @@ def predict_fold(
 ) -> Prediction | None:
     """Predict the boxes of the rows of a fold as `submit` predicts those of test images; finished `shards` are kept.
 
-    Raises ValueError when the detector saw one of the rows; with `seen`, for boxes in sample, when it did not see them all.
+    Raises UserError when the detector saw one of the rows; with `seen`, for boxes in sample, when it did not see them all.
     Returns None on other processes than the first.
     """
     (refuse_unseen if seen else refuse_seen)(chosen.rows, detector, fold)

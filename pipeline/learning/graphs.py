@@ -32,20 +32,8 @@ class Graph(nn.Module):
     """A graph that ONNX Runtime runs on the CPU, with torch's number of threads."""
 
     def __init__(self, path: Path) -> None:
-        import onnxruntime  # here, since most commands never need it
-
         super().__init__()
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
-        # Its idle threads would spin on the cores that torch needs in between.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3
-        try:
-            self.session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
-        except FileNotFoundError:
-            raise UserError(f"{path}: no such graph; write it with `export`") from None
-        except Exception as error:  # whatever the runtime's parser raises on broken bytes
-            raise UserError(f"{path}: damaged, or no ONNX graph of this project ({error}); export it again") from None
+        self.session = _session(path)
         self.outputs = [one.name for one in self.session.get_outputs()]
         if EIGHT_BIT in self.session.get_modelmeta().custom_metadata_map:
             refuse_without_instructions(path, torch.cpu.get_capabilities())
@@ -53,13 +41,33 @@ class Graph(nn.Module):
     @property
     def header(self) -> dict[str, Any]:
         """What the graph says of itself, as `write_graph` got it."""
-        return {key: json.loads(text) for key, text in self.session.get_modelmeta().custom_metadata_map.items()}
+        return _header(self.session)
 
     def forward(self, inputs: Tensor) -> dict[str, Tensor]:
         """Run inputs float32 (B, 3, h, w); returns the outputs by name."""
         device = inputs.device
         arrays = self.session.run(self.outputs, {INPUTS: np.ascontiguousarray(inputs.float().cpu().numpy())})
         return {name: torch.from_numpy(one).to(device) for name, one in zip(self.outputs, arrays, strict=True)}
+
+
+def _session(path: Path) -> Any:
+    import onnxruntime  # here, since most commands never need it
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    # Its idle threads would spin on the cores that torch needs in between.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such graph; write it with `export`") from None
+    except Exception as error:  # whatever the runtime's parser raises on broken bytes
+        raise UserError(f"{path}: damaged, or no ONNX graph of this project ({error}); export it again") from None
+
+
+def _header(session: Any) -> dict[str, Any]:
+    return {key: json.loads(text) for key, text in session.get_modelmeta().custom_metadata_map.items()}
 
 
 def refuse_without_instructions(path: Path, capabilities: Mapping[str, Any]) -> None:
@@ -87,9 +95,9 @@ def inputs_seen(graphs: Sequence[Graph]) -> Iterator[list[list[np.ndarray]]]:
 
 
 def is_graph(file: Path) -> bool:
-    """Tell whether a file is a graph that `write_graph` wrote."""
+    """Tell whether a file is a graph that `write_graph` wrote, or one in eight bits made of it, which this CPU may not run."""
     try:
-        return {"format", "stage", "schema"} <= Graph(file).header.keys()
+        return {"format", "stage", "schema"} <= _header(_session(file)).keys()
     except (UserError, ValueError):
         return False
 

@@ -16,7 +16,7 @@ from pipeline import api
 from pipeline.api import load
 from pipeline.contract.faults import UserError
 from pipeline.learning.eight_bit import FLOAT_CONVOLUTIONS, quantise
-from pipeline.learning.graphs import Graph, inputs_seen, refuse_without_instructions, write_graph
+from pipeline.learning.graphs import Graph, inputs_seen, is_graph, refuse_without_instructions, write_graph
 from pipeline.learning.pairs import DEFAULT, MANIFEST, PACKAGED
 from tests.commands.running import run
 
@@ -99,6 +99,20 @@ def test_a_cpu_without_the_instructions_refuses(
         return
     with pytest.raises(UserError, match=r"no instructions \(VNNI\).*take --runtime onnx"):
         refuse_without_instructions(Path("x.onnx"), capabilities)
+
+
+@eight_bits
+def test_a_cpu_without_the_instructions_still_tells_a_graph_from_other_files(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that `export` writes it again instead of taking it for somebody else's."""
+    integer = tmp_path / "small.int8.onnx"
+    quantise(small, inputs(2), integer, {})
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {**CPU, "avx512_vnni": False, "avx_vnni": False})
+    if "x86" in CPU["architecture"]:
+        with pytest.raises(UserError, match="no instructions"):
+            Graph(integer)
+    assert is_graph(integer)
 
 
 @eight_bits
