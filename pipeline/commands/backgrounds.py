@@ -2,7 +2,7 @@
 
 import itertools
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,9 @@ from pipeline.reporting.records import CONFIG, alone_at_out, claim, measured, pr
 
 log = logging.getLogger("pipeline")
 BOXED, RECORD = "boxed.csv", "boxed.json"
+GREYS = (255, 0, 128)
+"""The first plain pictures: white, black and grey without any noise, as a screen or a scanner makes them."""
+PLAIN_SIDES = (256, 512)
 
 
 @alone_at_out
@@ -32,6 +35,7 @@ def backgrounds(
     pictures: PictureOptions,
     margin: float = 0.05,
     least: float = 0.2,
+    plain: int = 0,
     limit: int = 0,
     schema: str = "fashionai",
 ) -> None:
@@ -46,13 +50,16 @@ def backgrounds(
         pictures: what a picture may cost
         margin: how far to keep from a box, as a fraction of its longer side
         least: least side of a rectangle, as a fraction of the photo's shorter side
+        plain: so many pictures of one colour besides, some of them unevenly lit and noisy
         limit: rehearse on so many boxes (0: all)
         schema: packaged schema, or a YAML file of your own
     """
     for name, value in {"margin": margin, "least": least}.items():
         if not 0 <= value <= 1:
             raise UserError(f"--{name} is {value}; expected 0 to 1")
-    inputs = {"boxed": file_hash(boxed), "margin": margin, "least": least, "limit": limit}
+    if plain < 0:
+        raise UserError(f"--plain is {plain}; expected 0 (none) or more")
+    inputs = {"boxed": file_hash(boxed), "margin": margin, "least": least, "plain": plain, "limit": limit}
     _claim(out, inputs)
     boxes: dict[str, list[BoxedImage]] = {}
     for row in sample_rows(read_boxed(boxed, photos, load_schema(schema)), limit):
@@ -63,10 +70,11 @@ def backgrounds(
     made = [one for one in cut if one is not None]
     if not made:
         raise UserError(f"{boxed}: no photo of {len(boxes)} has room beside its boxes; lower --least or --margin")
-    write_boxed(out / BOXED, made)
-    record["figures"] = {"photos": len(boxes), "backgrounds": len(made)}
+    drawn = [_draw_plain(number, out, boxes) for number in range(plain)]
+    write_boxed(out / BOXED, [*made, *drawn])
+    record["figures"] = {"photos": len(boxes), "backgrounds": len(made), "plain": plain}
     write_json(out / RECORD, record)
-    print(f"{out}: {len(made)} backgrounds of {len(boxes)} photos")
+    print(f"{out}: {len(made)} backgrounds of {len(boxes)} photos{f', {plain} plain pictures' if plain else ''}")
 
 
 def _claim(out: Path, inputs: dict[str, Any]) -> None:
@@ -96,6 +104,29 @@ def _cut(
     name = image_id if image_id.lower().endswith((".jpg", ".jpeg")) else f"{image_id}.jpg"
     save_jpeg(out / name, Image.fromarray(picture.pixels[y0:y1, x0:x1]))
     return BoxedImage(name, NOTHING, out / name, np.zeros(4))
+
+
+def _draw_plain(number: int, out: Path, photos: Collection[str]) -> BoxedImage:
+    """Write the plain picture of this number, the same on every run, and return its row."""
+    name = f"plain-{number:04}.jpg"
+    if name in photos:
+        raise UserError(f"{name}: the name of a photo and of a plain picture; leave --plain out, or rename the photo")
+    save_jpeg(out / name, Image.fromarray(plain_picture(number)))
+    return BoxedImage(name, NOTHING, out / name, np.zeros(4))
+
+
+def plain_picture(number: int) -> np.ndarray:
+    """Return a picture uint8 (h, w, 3) of one colour; from the fourth on it is unevenly lit, and noisy."""
+    rng = np.random.default_rng(number)
+    width, height = rng.integers(*PLAIN_SIDES, 2, endpoint=True)
+    if number < len(GREYS):
+        return np.full((height, width, 3), GREYS[number], np.uint8)
+    # Half of them without colour, as walls and sheets of paper are.
+    colour = rng.uniform(0, 255, 3) if rng.random() < 0.5 else np.full(3, rng.uniform(0, 255))
+    slope_x, slope_y = rng.uniform(-60, 60, 2)
+    light = slope_x * np.linspace(-0.5, 0.5, width) + slope_y * np.linspace(-0.5, 0.5, height)[:, None]
+    noise = rng.normal(0, rng.uniform(0, 6), (height, width, 3))
+    return np.clip(colour + light[..., None] + noise, 0, 255).astype(np.uint8)
 
 
 def largest_free(size_wh: tuple[int, int], boxes: np.ndarray) -> tuple[int, int, int, int]:

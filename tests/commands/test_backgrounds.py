@@ -13,7 +13,7 @@ from PIL import Image
 from detector.config import DetectorConfig
 from detector.data import DetectorData, training_inputs
 from detector.losses import NO_GARMENT
-from pipeline.commands.backgrounds import largest_free
+from pipeline.commands.backgrounds import largest_free, plain_picture
 from pipeline.contract.formats.boxed import read_boxed
 from pipeline.contract.formats.fashionai import read_annotations
 from pipeline.contract.records import NOTHING, BoxedImage, ImageBatch
@@ -54,7 +54,7 @@ def test_what_is_cut_shows_no_garment(boxed: Path, tmp_path: Path, schema: Schem
     with Image.open(row.path) as picture:
         assert picture.size == (67, 80)  # from 50 + 5 % of 60 to the border, over the whole height
         assert np.asarray(picture)[..., 2].max() < 60  # nothing of the blue garment
-    assert json.loads((out / "boxed.json").read_text())["figures"] == {"photos": 3, "backgrounds": 1}
+    assert json.loads((out / "boxed.json").read_text())["figures"] == {"photos": 3, "backgrounds": 1, "plain": 0}
     assert run(*options) == 0
     assert run(*options, "--margin", 0.2) == 1
     assert "other settings" in capsys.readouterr().err
@@ -62,6 +62,33 @@ def test_what_is_cut_shows_no_garment(boxed: Path, tmp_path: Path, schema: Schem
     assert "holds other files" in capsys.readouterr().err
     assert run(*options[:-1], tmp_path / "none", "--least", 1.0) == 1
     assert "lower --least" in capsys.readouterr().err
+
+
+def test_plain_pictures_hold_nothing_either(boxed: Path, tmp_path: Path, schema: Schema, capsys) -> None:
+    out = tmp_path / "out"
+    options = ("backgrounds", "--boxed", boxed, "--photos", tmp_path / "photos", "--out", out)
+    assert run(*options, "--plain", 5) == 0
+    assert "1 backgrounds of 3 photos, 5 plain pictures" in capsys.readouterr().out
+    rows = read_boxed(out / "boxed.csv", out, schema, without=True)
+    assert [row.category for row in rows] == [NOTHING] * 6
+    for row, grey in zip(rows[1:], (255, 0, 128), strict=False):
+        with Image.open(row.path) as picture:
+            assert np.unique(np.asarray(picture)).tolist() == [grey]
+    last = plain_picture(4)
+    np.testing.assert_array_equal(last, plain_picture(4))
+    assert last[:10, :10].std() < last.std()
+    assert not np.array_equal(last.shape, plain_picture(3).shape)
+    assert run(*options[:-1], tmp_path / "none", "--plain", -1) == 1
+    assert "expected 0 (none) or more" in capsys.readouterr().err
+
+
+def test_a_photo_is_not_replaced_by_a_plain_picture(boxed: Path, tmp_path: Path, capsys) -> None:
+    (tmp_path / "photos" / "a.png").rename(tmp_path / "photos" / "plain-0000.jpg")
+    boxed.write_text(boxed.read_text().replace("a.png", "plain-0000.jpg"))
+    options = ("backgrounds", "--boxed", boxed, "--photos", tmp_path / "photos", "--out", tmp_path / "out")
+    assert run(*options, "--plain", 1) == 1
+    assert "rename the photo" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "boxed.csv").exists()
 
 
 def test_the_largest_rectangle_is_found() -> None:
