@@ -82,7 +82,7 @@ MINUTES ?= 10
 fuzz: $(INSTALLED)  ## feed damaged files to every reader for MINUTES= (10); the summary goes to docs/fuzz.md
 	$(BIN)/python -m tests.fuzz $(MINUTES) docs/fuzz.md
 
-mutants: $(INSTALLED)  ## break the code in one place at a time: a test must notice (about 20 minutes)
+mutants: $(INSTALLED)  ## break the code in one place at a time: a test must notice (about 15 minutes on two cores)
 	$(BIN)/python -m tests.mutants --out docs/mutants.md
 
 faults: $(INSTALLED)  ## play full disks, kills, foreign files and changing pictures on the commands (about 10 minutes)

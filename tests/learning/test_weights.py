@@ -174,6 +174,13 @@ def test_code_is_not_run(tmp_path: Path, schema: Schema, by_torch: bool) -> None
     assert mark.exists()  # it would have
 
 
+def test_tensors_are_copied() -> None:
+    network, saved = (nn.Linear(2, 2) for _ in range(2))
+    fill(network, saved.state_dict(), Path("x"))
+    assert torch.equal(network.weight, saved.weight)
+    assert torch.equal(network.bias, saved.bias)
+
+
 def test_tensors_that_do_not_fit(tmp_path: Path) -> None:
     network = nn.Linear(2, 3)
     with pytest.raises(ValueError, match=r"x: 2 tensors do not fit .*bias is missing; odd is not in the network"):

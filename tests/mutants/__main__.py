@@ -4,7 +4,7 @@
 that should notice. A tool that mutates every operator (mutmut, cosmic-ray) makes thousands of mutants; at ten seconds each,
 most of them torch's import, that takes days on two cores.
 
-All happens in a copy of the tracked files in a temporary folder; the checkout is never changed.
+All happens in copies of the tracked files in a temporary folder, one a core; the checkout is never changed.
 """
 
 import argparse
@@ -17,7 +17,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from pipeline.contract.files import write_text
@@ -33,18 +35,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="", help="just the mutations whose line in the table would contain this text")
     parser.add_argument("--out", type=Path, help="write the table there as well, such as docs/mutants.md")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="so many at once (by default one a core)")
     options = parser.parse_args()
+    if options.jobs < 1:
+        parser.error(f"--jobs is {options.jobs}; expected 1 or more")
     chosen = [one for one in read_list() if options.only in f"{one.breaks} {one.file}"]
     faults = [fault for one in chosen for fault in stale(one)]
     if faults or not chosen:
         print("\n".join(faults) or f"no mutation has {options.only!r} in its line", file=sys.stderr)
         return 1
-    made = provenance()  # of the copy: the checkout may move on meanwhile
+    made = provenance()  # of the copies: the checkout may move on meanwhile
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
-        copy = copy_of_checkout(Path(folder) / "copy")
-        if not pass_unmutated(copy, sorted({test for one in chosen for test in one.tests})):
+        copies = [copy_of_checkout(Path(folder) / str(job)) for job in range(options.jobs)]
+        if not pass_unmutated(copies[0], sorted({test for one in chosen for test in one.tests}), options.jobs):
             return 1
-        rows = [row(one, *outcome(copy, one)) for one in chosen]
+        rows = outcomes(copies, chosen)
     print("\n".join(table(rows)))
     if options.out:
         write_text(options.out, document(rows, made))
@@ -61,14 +66,31 @@ def copy_of_checkout(to: Path) -> Path:
     return to
 
 
-def pass_unmutated(copy: Path, tests: Sequence[str]) -> bool:
+def pass_unmutated(copy: Path, tests: Sequence[str], jobs: int) -> bool:
     """Run every named test on the code as it is: a test that fails anyway would seem to kill each mutant."""
     start = time.perf_counter()
-    code, output = run_tests(copy, tests, timeout_s=20 * TIMEOUT_S)
+    code, output = run_tests(copy, ["-n", str(jobs), *tests], timeout_s=20 * TIMEOUT_S)
     print(f"unmutated: {'passed' if code == 0 else 'FAILED'} in {time.perf_counter() - start:.0f} s", file=sys.stderr)
     if code:
         print(output[-4000:], file=sys.stderr)
     return code == 0
+
+
+def outcomes(copies: Sequence[Path], mutations: Sequence[Mutation]) -> list[str]:
+    """Return the line of each mutation, in their order; each copy holds one mutation at a time."""
+    idle: SimpleQueue[Path] = SimpleQueue()
+    for copy in copies:
+        idle.put(copy)
+
+    def line(one: Mutation) -> str:
+        copy = idle.get()
+        try:
+            return row(one, *outcome(copy, one))
+        finally:
+            idle.put(copy)
+
+    with ThreadPoolExecutor(len(copies)) as pool:
+        return list(pool.map(line, mutations))
 
 
 def outcome(copy: Path, one: Mutation) -> tuple[str, float]:
@@ -87,11 +109,11 @@ def outcome(copy: Path, one: Mutation) -> tuple[str, float]:
     return SURVIVED if code == 0 else killed_by, time.perf_counter() - start
 
 
-def run_tests(copy: Path, tests: Sequence[str], timeout_s: float) -> tuple[int | None, str]:
-    """Return pytest's exit status (None: it ran out of time) and what it printed."""
+def run_tests(copy: Path, arguments: Sequence[str], timeout_s: float) -> tuple[int | None, str]:
+    """Return pytest's exit status for these arguments (None: it ran out of time) and what it printed."""
     environment = {"OMP_NUM_THREADS": "1", **os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
     process = subprocess.Popen(
-        [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests],
+        [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *arguments],
         cwd=copy, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
     )  # fmt: skip
     try:
