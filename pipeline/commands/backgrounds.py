@@ -70,7 +70,8 @@ def backgrounds(
     made = [one for one in cut if one is not None]
     if not made:
         raise UserError(f"{boxed}: no photo of {len(boxes)} has room beside its boxes; lower --least or --margin")
-    drawn = [_draw_plain(number, out, boxes) for number in range(plain)]
+    taken = {*boxes, *(row.image_id for row in made)}
+    drawn = [_draw_plain(number, out, taken) for number in range(plain)]
     write_boxed(out / BOXED, [*made, *drawn])
     record["figures"] = {"photos": len(boxes), "backgrounds": len(made), "plain": plain}
     write_json(out / RECORD, record)
@@ -106,10 +107,10 @@ def _cut(
     return BoxedImage(name, NOTHING, out / name, np.zeros(4))
 
 
-def _draw_plain(number: int, out: Path, photos: Collection[str]) -> BoxedImage:
+def _draw_plain(number: int, out: Path, taken: Collection[str]) -> BoxedImage:
     """Write the plain picture of this number, the same on every run, and return its row."""
     name = f"plain-{number:04}.jpg"
-    if name in photos:
+    if name in taken:
         raise UserError(f"{name}: the name of a photo and of a plain picture; leave --plain out, or rename the photo")
     save_jpeg(out / name, Image.fromarray(plain_picture(number)))
     return BoxedImage(name, NOTHING, out / name, np.zeros(4))
