@@ -12,6 +12,8 @@ from torchvision.ops import sigmoid_focal_loss
 UNMATCHED, IGNORED = -1, -2
 NO_GARMENT = -1
 """The label of a picture that holds no garment: every category is known to be absent everywhere."""
+TYPICAL_MATCHES = 32
+"""So many anchors match a garment of FashionAI (the median, at 224 and at 288 pixels)."""
 
 
 def annotated(labels: Tensor) -> Tensor:
@@ -19,19 +21,27 @@ def annotated(labels: Tensor) -> Tensor:
     return labels if len(labels) else labels.new_full((1,), NO_GARMENT)
 
 
+def _shares(positive: Tensor, labels: Tensor) -> Tensor:
+    """Return what each image's sum over its anchors is divided by (B,): the anchors that match its garment.
+
+    A picture that holds none would be divided by 1, and weigh as much as thirty others; it counts like a typical one.
+    """
+    return torch.where(labels == NO_GARMENT, TYPICAL_MATCHES, positive.sum(1).clamp(min=1))
+
+
 def partial_focal_loss(logits: Tensor, matched: Tensor, labels: Tensor) -> Tensor:
     """RetinaNet's classification loss (Lin et al. 2017, 1708.02002) without the negatives that nobody knows.
 
     logits (B, A, C); matched (B, A): index of the matched box, -1 unmatched, -2 between the thresholds (ignored);
-    labels (B,) the annotated category, or NO_GARMENT. Summed over anchors, divided by each image's matched anchors, averaged
-    over images.
+    labels (B,) the annotated category, or NO_GARMENT. Summed over anchors, divided by each image's matched anchors (without a
+    garment: by TYPICAL_MATCHES), averaged over images.
     """
     known = (F.one_hot(labels.clamp(min=0), logits.shape[-1]).bool() | (labels == NO_GARMENT)[:, None])[:, None, :]
     positive = (matched >= 0)[..., None]
     counted = positive | ((matched == UNMATCHED)[..., None] & known)
     loss = sigmoid_focal_loss(logits, (positive & known).to(logits.dtype), reduction="none")
     summed = torch.where(counted, loss, 0).sum((1, 2))
-    return (summed / (matched >= 0).sum(1).clamp(min=1)).mean()
+    return (summed / _shares(matched >= 0, labels)).mean()
 
 
 def objectness_loss(logits: Tensor, matched: Tensor, labels: Tensor, partial: bool, confident: float = 0.7) -> Tensor:
@@ -50,7 +60,7 @@ def objectness_loss(logits: Tensor, matched: Tensor, labels: Tensor, partial: bo
     label = labels.clamp(min=0)[:, None].expand_as(matched)
     of_category = F.cross_entropy(category.movedim(-1, 1), label, reduction="none")
     summed = torch.where(counted, focal, 0).sum(1) + torch.where(positive, of_category, 0).sum(1)
-    return (summed / positive.sum(1).clamp(min=1)).mean()
+    return (summed / _shares(positive, labels)).mean()
 
 
 def category_logits(logits: Tensor) -> Tensor:
