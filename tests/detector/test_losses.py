@@ -65,9 +65,8 @@ def test_in_a_picture_without_garments_every_category_is_absent() -> None:
     assert float(loss) == pytest.approx((focal(0.9, False) + focal(0.3, False)) / TYPICAL_MATCHES, rel=1e-5)
     sure = torch.tensor([[[logit(0.9), 0.0, 0.0]]])
     loss = objectness_loss(sure, torch.tensor([[-1]]), none, partial=True)
-    assert float(loss) == pytest.approx(
-        focal(0.9, False) / TYPICAL_MATCHES, rel=1e-5
-    )  # no garment without a label can be there
+    # No garment without a label can be there.
+    assert float(loss) == pytest.approx(focal(0.9, False) / TYPICAL_MATCHES, rel=1e-5)
     p = torch.tensor([[0.1, 0.5, 0.15, 0.25]])
     loss = partial_cross_entropy(p.log(), torch.tensor([0]), none)
     assert float(loss) == pytest.approx(-math.log(0.1), rel=1e-5)
