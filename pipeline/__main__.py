@@ -38,6 +38,7 @@ VERBS = {
     "submit": "pipeline.commands.predict:submit",
     "claims": "pipeline.commands.claims:claims",
     "evaluate": "pipeline.commands.score:evaluate",
+    "evaluate-val": "pipeline.commands.score_val:evaluate_val",
     "evaluate-photos": "pipeline.commands.score_photos:evaluate_photos",
     "benchmark": "pipeline.commands.benchmark:benchmark",
     "plan-catalogue": "pipeline.commands.plan:plan_catalogue",

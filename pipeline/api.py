@@ -193,7 +193,8 @@ def load(
         weights: the name of a packaged pair, or a folder that `publish` wrote
         threshold: least score of a garment, 0..1
         flip_test: average over each crop and its mirror image: twice the time of stage 2, and more exact
-        passes: 2 crops again around the points of a first pass: likewise; 0: as many as the weights were published for
+        passes: 2 crops again around the points of a first pass and averages both: likewise; 0: as many as the weights were
+            published for
         device: auto, cpu, or gpu
         runtime: what runs the networks of a pair: torch, onnx (faster on a CPU), int8 (faster still, slightly less exact), or
             auto: onnx on a CPU where the pair has graphs

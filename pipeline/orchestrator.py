@@ -1,5 +1,6 @@
 """Chain both stages: a batch of full images -> regions -> crops -> points -> image frame, all on the batch's device."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -12,6 +13,8 @@ from pipeline.contract.records import FALLBACK, ORIGINS, Detections, ImageBatch,
 
 Flat = dict[str, Tensor]
 """Tensors of one length, by name; `image` is the position of each entry's picture in the batch."""
+Placed = tuple[Tensor, Tensor]
+"""Points (M, K, 2) in image pixels and their scores (M, K)."""
 
 
 class OneStage(pl.LightningModule):
@@ -46,8 +49,13 @@ class TwoStage(pl.LightningModule):
         return result_of(batch, regions, flat_regions(regions) | {"xy": xy, "score": score})
 
 
-def locate_in(batch: ImageBatch, regions: Regions, locator: Locator | Placer) -> tuple[Tensor, Tensor]:
-    """Return the points (M, K, 2) in image pixels that the locator finds in crops of the regions, and their scores (M, K)."""
+def locate_in(batch: ImageBatch, regions: Regions, locator: Locator | Placer) -> Placed:
+    """Return the points that the locator finds in crops of the regions, averaged with those of the looks before."""
+    return averaged([*regions.earlier, look(batch, regions, locator)])
+
+
+def look(batch: ImageBatch, regions: Regions, locator: Locator | Placer) -> Placed:
+    """Return the points that the locator finds in crops of the regions."""
     if isinstance(locator, Placer):
         return locator.place(batch, regions)
     with torch.autocast(batch.images.device.type, enabled=False):
@@ -59,6 +67,15 @@ def locate_in(batch: ImageBatch, regions: Regions, locator: Locator | Placer) ->
     located = locator.locate(crops, regions.category)
     with torch.autocast(batch.images.device.type, enabled=False):
         return geometry.apply(geometry.invert(crop_from_image), located.xy.float()), located.score.float()
+
+
+def averaged(looks: Sequence[Placed]) -> Placed:
+    """Return the mean of several looks, weighted by their scores, and the mean score."""
+    if len(looks) == 1:
+        return looks[0]
+    xy, score = (torch.stack(part) for part in zip(*looks, strict=True))
+    weight = score.clamp(min=1e-6)[..., None]
+    return (xy * weight).sum(0) / weight.sum(0), score.mean(0)
 
 
 def flat_regions(regions: Regions) -> Flat:

@@ -46,7 +46,7 @@ def calibrate(
         name: network RUN/keypoints/NAME, trained with --val
         boxes: the boxes out of fold; without it RUN/boxes.csv
         limit: rehearse on so many images (0: all)
-        passes: in so many the pair is to place points (`publish --passes`): the scores are those of the last
+        passes: in so many the pair is to place points (`publish --passes`): the scores are the mean of all
     """
     if out.suffix != ".json":
         raise UserError(f"--out is {out}; expected a name in .json")

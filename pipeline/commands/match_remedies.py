@@ -21,7 +21,7 @@ from pipeline.contract.protocols import BoxSource
 from pipeline.contract.schema import Schema, load_schema
 from pipeline.data.select import RowSet, load_training_set
 from pipeline.inference.box_sources import GivenBoxes
-from pipeline.inference.remedies import BothPasses, Contradicted, Joined, SeveralCrops, WithContext
+from pipeline.inference.remedies import Contradicted, Joined, SeveralCrops, WithContext
 from pipeline.inference.second_pass import OwnPoints
 from pipeline.reporting.records import provenance, read_json, write_json
 from pipeline.reporting.tables import as_table
@@ -119,7 +119,7 @@ def _remedies(parts: _Parts) -> dict[str, tuple[BoxSource, Any]]:
         found[f"whole image where the box scores below {least:g}"] = GivenBoxes(kept_boxes), own
     for margin in MARGINS:
         found[f"second pass, margin {margin:g}"] = OwnPoints(plain, own, parts.has, margin), own
-    found["both passes averaged"] = plain, BothPasses(own, parts.has, parts.margin)
+    found["both passes averaged"] = OwnPoints(plain, own, parts.has, parts.margin, average=True), own
     found["box and points of a first pass joined"] = Joined(plain, own, parts.has, parts.margin), own
     for name, views in {
         f"padding {padding - WIDER:.2f}": [(side, padding - WIDER)],

@@ -55,8 +55,8 @@ def submit(
         boxes: where crops come from: detector, truth (the answers) or image (the whole one); without it what the keypoint
             network was trained for
         flip_test: average over each crop and its mirror image
-        passes: 2 crops again around the points of a first pass: more exact, and twice the time of stage 2; 0: as many as
-            the weights were published for, in boxes of the detector
+        passes: 2 crops again around the points of a first pass and averages both: more exact, and twice the time of stage 2; 0:
+            as many as the weights were published for, in boxes of the detector
         on_error: a picture that cannot be read stops everything before it begins, or is skipped: its row has -1_-1_-1 in
             every cell then, and the record says why
         most_fallback: warn when the whole image stands in for a box that was not found in a larger share of them

@@ -42,7 +42,7 @@ def publish(
         calibration: what the scores of the keypoint network mean: a file that `calibrate` wrote for one of the same recipe
         float16: weights in float16, half the size
         passes: in so many the points are placed where nobody says otherwise; 2 crops again around the points of a first pass
-            (0: one, unless the pair that is there has more, which is asked)
+            and averages both (0: one, unless the pair that is there has more, which is asked)
     """
     if not 0 <= passes <= MOST_PASSES:
         raise UserError(f"--passes is {passes}; expected 0 to {MOST_PASSES}")

@@ -1,17 +1,28 @@
-"""The verb that scores what `predict` found in photos, against class labels or every garment's box."""
+"""The verb that scores what `predict` found in photos: against class labels, every garment's box, or one annotated garment."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from json import JSONDecodeError, loads
 from pathlib import Path
 from typing import Any
 
+from pipeline.assemble import Settings, true_extents
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import file_hash, json_object, refuse_foreign
+from pipeline.contract.formats.registry import find_layout
 from pipeline.contract.garments import PhotoResult
+from pipeline.contract.geometry import pad_box
+from pipeline.contract.records import Annotation
 from pipeline.contract.schema import Schema, load_schema
 from pipeline.data.class_labels import read_class_labels
 from pipeline.inference.find import Finding
-from pipeline.reporting.found_scores import NOTHING_FOUND, THRESHOLDS, against_garments, against_labels
+from pipeline.reporting.found_scores import (
+    NOTHING_FOUND,
+    THRESHOLDS,
+    against_annotated,
+    against_garments,
+    against_labels,
+)
 from pipeline.reporting.records import holds, provenance, write_json
 from pipeline.reporting.tables import as_table
 
@@ -22,9 +33,11 @@ def evaluate_photos(
     labels: Path | None = None,
     names: Sequence[str] = (),
     garments: Path | None = None,
+    answers: Path | None = None,
     threshold: float = Finding.threshold,
     json: Path | None = None,
     schema: str = "fashionai",
+    layout: str = "fashionai",
 ) -> None:
     """Score what `predict` found in photos, at several thresholds: predict with a low one (--threshold 0.1) to see them all.
 
@@ -35,36 +48,44 @@ def evaluate_photos(
         names: what labels mean, such as Shirt=blouse, or Landscape=none where there is no garment; photos with other labels that
             are no category are left out
         garments: every garment of each photo, as a sample's all_garments.json: which are found, and what else is?
+        answers: key points of one garment a photo, an answer CSV whose pictures lie below --photos: is it found, under its
+            category or another one? What else is found is not judged
         threshold: least score of a find, of what is told by category
         json: write the figures there as well
         schema: packaged schema, or a YAML file of your own
+        layout: how the answers lie on disk, a name of pipeline.contract.formats.registry
     """
-    if (labels is None) == (garments is None):
-        raise UserError("expected one of --labels (a class a photo) and --garments (every garment of each)")
+    given = [file for file in (labels, garments, answers) if file is not None]
+    if len(given) != 1:
+        raise UserError(
+            "expected one of --labels (a class a photo), --garments (every garment of each) and --answers (one garment of each)"
+        )
     if json is not None:
         refuse_foreign(
             json, lambda file: holds(file, "figures", "inputs"), "what this command wrote", "choose another --json"
         )
     loaded = load_schema(schema)
     results = _read(predictions, loaded)
+    truth: dict[str, Any]
+    compare: Callable[..., dict[str, Any]]
     if labels is not None:
         rows, _ = read_class_labels(labels, photos, names, loaded, further=(NOTHING_FOUND,))
-        chosen, truth = [row.image_id for row in rows], [row.category for row in rows]
+        truth, compare = {row.image_id: row.category for row in rows}, against_labels
+    elif garments is not None:
+        truth, compare = _read_garments(garments, loaded), against_garments
     else:
-        content = _read_garments(garments, loaded)
-        chosen, truth = list(content), list(content.values())
-    found = [_of(results, photos / name, predictions) for name in chosen]
-    compare: Callable[..., dict[str, Any]] = against_labels if labels else against_garments
-    figures = [compare(found, truth, least) for least in sorted({*THRESHOLDS, threshold})]
+        truth, compare = _annotated(find_layout(layout).read_answers(given[0], loaded), given[0]), against_annotated
+    found = [_of(results, photos / name, predictions) for name in truth]
+    figures = [compare(found, list(truth.values()), least) for least in sorted({*THRESHOLDS, threshold})]
     _print(figures, next(one for one in figures if one["threshold"] == threshold))
     if json is not None:
-        inputs = {"predictions": file_hash(predictions), "truth": file_hash(labels or garments)}
+        inputs = {"predictions": file_hash(predictions), "truth": file_hash(given[0])}
         write_json(json, {"provenance": provenance(), "inputs": inputs, "figures": figures})
 
 
 def _print(figures: Sequence[dict[str, Any]], chosen: dict[str, Any]) -> None:
     """Print a line a threshold, then the chosen one by category."""
-    shares = [name for name in ("correct", "recall", "precision") if name in chosen]
+    shares = [name for name in ("correct", "recall", "found", "precision") if name in chosen]
     head = ["threshold", "finds a photo", *(f"{name} %" for name in shares)]
     print(as_table(head, [[f"{one['threshold']:g}", _number(one["finds_a_photo"], 1, 2),
                            *(_number(one[name], 100, 1) for name in shares)] for one in figures]))  # fmt: skip
@@ -72,6 +93,17 @@ def _print(figures: Sequence[dict[str, Any]], chosen: dict[str, Any]) -> None:
     for name, share in (chosen.get("correct_by_class") or chosen["recall_by_category"]).items():
         taken = ", ".join(f"{other} {count}" for other, count in chosen.get("taken_for", {}).get(name, {}).items())
         print(f"  {name} {100 * share:.1f} %" + (f" (taken for: {taken})" if taken else ""))
+
+
+def _annotated(rows: Sequence[Annotation], file: Path) -> dict[str, dict[str, Any]]:
+    """Return the garment of each photo by its name: the category, and the box around its points as a detector is to give it."""
+    margin, chosen = Settings().detector.margin, [row for row in rows if row.present.any()]
+    twice = [name for name, count in Counter(row.image_id for row in chosen).items() if count > 1]
+    if twice or not chosen:
+        at_fault = f"{twice[0]} has several garments" if twice else "no garment has a point"
+        raise UserError(f"{file}: {at_fault}; expected the key points of one garment a photo")
+    boxes = pad_box(true_extents(chosen), margin).tolist()
+    return {row.image_id: {"category": row.category, "box": box} for row, box in zip(chosen, boxes, strict=True)}
 
 
 def _number(value: float | None, factor: float, digits: int) -> str:

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline import assemble
+from pipeline import assemble, crop_boxes
 from pipeline.assemble import Settings
 from pipeline.commands.steps import kept, recorded
+from pipeline.contract.faults import UserError
 from pipeline.contract.files import alone, file_hash
 from pipeline.contract.formats.submission import write_submission
 from pipeline.contract.mixture import IMAGE, IN_SAMPLE, OUT_OF_FOLD, TRUTH, TWO_PASS
@@ -62,10 +63,16 @@ def score_on_val(
 
 
 def held_out(training_set: TrainingSet, boxes: Sequence[Detection]) -> tuple[RowSet, torch.Tensor]:
-    """Return the rows of fold 0, and the box (N, 4) of each among those out of fold."""
-    by_key = {box.key: box for box in boxes}
-    chosen = training_set.take([i for i, row in enumerate(training_set.rows) if by_key[row.key].fold == VAL_FOLD])
-    return chosen, torch.tensor(np.stack([by_key[row.key].box for row in chosen.rows]), dtype=torch.float32)
+    """Return the rows of fold 0, and the box (N, 4) of each among those out of fold. Raises DataError where a row has none."""
+    rows, sizes_wh = training_set.rows, training_set.sizes_wh
+    matched = crop_boxes.boxes_to_crop(OUT_OF_FOLD, rows, sizes_wh, {OUT_OF_FOLD: boxes}, margin=0.0)
+    chosen = [i for i, box in enumerate(matched) if box.fold == VAL_FOLD]
+    if not chosen:
+        raise UserError(
+            f"none of the {len(rows)} images is of fold {VAL_FOLD} by the boxes; expected boxes out of fold"
+        )
+    given = np.stack([matched[i].box for i in chosen])
+    return training_set.take(chosen), torch.tensor(given, dtype=torch.float32)
 
 
 def score_in_boxes(
@@ -80,7 +87,8 @@ def score_in_boxes(
 ) -> dict[str, Any] | None:
     """Return the figures of a network on these rows in the given boxes (N, 4); its predictions stay in `out`.
 
-    With two passes the last one crops around the points of the first. Returns None on other processes than the first.
+    With two passes the last one crops around the points of the first, and both are averaged. Returns None on other processes
+    than the first.
     """
     locator = assemble.load_locator(checkpoint, schema)
     job = {"keypoints": file_hash(checkpoint), "rows": chosen.fingerprint, "boxes": given.tolist(), "passes": passes}

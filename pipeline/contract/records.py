@@ -179,7 +179,8 @@ class Regions:
     """What to crop out of a batch, flat: none, one or several an image.
 
     boxes float32 (M, 4) in image pixels, image int64 (M,) position in the batch, category int64 (M,), score float32 (M,),
-    origin int64 (M,) indices of ORIGINS. `found` is what a detector found on the way, for figures.
+    origin int64 (M,) indices of ORIGINS. `found` is what a detector found on the way, for figures; `earlier` the looks that the
+    last one is to be averaged with: points (M, K, 2) in image pixels and scores (M, K) of each.
     """
 
     boxes: Tensor
@@ -188,6 +189,7 @@ class Regions:
     score: Tensor
     origin: Tensor
     found: Detections | None = None
+    earlier: tuple[tuple[Tensor, Tensor], ...] = ()
 
     @property
     def instance(self) -> Tensor:

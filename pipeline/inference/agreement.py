@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from pipeline.contract.protocols import Locator
 from pipeline.contract.records import ImageBatch, Points, Regions
-from pipeline.inference.remedies import Placed, averaged, cut, in_image
+from pipeline.inference.remedies import cut, in_image
+from pipeline.orchestrator import Placed, averaged
 
 
 class Agreed(nn.Module):

@@ -28,7 +28,7 @@ class Finding:
     flip_test: bool = True
     """Average over each crop and its mirror image: twice the time of stage 2, and more exact."""
     passes: int = PASSES
-    """2 crops again around the points of a first pass: likewise; 0: as many as the weights were published for."""
+    """2 crops again around the points of a first pass and averages both: likewise; 0: as the weights were published."""
 
     def __post_init__(self) -> None:
         if not 0 < self.threshold <= 1:

@@ -13,7 +13,7 @@ from pipeline.contract.protocols import BoxSource, Locator, Outputs
 from pipeline.contract.records import ImageBatch, Points, Regions
 from pipeline.inference.box_sources import whole_images
 from pipeline.inference.second_pass import OwnPoints
-from pipeline.orchestrator import locate_in
+from pipeline.orchestrator import Placed, averaged
 
 
 class MapLocator(Locator, Protocol):
@@ -22,10 +22,6 @@ class MapLocator(Locator, Protocol):
     def outputs(self, crops: Tensor, category: Tensor) -> Outputs: ...
 
     def decode(self, outputs: Outputs) -> Points: ...
-
-
-Placed = tuple[Tensor, Tensor]
-"""Points (M, K, 2) in image pixels and their scores (M, K)."""
 
 
 class SeveralCrops(nn.Module):
@@ -41,18 +37,6 @@ class SeveralCrops(nn.Module):
     def _seen(self, batch: ImageBatch, regions: Regions, size: int, padding: float) -> Placed:
         crops, affine = cut(batch, regions, (size, size), padding)
         return in_image(self.locator.locate(crops, regions.category), affine)
-
-
-class BothPasses(nn.Module):
-    """A Placer: points averaged, by their scores, over a first pass and one in the box of its points, grown by `margin`."""
-
-    def __init__(self, locator: Locator, has: Tensor, margin: float) -> None:
-        super().__init__()
-        self.locator, self.has, self.margin = locator, has, margin
-
-    def place(self, batch: ImageBatch, regions: Regions) -> Placed:
-        again = OwnPoints(Held(regions), self.locator, self.has, self.margin).regions(batch)
-        return averaged([locate_in(batch, one, self.locator) for one in (regions, again)])
 
 
 class WithContext(nn.Module):
@@ -115,13 +99,6 @@ class Held(nn.Module):
 
     def regions(self, batch: ImageBatch) -> Regions:
         return self.held
-
-
-def averaged(placed: Sequence[Placed]) -> Placed:
-    """Return the mean of several placements, weighted by their scores, and the mean score."""
-    xy, score = (torch.stack(part) for part in zip(*placed, strict=True))
-    weight = score.clamp(min=1e-6)[..., None]
-    return (xy * weight).sum(0) / weight.sum(0), score.mean(0)
 
 
 def cut(batch: ImageBatch, regions: Regions, size_wh: tuple[int, int], padding: float) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""A second pass: crops around the points that a first one found, which show a garment better than most detected boxes."""
+"""A second pass: crops around the points that a first one found, a further look at the garment to average with the first."""
 
 from dataclasses import replace
 from typing import Protocol
@@ -12,7 +12,7 @@ from pipeline.contract.protocols import BoxSource, Locator
 from pipeline.contract.records import FALLBACK, ORIGINS, ImageBatch, Regions
 from pipeline.contract.schema import Schema
 from pipeline.learning.pairs import MOST_PASSES
-from pipeline.orchestrator import locate_in
+from pipeline.orchestrator import averaged, look
 
 PASSES = 0
 """As many as the weights were published for."""
@@ -29,17 +29,19 @@ class TrainedLocator(Locator, Protocol):
 class OwnPoints(nn.Module):
     """A BoxSource: the extents of the points that `locator` finds in the regions of another source, grown by the margin.
 
-    `has` (C, K) tells which keypoints each category has. A region whose points all but coincide stays as it is.
+    `has` (C, K) tells which keypoints each category has. A region whose points all but coincide stays as it is. With `average`
+    the points go along, and what is placed in the region is averaged with them.
     """
 
-    def __init__(self, source: BoxSource, locator: Locator, has: Tensor, margin: float) -> None:
+    def __init__(self, source: BoxSource, locator: Locator, has: Tensor, margin: float, average: bool = False) -> None:
         super().__init__()
-        self.source, self.locator, self.margin = source, locator, margin
+        self.source, self.locator, self.margin, self.average = source, locator, margin, average
         self.register_buffer("has", has, persistent=False)
 
     def regions(self, batch: ImageBatch) -> Regions:
         first = self.source.regions(batch)
-        xy, _ = locate_in(batch, first, self.locator)
+        looks = (*first.earlier, look(batch, first, self.locator))
+        xy, _ = averaged(looks)
         with torch.autocast(xy.device.type, enabled=False):
             own = geometry.box_from_points(xy, self.has[first.category])
             own = geometry.clip_box(geometry.pad_box(own, self.margin), batch.sizes_wh[first.image])
@@ -47,11 +49,15 @@ class OwnPoints(nn.Module):
         # What started from the whole image, for want of a box, is counted as that however often it is looked at.
         moved = framed & (first.origin != ORIGINS.index(FALLBACK))
         origin = torch.where(moved, ORIGINS.index("points"), first.origin)
-        return replace(first, boxes=torch.where(framed[:, None], own, first.boxes.float()), origin=origin)
+        boxes = torch.where(framed[:, None], own, first.boxes.float())
+        return replace(first, boxes=boxes, origin=origin, earlier=looks if self.average else ())
 
 
 def in_passes(passes: int, source: BoxSource, locator: TrainedLocator, schema: Schema, margin: float) -> BoxSource:
-    """Return a source for the last of so many passes: each but the first crops around the points of the one before."""
+    """Return a source for the last of so many passes: each but the first crops around the points of those before.
+
+    The points that are placed in its regions are the mean of all passes.
+    """
     if not 1 <= passes <= MOST_PASSES:
         raise UserError(
             f"--passes is {passes}; expected 1 to {MOST_PASSES}, or 0, as many as the weights were published for"
@@ -59,5 +65,5 @@ def in_passes(passes: int, source: BoxSource, locator: TrainedLocator, schema: S
     if passes > 1 and locator.source != "box":
         raise UserError(f"--passes is {passes}; expected 1 for a network that was trained on whole images")
     for _ in range(passes - 1):
-        source = OwnPoints(source, locator, schema.mask, margin)
+        source = OwnPoints(source, locator, schema.mask, margin, average=True)
     return source

@@ -1,4 +1,4 @@
-"""How good the finds in photos are: against class labels, or against every garment of each photo."""
+"""How good the finds in photos are: against class labels, every garment of each photo, or the one that is annotated."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from pipeline.contract.garments import Garment, PhotoResult
-from pipeline.contract.geometry import box_iou
+from pipeline.contract.geometry import box_iou, clip_box
 
 HIT_IOU = 0.5
 NOTHING_FOUND = "none"
@@ -62,6 +62,43 @@ def against_garments(
         "recall_by_category": {name: found[name] / count for name, count in sorted(there.items())},
         "precision": found.total() / finds if finds else None,
     }
+
+
+def against_annotated(
+    results: Sequence[PhotoResult], truth: Sequence[Mapping[str, Any]], threshold: float
+) -> dict[str, Any]:
+    """Compare the finds of each photo, of at least `threshold`, with the one garment that is annotated (`category`, `box`).
+
+    Other garments may be there, so there is no precision. `recall` is the share of garments on which a find of their category
+    lies (IoU of HIT_IOU), `found` that on which any lies; `taken_for` counts the category of the surest of these (none: there is
+    no such find). Fractions of 1; boxes end where the photo does.
+    """
+    on_it = [_lying_on(one, garment["box"], threshold) for one, garment in zip(results, truth, strict=True)]
+    wanted = np.array([str(garment["category"]) for garment in truth])
+    right = np.array([name in {one.category for one in finds} for name, finds in zip(wanted, on_it, strict=True)])
+    surest = np.array([finds[0].category if finds else NOTHING_FOUND for finds in on_it])
+    names = [str(name) for name in np.unique(wanted)]
+    return {
+        "threshold": threshold,
+        "photos": len(results),
+        "garments": len(truth),
+        "finds_a_photo": _finds(results, threshold),
+        "recall": float(right.mean()),
+        "recall_by_category": {name: float(right[wanted == name].mean()) for name in names},
+        "found": float(np.mean([bool(finds) for finds in on_it])),
+        "taken_for": {name: dict(Counter(surest[wanted == name].tolist())) for name in names},
+    }
+
+
+def _lying_on(result: PhotoResult, box: Sequence[float], threshold: float) -> list[Garment]:
+    """Return the finds on a garment's box, the surest first."""
+    finds = sorted((one for one in result.garments if one.score >= threshold), key=lambda one: -one.score)
+    if not finds:
+        return []
+    garment = clip_box(torch.tensor(box, dtype=torch.float64), torch.tensor(result.size_wh))
+    boxes = torch.stack([torch.as_tensor(one.box, dtype=torch.float64) for one in finds])
+    hits = (box_iou(boxes, garment.expand(len(finds), 4)) >= HIT_IOU).tolist()
+    return [one for one, hit in zip(finds, hits, strict=True) if hit]
 
 
 def _hits(finds: Sequence[Garment], garments: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -1,4 +1,4 @@
-"""`evaluate-photos`: the finds of `predict` on drawn pictures, against their classes and all their garments."""
+"""`evaluate-photos`: the finds of `predict` on drawn pictures, against their classes, all their garments, or one."""
 
 import csv
 import json
@@ -58,6 +58,26 @@ def test_against_all_garments(found: Path, drawn: Path, tmp_path: Path, capsys: 
     figures = json.loads(out.read_text())["figures"]
     assert figures[0]["garments"] == sum(map(len, json.loads(truth.read_text()).values()))
     assert 0 < figures[0]["recall"] <= 1
+
+
+def test_against_the_annotated_garment(found: Path, drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    given = ("--predictions", found / "out" / "predictions.jsonl", "--photos", drawn / "test", "--threshold", 0.1)
+    answers, out = drawn / "test" / "answer.csv", tmp_path / "scores.json"
+    assert run("evaluate-photos", *given, "--answers", answers, "--json", out) == 0
+    assert "| threshold | finds a photo | recall % | found % |" in capsys.readouterr().out
+    figures = json.loads(out.read_text())["figures"][0]
+    rows = list(csv.DictReader(answers.read_text().splitlines()))
+    assert figures["garments"] == len(rows)
+    assert 0 < figures["recall"] <= figures["found"] < 1
+    assert sum(sum(counts.values()) for counts in figures["taken_for"].values()) == len(rows)
+    doubled = tmp_path / "answer.csv"
+    doubled.write_text("".join([answers.read_text(), answers.read_text().splitlines(keepends=True)[1]]))
+    assert run("evaluate-photos", *given, "--answers", doubled) == 1
+    nowhere = ",".join("-1_-1_-1" for name in rows[0] if name not in ("image_id", "image_category"))
+    doubled.write_text(answers.read_text().splitlines()[0] + f"\n{rows[0]['image_id']},skirt,{nowhere}\n")
+    capsys.readouterr()
+    assert run("evaluate-photos", *given, "--answers", doubled) == 1
+    assert "no garment has a point" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

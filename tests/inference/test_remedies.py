@@ -11,15 +11,14 @@ from pipeline.contract.records import ImageBatch, Points, Regions
 from pipeline.contract.schema import Schema
 from pipeline.inference.box_sources import GivenBoxes
 from pipeline.inference.remedies import (
-    BothPasses,
     Contradicted,
     Joined,
     SeveralCrops,
     WithContext,
-    averaged,
     moved_maps,
 )
-from pipeline.orchestrator import TwoStage
+from pipeline.inference.second_pass import in_passes
+from pipeline.orchestrator import TwoStage, averaged
 
 SIZE = 64
 BOX = torch.tensor([[20.0, 30, 60, 90]])
@@ -28,7 +27,7 @@ BOX = torch.tensor([[20.0, 30, 60, 90]])
 class Corner:
     """Says that every point is at a share of the crop, and how sure it is; a larger crop is trusted more."""
 
-    size_wh, padding = (SIZE, SIZE), 0.0
+    size_wh, padding, source = (SIZE, SIZE), 0.0, "box"
 
     def __init__(self, share: float = 0.5, score: float = 1.0) -> None:
         self.share, self.score = share, score
@@ -107,10 +106,15 @@ class Halves(Corner):
         return Points(xy, found.score, found.spread)
 
 
-def test_both_passes_are_averaged(batch: ImageBatch, regions: Regions, schema: Schema) -> None:
-    """The first crop is 60 wide about (40, 60); its points frame 30 of it, and the next ones 15."""
-    xy, _ = BothPasses(Halves(), schema.mask, 0.0).place(batch, regions)
-    assert xy[0, 1].tolist() == pytest.approx([40 + (15 + 7.5) / 2, 60 + (15 + 7.5) / 2], abs=1e-3)
+def test_passes_are_averaged(batch: ImageBatch, schema: Schema) -> None:
+    """The first crop is 60 wide about (40, 60); its points frame 30 of it, the second's 15, both together 22.5.
+
+    So they are 15, 7.5 and, third, 5.625 from the middle.
+    """
+    for passes, off in ((1, 15), (2, (15 + 7.5) / 2), (3, (15 + 7.5 + 5.625) / 3)):
+        source = in_passes(passes, GivenBoxes(BOX), Halves(), schema, 0.0)
+        xy = TwoStage(source, Halves()).predict_step(batch)["regions"]["xy"]
+        assert xy[0, 1].tolist() == pytest.approx([40 + off, 60 + off], abs=1e-3)
 
 
 def test_a_box_is_joined_with_the_points_in_it(batch: ImageBatch, schema: Schema) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.contract.garments import Garment, PhotoResult
-from pipeline.reporting.found_scores import against_garments, against_labels
+from pipeline.reporting.found_scores import against_annotated, against_garments, against_labels
 
 NOTHING = np.full((24, 2), np.nan)
 
@@ -65,3 +65,31 @@ def test_every_garment_is_found_once() -> None:
     low = against_garments(results, [garments, [truth("blouse", 0, 0, 10, 10)]], 0.1)
     assert (low["recall"], low["precision"]) == (0.5, pytest.approx(0.4))
     assert against_garments(results, [garments, []], 0.95)["precision"] is None
+
+
+def test_one_garment_is_annotated_and_others_are_not_judged() -> None:
+    """A skirt found as such below a surer dress, one found as a dress alone, one missed, one in a photo that is damaged."""
+    results = [
+        photo(find("dress", 0.9), find("skirt", 0.5), find("blouse", 0.8, 50, 50, 90, 90)),
+        photo(find("dress", 0.7, 0, 0, 10, 10.5), find("skirt", 0.3)),  # the skirt below the threshold
+        photo(find("skirt", 0.9, 50, 50, 90, 90)),
+        photo(error="damaged"),
+    ]
+    results[3] = PhotoResult("a.jpg", (0, 0), [], "damaged")
+    figures = against_annotated(results, [truth("skirt", 0, 0, 10, 10)] * 4, 0.4)
+    assert figures == {
+        "threshold": 0.4,
+        "photos": 4,
+        "garments": 4,
+        "finds_a_photo": 1.25,
+        "recall": 0.25,
+        "recall_by_category": {"skirt": 0.25},
+        "found": 0.5,
+        "taken_for": {"skirt": {"dress": 2, "none": 2}},
+    }
+    assert against_annotated(results, [truth("skirt", 0, 0, 10, 10)] * 4, 0.1)["recall"] == 0.5
+
+
+def test_the_annotated_garment_ends_where_the_photo_does() -> None:
+    result = photo(find("skirt", 0.9, 80, 0, 100, 100))
+    assert against_annotated([result], [truth("skirt", 80, -40, 130, 140)], 0.4)["recall"] == 1
