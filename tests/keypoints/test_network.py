@@ -213,7 +213,7 @@ def test_flip_test_mirrors_points_exactly(network: type, codec: str) -> None:
 def test_the_shipped_weights_load(schema: Schema) -> None:
     file = Path(__file__).parents[2] / "weights" / "cpu" / "keypoints.safetensors"
     locator = load_locator(file, schema)
-    assert (locator.size_wh, locator.padding, locator.flip_test) == ((256, 256), 0.15, True)
+    assert (locator.size_wh, locator.padding, locator.flip_test) == ((320, 320), 0.15, True)
     assert locator.flip_index.tolist() == MIRRORED
     stored = load_file(file)
     torch.testing.assert_close(locator.network.head.refined[2].bias, stored["head.refined.2.bias"].float())

@@ -236,7 +236,7 @@ def test_variances_that_had_overflowed_act_as_before(schema: Schema, tmp_path: P
 def test_the_published_weights_load(schema: Schema) -> None:
     folder = ROOT / "weights" / "cpu"
     assert load_detector(folder / "detector.safetensors", schema).name == "final"
-    assert load_locator(folder / "keypoints.safetensors", schema).size_wh == (256, 256)
+    assert load_locator(folder / "keypoints.safetensors", schema).size_wh == (320, 320)
     for stage in ("detector", "keypoints"):
         assert header(folder / f"{stage}.safetensors")["format"] == FORMAT
 
