@@ -72,10 +72,11 @@ def test_against_the_annotated_garment(found: Path, drawn: Path, tmp_path: Path,
     assert sum(sum(counts.values()) for counts in figures["taken_for"].values()) == len(rows)
     doubled = tmp_path / "answer.csv"
     doubled.write_text("".join([answers.read_text(), answers.read_text().splitlines(keepends=True)[1]]))
+    capsys.readouterr()
     assert run("evaluate-photos", *given, "--answers", doubled) == 1
+    assert "duplicate image id" in capsys.readouterr().err
     nowhere = ",".join("-1_-1_-1" for name in rows[0] if name not in ("image_id", "image_category"))
     doubled.write_text(answers.read_text().splitlines()[0] + f"\n{rows[0]['image_id']},skirt,{nowhere}\n")
-    capsys.readouterr()
     assert run("evaluate-photos", *given, "--answers", doubled) == 1
     assert "no garment has a point" in capsys.readouterr().err
 

@@ -73,9 +73,8 @@ def test_one_garment_is_annotated_and_others_are_not_judged() -> None:
         photo(find("dress", 0.9), find("skirt", 0.5), find("blouse", 0.8, 50, 50, 90, 90)),
         photo(find("dress", 0.7, 0, 0, 10, 10.5), find("skirt", 0.3)),  # the skirt below the threshold
         photo(find("skirt", 0.9, 50, 50, 90, 90)),
-        photo(error="damaged"),
+        PhotoResult("a.jpg", (0, 0), [], "damaged"),
     ]
-    results[3] = PhotoResult("a.jpg", (0, 0), [], "damaged")
     figures = against_annotated(results, [truth("skirt", 0, 0, 10, 10)] * 4, 0.4)
     assert figures == {
         "threshold": 0.4,
