@@ -1,7 +1,7 @@
 """Many small photos through `predict` and through a cluster of Ray on this machine, undisturbed and disturbed: `make scale`.
 
 The networks are small ones that learn nothing, so that what is measured is the engine. Rows are compared with those of one
-undisturbed process, id by id.
+undisturbed process, id by id. What is done lies in the folder --work: run again at the same commit, it goes on from there.
 """
 
 import argparse
@@ -11,8 +11,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
-import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -30,7 +28,8 @@ from tests.scale.poisoned import POISON
 
 ROOT = Path(__file__).parents[2]
 SIDE, FILES = 96, 5000
-THRESHOLD = 0.01
+THRESHOLD = 0.013
+"""What finds about one garment a photo, in networks that have learned nothing."""
 HEAD = ["run", "seconds", "photos a second", "to predict", "GB, first half", "GB, second half", "ids", "lost", "twice",
         "other rows", "errors"]  # fmt: skip
 
@@ -40,27 +39,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--photos", type=int, default=50_000)
     parser.add_argument("--shard_size", type=int, default=1000)
     parser.add_argument("--out", type=Path, required=True, help="results: .json, and .md beside it")
-    parser.add_argument(
-        "--work", type=Path, help="folder for the photos and runs, gone on with; without it a temporary one"
-    )
+    parser.add_argument("--work", type=Path, default=Path("runs/scale"), help="folder for photos and runs (runs/scale)")
     options = parser.parse_args(arguments)
     made = provenance() | {
         "command": shlex.join(["python", "-m", "tests.scale", *sys.argv[1:]])
     }  # and the commit as it is now
-    with tempfile.TemporaryDirectory(prefix="scale-") as folder:
-        world = World(options.work or Path(folder), options.photos, options.shard_size)
-        world.prepare()
-        runs = [
-            one_process(world),
-            two_processes(world),
-            on_ray(world, "catalogue", "two raylets"),
-            on_ray(world, "disturbed", "two raylets, disturbed", DISTURBANCES),
-        ]
+    world = World(options.work / f"{options.photos}-{options.shard_size}", options.photos, options.shard_size)
+    world.prepare()
+    runs = [
+        world.once("alone", made["commit"], one_process),
+        world.once("parallel", made["commit"], two_processes),
+        world.once("catalogue", made["commit"], on_ray),
+        world.once("disturbed", made["commit"], disturbed),
+    ]
     content = {
         "provenance": made,
         "photos": options.photos,
         "side": SIDE,
         "shard_size": options.shard_size,
+        "garments": sum(map(len, world.expected().values())),
         "runs": runs,
     }
     write_json(options.out.with_suffix(".json"), content)
@@ -77,29 +74,40 @@ class World:
     def __init__(self, folder: Path, photos: int, shard_size: int) -> None:
         self.folder, self.photos, self.shard_size = folder.absolute(), photos, shard_size
         self.manifest = self.folder / "manifest.csv"
-        self.expected: dict[str, list[dict[str, Any]]] = {}
 
     def prepare(self) -> None:
         """Draw the photos, some under several ids where there are many, and train the networks."""
+        if self.manifest.exists():
+            return
+        shutil.rmtree(self.folder, ignore_errors=True)
         drawn, run = self.folder / "drawn", self.folder / "run"
         draw_dataset(drawn, train=20, test=min(self.photos, FILES), seed=1, size=SIDE)
         photos = sorted((drawn / "test" / "Images").rglob("*.jpg"))
         names = [POISON if i == self.photos // 3 else f"{i:08d}" for i in range(self.photos)]
         lines = [f"{name},{photos[i % len(photos)]}" for i, name in enumerate(names)]
-        write_text(self.manifest, "\n".join(["id,uri", *lines]) + "\n")
         for verb in ("train-detector", "boxes", "train-keypoints"):
             command = [sys.executable, "-m", "pipeline", verb, *TINY, "--data", drawn / "train", "--run", run]
             subprocess.run(list(map(str, command)), cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+        write_text(self.manifest, "\n".join(["id,uri", *lines]) + "\n")
+
+    def once(self, name: str, commit: str, run: Callable[["World", Path], dict[str, Any]]) -> dict[str, Any]:
+        """Return what a run into the folder of that name gives, or gave at this commit already."""
+        file, out = self.folder / f"{name}.json", self.folder / name
+        if file.exists() and (there := read_json(file))["commit"] == commit:
+            return there
+        shutil.rmtree(out, ignore_errors=True)
+        made = {"commit": commit, **run(self, out)}
+        write_json(file, made)
+        return made
+
+    def expected(self) -> dict[str, list[dict[str, Any]]]:
+        """Return the rows of one undisturbed process, by id."""
+        return rows_of(self.folder / "alone")
 
     def options(self, out: Path) -> list[object]:
         networks = [self.folder / "run" / stage / "final.safetensors" for stage in ("detector", "keypoints")]
-        return ["--manifest", self.manifest, "--out", out, "--shard_size", self.shard_size, "--threshold", THRESHOLD,
+        return ["--manifest", self.manifest, "--out", out, "--shard_size", self.shard_size, "--threshold", THRESHOLD, "--flip_test", "false",
                 "--detector", networks[0], "--keypoints", networks[1], "--accelerator", "cpu", "--workers", 1]  # fmt: skip
-
-    def fresh(self, name: str) -> Path:
-        out = self.folder / name
-        shutil.rmtree(out, ignore_errors=True)
-        return out
 
 
 def start(verb: str, *options: object, module: str = "pipeline") -> subprocess.Popen:
@@ -113,18 +121,15 @@ def succeed(*processes: subprocess.Popen) -> None:
             raise RuntimeError(f"{process.args} ended with {process.returncode}")
 
 
-def one_process(world: World) -> dict[str, Any]:
+def one_process(world: World, out: Path) -> dict[str, Any]:
     """Predict with all cores in one process: what the others are compared with."""
-    out = world.fresh("alone")
     with observed() as seen:
         succeed(start("predict", *world.options(out)))
-    world.expected = rows_of(out)
     return entry("predict, one process", seen, world, out)
 
 
-def two_processes(world: World) -> dict[str, Any]:
+def two_processes(world: World, out: Path) -> dict[str, Any]:
     """Predict in two processes that share the work out beforehand, as GNU parallel starts them (`xargs` where it is not)."""
-    out = world.fresh("parallel")
     command = [sys.executable, "-m", "pipeline", "predict", *map(str, world.options(out)), "--shard", "{}/2"]
     starter = ["parallel", "-j", "2", *command, ":::", "1", "2"]
     if shutil.which("parallel") is None:
@@ -134,11 +139,10 @@ def two_processes(world: World) -> dict[str, Any]:
     return entry(f"predict --shard I/2 by {starter[0]}", seen, world, out)
 
 
-def on_ray(world: World, name: str, title: str, disturbances: Sequence[tuple[float, Callable]] = ()) -> dict[str, Any]:
+def on_ray(world: World, out: Path, disturbances: Sequence[tuple[float, Callable]] = ()) -> dict[str, Any]:
     """Predict on a head and a second raylet, a core each, with what disturbs them at given fractions of the photos."""
     from ray.cluster_utils import Cluster
 
-    out = world.fresh(name)
     scene = Scene(Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 10**8}))
     scene.second = scene.cluster.add_node(num_cpus=1, object_store_memory=10**8)
     scene.cluster.wait_for_nodes()
@@ -149,24 +153,35 @@ def on_ray(world: World, name: str, title: str, disturbances: Sequence[tuple[flo
     try:
         with observed() as seen:
             scene.driver = scene.begin()
-            waiting = threading.Thread(target=disturb, args=(scene, disturbances, world, out), daemon=True)
-            waiting.start()
-            while scene.driver.wait() == -signal.SIGKILL and waiting.is_alive():
-                waiting.join(0.5)  # until another one has been started in its place
+            for fraction, play in disturbances:
+                there = reached(fraction, scene.driver, world, out)
+                scene.played.append(f"{play(scene)} (at {there} photos)")
             succeed(scene.driver)
-        waiting.join()
-        if len(scene.played) < len(disturbances):
-            raise RuntimeError(f"the run ended before it was disturbed {len(disturbances)} times; take more --photos")
     finally:
         scene.cluster.shutdown()
     events = [
         f"{what} (after {at:.0f} s)" for run in read_json(out / "catalogue.json")["runs"] for at, what in run["events"]
     ]
+    title = "two raylets, disturbed" if disturbances else "two raylets"
     return entry(title, seen, world, out) | {
         "played": scene.played,
         "events": events,
         "poisoned": int(bool(disturbances)),
     }
+
+
+def disturbed(world: World, out: Path) -> dict[str, Any]:
+    """Predict on two raylets, and let happen what may."""
+    return on_ray(world, out, DISTURBANCES)
+
+
+def reached(fraction: float, driver: subprocess.Popen, world: World, out: Path) -> int:
+    """Wait until so large a part of the photos is on the disk; return how many are. RuntimeError when the run ends before."""
+    while (there := done(out, world.shard_size)) < fraction * world.photos:
+        if driver.poll() is not None:
+            raise RuntimeError(f"the run ended at {there} photos, before it was disturbed; take more --photos")
+        time.sleep(0.2)
+    return there
 
 
 class Scene:
@@ -198,13 +213,6 @@ DISTURBANCES = ((0.15, Scene.kill_driver), (0.4, Scene.kill_predictor), (0.7, Sc
 """After which fraction of the photos what happens; beside it one photo that a predictor dies of, a third from the start."""
 
 
-def disturb(scene: Scene, disturbances: Sequence[tuple[float, Callable]], world: World, out: Path) -> None:
-    for fraction, play in disturbances:
-        while (there := done(out, world.shard_size)) < fraction * world.photos:
-            time.sleep(0.2)
-        scene.played.append(f"{play(scene)} (at {there} photos)")
-
-
 def entry(title: str, seen: Observed, world: World, out: Path) -> dict[str, Any]:
     return {
         "run": title,
@@ -212,7 +220,7 @@ def entry(title: str, seen: Observed, world: World, out: Path) -> dict[str, Any]
         "photos_per_second": round(world.photos / seen.seconds, 1),
         "memory_gb": [round(seen.peak(0, 0.5), 2), round(seen.peak(0.5, 1), 2)],
         "poisoned": 0,
-        **compared(rows_of(out), world.expected),
+        **compared(rows_of(out), world.expected()),
     }
 
 
@@ -230,8 +238,8 @@ def document(content: dict[str, Any]) -> str:
         [
             "<!-- written by `make scale`; do not edit -->\n",
             "# Many small photos\n",
-            f"{content['photos']} photos of {content['side']} pixels, shards of {content['shard_size']}, networks that have "
-            "learned nothing; each run from an empty folder, its start included. Memory is that of all that predict, what they "
+            f"{content['photos']} photos of {content['side']} pixels with {content['garments']} rows, shards of "
+            f"{content['shard_size']}, networks that have learned nothing, no flip test; each run from an empty folder, its start included. Memory is that of all that predict, what they "
             "share counted once. Other rows: ids whose rows are not those of one process (the photo that predictors die of).\n",
             as_table(HEAD, lines),
             "\nWhat was done to the last run, and what it says of it:\n",
