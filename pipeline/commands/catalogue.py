@@ -94,7 +94,7 @@ def _in_a_process(job: CatalogueJob) -> tuple[int, str]:
     """Run the job in a process of its own; return how it ended, negative for a signal, and what it had to say."""
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(job, sender))
+    process = context.Process(target=_as_here, args=(multiprocessing.get_start_method(), _work, job, sender))
     process.start()
     sender.close()
     try:
@@ -110,6 +110,15 @@ def _in_a_process(job: CatalogueJob) -> tuple[int, str]:
     except EOFError:  # it had nothing to say
         message = ""
     return process.exitcode or FINISHED, message
+
+
+def _as_here(method: str, work: Callable[..., None], *arguments: Any) -> None:
+    """Work in a spawned process, whose own processes start as those of its parent do.
+
+    By themselves they would be spawned as well, and the loader of every chunk would import everything anew: seconds.
+    """
+    multiprocessing.set_start_method(method, force=True)
+    work(*arguments)
 
 
 def _work(job: CatalogueJob, sender: Any) -> None:

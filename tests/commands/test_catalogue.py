@@ -91,8 +91,8 @@ def test_a_process_that_dies_of_a_photo_is_started_again(
 
 
 def sleeping(job: catalogue.CatalogueJob, sender: Any) -> None:
-    """Stands in for the process's work, and says that it has begun."""
-    (job.out / "begun").touch()
+    """Stands in for the process's work, and says that it has begun, and how its own processes would start."""
+    (job.out / "begun").write_text(multiprocessing.get_start_method())
     time.sleep(120)
 
 
@@ -113,6 +113,7 @@ def test_a_signal_to_the_command_alone_ends_its_process(
     assert run("predict", "--manifest", manifest, "--out", tmp_path / "out") == 128 + signal.SIGTERM
     assert time.monotonic() - start < 60
     assert not multiprocessing.active_children()
+    assert begun.read_text() == multiprocessing.get_start_method()  # spawned, a loader would import everything anew
 
 
 def test_what_it_refuses(manifest: Path, tmp_path: Path, capsys) -> None:
