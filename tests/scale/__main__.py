@@ -205,7 +205,9 @@ class Scene:
         return "the command killed, and started again"
 
     def kill_predictor(self) -> str:
-        predicting()[0].kill()
+        while not (there := predicting()):
+            time.sleep(0.2)  # until the last that died has a successor
+        there[0].kill()
         return "a predictor killed, as for want of memory"
 
     def lose_node(self) -> str:
