@@ -146,4 +146,4 @@ match-matrix: $(ANNOTATIONS) | $(INSTALLED)  ## train on every kind of boxes, te
 	$(PIPELINE) train-detector $(OPTIONS) --data $(ROOTS)
 	$(PIPELINE) match-matrix --study $(or $(STUDY),configs/match/matrix.yaml) --base $(CONFIG) --data $(ROOTS) --run $(RUN) \
 		$(WITH_SCHEMA) $(if $(ONLY),--only $(ONLY)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(LIMIT),--limit $(LIMIT)) \
-		$(if $(and $(TEST),$(ANSWERS)),--test $(TEST) --answers $(ANSWERS) --detector $(DETECTOR).safetensors) $(ARGS)
+		$(if $(KNOWN),--known $(KNOWN)) $(if $(and $(TEST),$(ANSWERS)),--test $(TEST) --answers $(ANSWERS) --detector $(DETECTOR).safetensors) $(ARGS)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torchvision.ops import batched_nms
+from torchvision.ops import batched_nms, nms
 
 from detector.networks.pyramid import KEPT, LOWEST_SCORE
 
@@ -38,7 +38,7 @@ def select(logits: Tensor, boxes: Tensor, levels: Sequence[int], size: int) -> l
     image, position = kept.unbind(1)
     score, box, category = score[image, position], box[image, position], (place % categories)[image, position]
     # Best first, and of these the images one after the other.
-    chosen = batched_nms(box, score, image * categories + category, NMS_IOU)
+    chosen = suppressed(box, score, image * categories + category, size)
     chosen = chosen[image[chosen].argsort(stable=True)]
     counts = image[chosen].bincount(minlength=batch)
     rank = torch.arange(len(chosen), device=chosen.device) - (counts.cumsum(0) - counts)[image[chosen]]
@@ -46,3 +46,16 @@ def select(logits: Tensor, boxes: Tensor, levels: Sequence[int], size: int) -> l
     lengths = counts.clamp(max=KEPT).tolist()
     parts = zip(*(values[chosen].split(lengths) for values in (box, score, category)), strict=True)
     return [{"boxes": b, "scores": s, "category": c} for b, s, c in parts]
+
+
+def suppressed(box: Tensor, score: Tensor, group: Tensor, size: int) -> Tensor:
+    """Return which boxes (D, 4) non-maximum suppression within each group (D,) keeps, best first."""
+    if box.device.type == "cpu":
+        return batched_nms(box, score, group, NMS_IOU)
+    # Given many boxes, that goes through the groups one by one, and waits for the device in each.
+    return nms(apart(box, group, size), score, NMS_IOU)
+
+
+def apart(box: Tensor, group: Tensor, size: int) -> Tensor:
+    """Return boxes inside an input of size x size pixels moved so that none overlaps one of another group."""
+    return box + (group * (size + 1)).to(box)[:, None]

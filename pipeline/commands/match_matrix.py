@@ -30,6 +30,7 @@ from pipeline.reporting.records import measured, provenance, write_json
 from pipeline.studies.match import jittered
 from pipeline.studies.matrix import Matrix, as_markdown
 from pipeline.studies.matrix_chart import draw_matrix
+from pipeline.studies.matrix_errors import SUFFIX, Sums, errors_beside, write_errors
 from pipeline.studies.runs import DONE, Run, share
 
 log = logging.getLogger("pipeline")
@@ -70,9 +71,12 @@ def match_matrix(
     limit: int = 0,
     base: Path | None = None,
     schema: str = "",
+    known: Sequence[Path] = (),
     boxes: Path | None = None,
 ) -> bool:
     """Train on every kind of boxes, test on every kind of boxes, and write the matrix of NE with its differences.
+
+    NAME.json and NAME_matrix.npz hold every run's figures and errors: a later run folder, or another machine, goes on from them.
 
     Args:
         study: YAML file of a study whose rows train on different boxes, such as configs/match/matrix.yaml
@@ -89,6 +93,8 @@ def match_matrix(
         limit: rehearse on so many images (0: all)
         base: the preset to start from; without it the one that the study names
         schema: packaged schema, or a YAML file; without it that of the preset
+        known: results of runs that were made elsewhere, the NAME.json of other run folders, with NAME_matrix.npz beside: they
+            stand in the matrix, and are not made again
         boxes: boxes out of fold that are there, such as weights/cpu/boxes.csv; no detector is trained
     """
     unknown = [name for name in show if name not in COLUMNS]
@@ -96,7 +102,7 @@ def match_matrix(
         raise UserError(f"--show has {unknown[0]!r}; expected {', '.join(COLUMNS)}")
     if len({test is None, answers is None, detector is None}) > 1:
         raise UserError("--test, --answers and --detector belong together: a second matrix, of a test folder")
-    bench, runs = opened(study, data, run, seeds, limit, base, schema, (), boxes)
+    bench, runs = opened(study, data, run, seeds, limit, base, schema, known, boxes)
     if not isinstance(bench, KeypointsBench):
         raise UserError(f"{study}: stage is {bench.study.stage!r}; expected a study of stage keypoints")
     failed = make_runs(bench, runs, share(runs, only))
@@ -112,7 +118,9 @@ def match_matrix(
             network = assemble.load_detector(detector, loaded)
             given = _true_and_whole(rows, np.stack([box.box for box in found]), network.margin, jitter)
             scenes.append(_Scene("test", f"test folder, {len(rows.rows)} images", rows, given))
-        matrices = {scene.title: _matrix(bench, runs, scene, loaded, show) for scene in scenes}
+        fingerprints = {scene.name: scene.rows.fingerprint for scene in scenes}
+        sums = errors_beside(known, fingerprints)
+        matrices = {scene.title: _matrix(bench, runs, scene, loaded, show, sums) for scene in scenes}
         content["matrices"] = {title: _plain(matrix) for title, matrix in matrices.items()}
     titles = {name: title.format(jitter=jitter) for name, title in COLUMNS.items()}
     text = _text(bench, content, [as_markdown(title, one, titles) for title, one in matrices.items()])
@@ -120,6 +128,7 @@ def match_matrix(
     write_text(stem.with_suffix(".md"), text)
     save_png(stem.with_suffix(".png"), draw_matrix(matrices, titles))
     write_json(stem.with_suffix(".json"), content)
+    write_errors(run / (bench.study.name + SUFFIX), fingerprints, sums)
     print(text)
     return not failed
 
@@ -157,8 +166,10 @@ def _true_and_whole(rows: RowSet, found: np.ndarray, margin: float, jitter: floa
     return {DETECTOR: found, TRUTH: true, JITTER: jittered(true, jitter), TWO_PASS: found, IMAGE: whole}
 
 
-def _matrix(bench: Bench, runs: Sequence[Run], scene: _Scene, schema: Schema, show: Sequence[str]) -> Matrix:
-    """Score every network that is there in every kind of boxes that there is."""
+def _matrix(
+    bench: Bench, runs: Sequence[Run], scene: _Scene, schema: Schema, show: Sequence[str], sums: Sums
+) -> Matrix:
+    """Score every network that is there in every kind of boxes that there is; `sums` holds what is known, and then all."""
     columns = [name for name in COLUMNS if name in scene.boxes and (not show or name in show)]
     rows = scene.rows.rows
     nowhere = np.zeros((len(rows), len(schema.keypoints), 2))
@@ -169,7 +180,13 @@ def _matrix(bench: Bench, runs: Sequence[Run], scene: _Scene, schema: Schema, sh
         log.info("%s, %d of %d: %s", scene.title, number, len(done), one.name)
         checkpoint = bench.run / "keypoints" / f"{one.name}.safetensors"
         for column in columns:
-            matrix.add((one.row.name, column), _errors(bench, one, scene, column, checkpoint, schema))
+            key = scene.name, column, one.name
+            if checkpoint.exists():
+                sums[key] = np.nansum(_errors(bench, one, scene, column, checkpoint, schema), axis=1)
+            if key in sums:
+                matrix.add((one.row.name, column), sums[key])
+            else:
+                log.warning("%s: its errors in %s are not known, and it is not here", one.name, column)
     return matrix
 
 

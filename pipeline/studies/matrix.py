@@ -35,9 +35,9 @@ class Matrix:
     counted: np.ndarray
     sums: dict[Cell, list[np.ndarray]] = field(default_factory=dict)
 
-    def add(self, cell: Cell, errors: np.ndarray) -> None:
-        """Take the errors (N, K) of one more seed, fractions of the normaliser, NaN where no point counts."""
-        self.sums.setdefault(cell, []).append(np.nansum(errors, axis=1))
+    def add(self, cell: Cell, sums: np.ndarray) -> None:
+        """Take the errors (N,) of one more seed, summed over the points of each image, fractions of the normaliser."""
+        self.sums.setdefault(cell, []).append(sums)
 
     def by_seed(self, cell: Cell) -> list[float]:
         """Return the NE in percent of each seed; none where nothing was run."""

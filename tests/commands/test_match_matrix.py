@@ -25,7 +25,7 @@ def study(tmp_path: Path) -> Path:
 
 
 def test_every_network_is_scored_in_every_kind_of_boxes(
-    drawn: Path, folder: Path, study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+    drawn: Path, trained: Path, folder: Path, study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
     monkeypatch.setattr(costs, "SECONDS", 0.01)
     test, detector = drawn / "test", folder / "detector" / "final.safetensors"
@@ -56,6 +56,24 @@ def test_every_network_is_scored_in_every_kind_of_boxes(
     out = capsys.readouterr().out
     assert "| trained on | true boxes |" in out
     assert "by keypoint" not in out  # nothing was predicted again
+    elsewhere_nothing_is_trained_again(command, content, Path(shutil.copytree(trained, tmp_path / "other")), capsys)
+
+
+def elsewhere_nothing_is_trained_again(command: list, content: dict, other: Path, capsys) -> None:
+    """Given what another run folder left, of the one column that it showed last."""
+    folder = command[command.index("--run") + 1]
+    again = [other if part == folder else part for part in command]
+    again += ["--known", folder / "pair.json", "--show", "truth"]
+    assert run("match-matrix", *again) == 0
+    assert not list((other / "keypoints").glob("*-seed0*"))
+    there = json.loads((other / "pair_matrix.json").read_text())["matrices"]
+    for title, rows in content["matrices"].items():
+        for name, columns in rows.items():
+            assert there[title][name]["truth"]["ne"] == pytest.approx(columns["truth"]["ne"], rel=1e-6)
+    capsys.readouterr()
+    (folder / "pair_matrix.npz").unlink()
+    assert run("match-matrix", *again) == 1
+    assert "pair_matrix.npz: expected the errors of a matrix's runs" in capsys.readouterr().err
 
 
 def test_what_it_refuses(drawn: Path, folder: Path, study: Path, capsys) -> None:
