@@ -116,7 +116,8 @@ class Drive:
 
     def _died(self, number: int | None, error: Exception, waiting: deque[int]) -> None:
         """Give back the shard that a predictor died at; another predictor is started in its place."""
-        cause = " ".join(str(error).split())[:200]
+        # After its reason Ray lists ids and addresses, which say nothing to who reads a report.
+        cause = " ".join(str(error).partition("class_name:")[0].split())[:200]
         if number is None:
             self._note(f"a predictor died before its first shard: {cause}")
             number = -1
