@@ -97,7 +97,7 @@ def match_remedies(
         errors[title], seconds[title] = _errors(title, source, placer, chosen, schema, settings, data, inputs, out)
     matrix = Matrix([*remedies], [COLUMN], np.isfinite(errors[PLAIN]).sum(1))
     for title, own in errors.items():
-        matrix.add((title, COLUMN), own)
+        matrix.add((title, COLUMN), np.nansum(own, axis=1))
     _write(run / f"{name}_remedies", matrix, seconds, len(chosen.rows), inputs)
 
 

@@ -104,7 +104,7 @@ def test_a_signal_to_the_command_alone_ends_its_process(
     begun = tmp_path / "out" / "begun"
 
     def kill() -> None:
-        while not begun.exists():
+        while not (begun.exists() and begun.read_text()):
             time.sleep(0.1)
         os.kill(os.getpid(), signal.SIGTERM)
 
