@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.learning.fit import RESUME
 from tests.commands.running import TINY
-from tests.scale.training import ROOT, launchers, placed
+from tests.scale.training import ROOT, Setting, launchers, placed
 
 pytestmark = pytest.mark.scale
 LIMIT_S = 240
@@ -20,7 +20,8 @@ STEPS = 40
 
 
 def begin(drawn: Path, folder: Path, stderr: list[Path]) -> list[subprocess.Popen]:
-    options = ["train-keypoints", *TINY, "--data", drawn / "train", "--run", folder, *placed("keypoints", 1, 2)]
+    options = ["train-keypoints", *TINY, "--data", drawn / "train", "--run", folder]
+    options += placed("keypoints", Setting("2 nodes", nodes=2))
     options += ["--keypoints.train.epochs", STEPS // 5, "--keypoints.train.save_every", 2]
     environment, nodes = os.environ | {"OMP_NUM_THREADS": "1"}, []
     for launcher, file in zip(launchers(2), stderr, strict=True):
