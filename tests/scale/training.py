@@ -8,7 +8,6 @@ of threads, and with another seed. The keypoint networks of all runs learn in th
 import argparse
 import os
 import shlex
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -69,12 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         draw_dataset(place / "drawn", train=options.images, test=1, seed=0)
         for setting in SETTINGS:
             run, first = place / f"run{len(runs)}", place / "run0"
-            seconds = {step: timed(step, place, run, setting) for step in STEPS[:2]}
+            seconds = {step: timed(step, place, run, setting) for step in STEPS}
             boxes = read_json(run / "boxes.json")["figures"]["out_of_fold"]
-            if run != first:
-                for name in ("folds.csv", "boxes.csv", "boxes.json"):
-                    shutil.copy(first / name, run / name)
-            seconds[STEPS[2]] = timed(STEPS[2], place, run, setting)
             runs.append({"processes": setting.title, "seconds": seconds, "boxes": boxes, **ended(run, first)})
     content = {"provenance": made, "images": options.images, "config": CONFIG, "runs": runs}
     write_json(options.out.with_suffix(".json"), content)
@@ -89,7 +84,7 @@ def timed(step: str, place: Path, run: Path, setting: Setting) -> float:
     stages = [stage for stage in ("detector", "keypoints") if stage in step or step == "boxes"]
     where = [part for stage in stages for part in placed(stage, setting)]
     options = [step, "--config", CONFIG, "--data", place / "drawn" / "train", "--run", run, *where]
-    options += ["--val"] if step == "train-keypoints" else []
+    options += ["--val", "--boxes", place / "run0" / "boxes.csv"] if step == "train-keypoints" else []
     threads = {"OMP_NUM_THREADS": str(setting.threads)} if setting.threads else {}
     environment, start = os.environ | threads, time.monotonic()
     processes = [subprocess.Popen([*launcher, *map(str, options)], cwd=ROOT, stdout=subprocess.DEVNULL, env=environment)
