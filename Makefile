@@ -66,16 +66,16 @@ test: $(INSTALLED)  ## run the fast tests (about 5 minutes on 2 cores)
 test-slow: $(INSTALLED)  ## run the long tests
 	$(BIN)/python -m pytest -m slow
 
-test-scale: $(INSTALLED)  ## run the tests on a cluster of Ray, which is installed for them (about 3 minutes)
+test-scale: $(INSTALLED)  ## run the tests on a cluster of Ray, which is installed for them (about 5 minutes)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ray]'
 	$(BIN)/python -m pytest -m scale tests/scale
 
 PHOTOS ?= 50000
-scale: $(INSTALLED)  ## PHOTOS= (50000) small photos through Ray on this machine, with all that may go wrong (about 30 minutes)
+scale: $(INSTALLED)  ## PHOTOS= (50000) small photos through Ray on this machine, with all that may go wrong (about 45 minutes)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ray]'
 	$(BIN)/python -m tests.scale --photos $(PHOTOS) --out docs/results/scale.json
 
-scale-training: $(INSTALLED)  ## train in one, two and four processes, and as two nodes of torchrun (about 15 minutes)
+scale-training: $(INSTALLED)  ## train in one, two and four processes, and as two nodes of torchrun (about 25 minutes)
 	$(BIN)/python -m tests.scale.training --out docs/results/scale_training.json
 
 MINUTES ?= 10

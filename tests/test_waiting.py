@@ -98,9 +98,7 @@ CUDA = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reaso
 def test_nothing_waits_once_an_image(stages: TwoStage, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if device == "cpu":
         monkeypatch.setattr(warp, "_unturned", lambda affine: torch.zeros(len(affine), dtype=torch.bool))
-        monkeypatch.setattr(
-            dense, "suppressed", lambda box, score, group, size: dense.nms(dense.apart(box, group, size), score, 0.5)
-        )
+        monkeypatch.setattr(dense, "suppressed", dense.suppressed_at_once)
     stages.to(device)
     counted = {}
     for photos in (2, 6):

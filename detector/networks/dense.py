@@ -53,9 +53,9 @@ def suppressed(box: Tensor, score: Tensor, group: Tensor, size: int) -> Tensor:
     if box.device.type == "cpu":
         return batched_nms(box, score, group, NMS_IOU)
     # Given many boxes, that goes through the groups one by one, and waits for the device in each.
-    return nms(apart(box, group, size), score, NMS_IOU)
+    return suppressed_at_once(box, score, group, size)
 
 
-def apart(box: Tensor, group: Tensor, size: int) -> Tensor:
-    """Return boxes inside an input of size x size pixels moved so that none overlaps one of another group."""
-    return box + (group * (size + 1)).to(box)[:, None]
+def suppressed_at_once(box: Tensor, score: Tensor, group: Tensor, size: int) -> Tensor:
+    """Do the same for boxes inside an input of size x size pixels by moving the groups apart, so that none overlaps another."""
+    return nms(box + (group * (size + 1)).to(box)[:, None], score, NMS_IOU)

@@ -3,12 +3,11 @@
 import pytest
 import torch
 from torchvision.models.detection._utils import BoxCoder
-from torchvision.ops import nms
 
 from detector.config import TYPES, DetectorConfig
 from detector.losses import NO_GARMENT
 from detector.networks.build import NETWORKS, GarmentNetwork
-from detector.networks.dense import NMS_IOU, apart, select, suppressed
+from detector.networks.dense import select, suppressed, suppressed_at_once
 from detector.networks.pyramid import KEPT, Float32BoxCoder
 from pipeline.contract.geometry import box_iou
 from tests.configs import detector_config
@@ -185,4 +184,4 @@ def test_groups_apart_are_suppressed_as_each_alone() -> None:
     score, group = torch.rand(1500, generator=chance), torch.randint(0, 20, (1500,), generator=chance)
     alone = suppressed(box, score, group, 288)
     assert 300 < len(alone) < 1450
-    assert torch.equal(nms(apart(box, group, 288), score, NMS_IOU), alone)
+    assert torch.equal(suppressed_at_once(box, score, group, 288), alone)

@@ -15,7 +15,10 @@ import pyarrow.parquet as pq
 from pipeline.inference.catalogue import photos_done
 
 EVERY_S = 2.0
-WHAT, BOX = ("garment", "category", "error"), ("x0", "y0", "x1", "y1")
+WHAT = "garment", "category", "error"
+BOX = dict.fromkeys(("x0", "y0", "x1", "y1"), 0.1) | {"score": 1e-3}
+POINT = {"x": 0.1, "y": 0.1, "score": 1e-3}
+"""How far apart two numbers may be, in pixels and scores, since threads and batches take sums in another order."""
 
 
 @dataclass
@@ -95,7 +98,7 @@ def rows_of(out: Path) -> dict[str, list[dict[str, Any]]]:
 def compared(rows: dict[str, list[dict[str, Any]]], expected: dict[str, list[dict[str, Any]]]) -> dict[str, int]:
     """Count the ids that are lost, there twice, or have other rows than expected, and the photos with an error.
 
-    Others have another garment, box or error; `points` are those that differ in points alone.
+    Others have another garment, box, score or error; `points` are those that differ in points alone.
     """
     twice = [id for id, own in rows.items() if max(Counter(row["garment"] for row in own).values()) > 1]
     there = rows.keys() & expected.keys()
@@ -105,17 +108,20 @@ def compared(rows: dict[str, list[dict[str, Any]]], expected: dict[str, list[dic
         "lost": len(expected.keys() - rows.keys()),
         "twice": len(twice),
         "others": len(others),
-        "points": sum(not same(_points(rows[id]), _points(expected[id]), ("x", "y"), ()) for id in there - others),
+        "points": sum(
+            not same(_points(rows[id]), _points(expected[id]), POINT, ("keypoint",)) for id in there - others
+        ),
         "errors": sum(bool(row["error"]) for own in rows.values() for row in own),
     }
 
 
 def same(
-    rows: Sequence[dict[str, Any]], expected: Sequence[dict[str, Any]], close: Sequence[str], equal: Sequence[str]
+    rows: Sequence[dict[str, Any]], expected: Sequence[dict[str, Any]], close: dict[str, float], equal: Sequence[str]
 ) -> bool:
-    """Tell whether rows agree, those numbers to a tenth of a pixel, since threads and batches take sums in another order."""
+    """Tell whether rows agree in what must be equal, and in numbers as far as `close` says."""
     return len(rows) == len(expected) and all(
-        all(a[name] == b[name] for name in equal) and all(abs((a[name] or 0) - (b[name] or 0)) < 0.1 for name in close)
+        all(a[name] == b[name] for name in equal)
+        and all(abs((a[name] or 0) - (b[name] or 0)) < most for name, most in close.items())
         for a, b in zip(rows, expected, strict=True)
     )
 

@@ -8,7 +8,7 @@ import pytest
 from tests.scale.observed import compared
 
 ROW = {"garment": 0, "category": "skirt", "error": None, "score": 0.5, "x0": 1.0, "y0": 2.0, "x1": 30.0, "y1": 40.0,
-       "points": [{"keypoint": "hemline_left", "x": 3.0, "y": 39.0}]}  # fmt: skip
+       "points": [{"keypoint": "hemline_left", "x": 3.0, "y": 39.0, "score": 0.3}]}  # fmt: skip
 FAILED = ROW | dict.fromkeys(("x0", "y0", "x1", "y1", "category", "points"), None) | {"error": "it died"}
 NOTHING = {"lost": 0, "twice": 0, "others": 0, "points": 0, "errors": 0}
 
@@ -24,11 +24,12 @@ def rows(*changed: tuple[str, Any]) -> dict[str, list[dict[str, Any]]]:
     ("changed", "counts"),
     [
         ((), {}),
-        ((("x1", 30.09), ("score", 0.4)), {}),
+        ((("x1", 30.09), ("score", 0.5005)), {}),
+        ((("score", 0.49),), {"others": 1}),
         ((("x1", 30.2),), {"others": 1}),
         ((("category", "dress"),), {"others": 1}),
-        ((("points", [{"keypoint": "hemline_left", "x": 3.05, "y": 39.0}]),), {}),
-        ((("points", [{"keypoint": "hemline_left", "x": 3.0, "y": 38.0}]),), {"points": 1}),
+        ((("points", [{"keypoint": "hemline_left", "x": 3.05, "y": 39.0, "score": 0.3}]),), {}),
+        ((("points", [{"keypoint": "hemline_left", "x": 3.0, "y": 38.0, "score": 0.3}]),), {"points": 1}),
         (tuple(FAILED.items()), {"others": 1, "errors": 1}),
     ],
 )
