@@ -144,6 +144,15 @@ def _box_set(
     return BoxSet(name, rows, np.stack([box.box for box, _ in pairs]).astype(float), truth, fallback)
 
 
+def answered_rows(
+    test: Path, answers: Path, schema: Schema, pictures: PictureOptions, layout: str, limit: int
+) -> RowSet:
+    """Return the rows of a test folder with their answers."""
+    tested = load_test_rows(test, schema, limit, layout, pictures)
+    truth = answers_of(tested.rows, answers, schema, layout, tested.sizes_wh)
+    return RowSet(rows=truth, sizes_wh=tested.sizes_wh, digests=tested.digests)
+
+
 def boxes_of_test(
     test: Path,
     answers: Path,
@@ -157,13 +166,11 @@ def boxes_of_test(
 ) -> tuple[RowSet, list[Detection]]:
     """Return the answered rows of a test folder, and the boxes that a detector finds there, as `submit` crops them."""
     network = assemble.load_detector(detector, schema)
-    tested = load_test_rows(test, schema, limit, layout, pictures)
-    truth = answers_of(tested.rows, answers, schema, layout, tested.sizes_wh)
-    rows = RowSet(rows=truth, sizes_wh=tested.sizes_wh, digests=tested.digests)
+    rows = answered_rows(test, answers, schema, pictures, layout, limit)
     source = crop_boxes.box_source("detector", network, rows.sizes_wh, None)
     job = {"detector": network.fingerprint, "rows": rows.fingerprint, "detail": pictures.detail}
     result = predict(
-        truth, source, None, schema, device, shards, job,
+        rows.rows, source, None, schema, device, shards, job,
         sizes_wh=rows.sizes_wh, pictures=pictures, checkpoint=network.name,
     )  # fmt: skip
     if result is None:

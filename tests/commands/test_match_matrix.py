@@ -60,9 +60,10 @@ def test_every_network_is_scored_in_every_kind_of_boxes(
 
 
 def elsewhere_nothing_is_trained_again(command: list, content: dict, other: Path, capsys) -> None:
-    """Given what another run folder left, of the one column that it showed last."""
+    """Given what another run folder left, of the one column that it showed last, and the boxes that its detector found."""
     folder = command[command.index("--run") + 1]
     again = [other if part == folder else part for part in command]
+    again[again.index("--detector") + 1] = folder / "test_boxes.csv"
     again += ["--known", folder / "pair.json", "--show", "truth"]
     assert run("match-matrix", *again) == 0
     assert not list((other / "keypoints").glob("*-seed0*"))
