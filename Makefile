@@ -39,7 +39,8 @@ OUT ?= $(RUN)/submit-$(if $(filter-out final,$(NAME)),$(NAME)-)$(TEST_PRINT)
 DETECTOR := $(RUN)/detector/final
 KEYPOINTS := $(RUN)/keypoints/$(NAME)
 WITH_SCHEMA := $(if $(SCHEMA),--schema $(SCHEMA))
-OPTIONS = --config $(CONFIG) --run $(RUN) $(WITH_SCHEMA) $(if $(LIMIT),--limit $(LIMIT)) $(ARGS)
+SETTINGS = --config $(CONFIG) --run $(RUN) $(WITH_SCHEMA) $(if $(LIMIT),--limit $(LIMIT))
+OPTIONS = $(SETTINGS) $(ARGS)
 
 .DELETE_ON_ERROR:
 .PHONY: help install demo test test-slow test-scale scale scale-training fuzz mutants faults lint format sample check look train-detector boxes train-keypoints submit ablate-detector ablate-keypoints match-matrix
@@ -141,9 +142,9 @@ ablate-detector ablate-keypoints: ablate-%: $(ANNOTATIONS) | $(INSTALLED)
 		$(if $(ONLY),--only $(ONLY)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(LIMIT),--limit $(LIMIT)) $(if $(KNOWN),--known $(KNOWN)) \
 		$(if $(BOXES),--boxes $(BOXES)) $(ARGS)
 
-# The detectors are those of `make submit`: a run folder that has them is gone on with.
+# The detectors are those of `make submit`: a run folder that has them is gone on with. ARGS= are the matrix's own, such as --show.
 match-matrix: $(ANNOTATIONS) | $(INSTALLED)  ## train on every kind of boxes, test on every kind: STUDY= (configs/match/matrix.yaml)
-	$(PIPELINE) train-detector $(OPTIONS) --data $(ROOTS)
+	$(PIPELINE) train-detector $(SETTINGS) --data $(ROOTS)
 	$(PIPELINE) match-matrix --study $(or $(STUDY),configs/match/matrix.yaml) --base $(CONFIG) --data $(ROOTS) --run $(RUN) \
 		$(WITH_SCHEMA) $(if $(ONLY),--only $(ONLY)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(LIMIT),--limit $(LIMIT)) \
 		$(if $(KNOWN),--known $(KNOWN)) $(if $(and $(TEST),$(ANSWERS)),--test $(TEST) --answers $(ANSWERS) --detector $(DETECTOR).safetensors) $(ARGS)
