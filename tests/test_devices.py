@@ -113,6 +113,7 @@ def test_train_detector(alone: Path, drawn: Path, tmp_path: Path) -> None:
     assert (tmp_path / "folds.csv").read_text() == (alone / "folds.csv").read_text()
 
 
+@pytest.mark.slow
 def test_boxes(alone: Path, drawn: Path, tmp_path: Path, schema: Schema) -> None:
     shutil.copy(alone / "folds.csv", tmp_path / "folds.csv")
     shutil.copytree(alone / "detector", tmp_path / "detector", ignore=shutil.ignore_patterns("boxes"))
@@ -131,6 +132,7 @@ def test_boxes(alone: Path, drawn: Path, tmp_path: Path, schema: Schema) -> None
         assert two[part] == pytest.approx(figures, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_train_keypoints(alone: Path, drawn: Path, tmp_path: Path) -> None:
     for name in ("folds.csv", "boxes.csv"):
         shutil.copy(alone / name, tmp_path / name)
@@ -167,6 +169,7 @@ def assert_one_message(error: str, expected: str) -> None:
     assert "Traceback" not in error
 
 
+@pytest.mark.slow
 def test_a_bad_file_ends_all_ranks(keypoints_options: list[object], tmp_path: Path) -> None:
     """Whichever rank meets it."""
     image = sorted((tmp_path / "train" / "Images").rglob("*.jpg"))[3]

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 import torch
 
 from tests.commands.running import TINY, submit_options
@@ -70,6 +71,7 @@ def many(drawn: Path, folder: Path, times: int) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_sigterm_ends_a_prediction_with_its_part_kept(trained: Path, drawn: Path, tmp_path: Path) -> None:
     test, shard = many(drawn, tmp_path / "test", 60), tmp_path / "s.parts" / "rank0.jsonl"
     options = [*submit_options(trained, test), "--out", tmp_path / "s.csv", "--batch_size", 2]

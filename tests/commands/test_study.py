@@ -277,6 +277,7 @@ def test_a_network_of_whole_images_has_one_figure() -> None:
     assert KeypointsBench.figures(None, [{"figures": {"val": val}}])["ne_true_boxes"] == 9.0  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_rows_of_other_boxes_share_them(drawn: Path, begun: Path, trainings: list[str], caplog) -> None:
     """A study writes the boxes that its rows ask for, once, with the networks that they take."""
     sets = [{"keypoints.crop.train_boxes": kind} for kind in ("in_sample", "two_pass", "two_pass 1, truth 1")]
