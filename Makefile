@@ -30,17 +30,20 @@ ANNOTATIONS := $(wildcard $(addsuffix /Annotations/*.csv,$(DATA)))
 endif
 
 CONFIG := configs/$(PRESET).yaml
+# Settings laid over the preset for a second training of stage 2, which goes on from the first, or from START=.
+FURTHER := $(wildcard configs/further/$(PRESET).yaml)
 # Run folders are named after what went in, so that two data sets never share results.
-DATA_PRINT := $(shell (cat $(CONFIG) $(SCHEMA) $(if $(DATA),$(ANNOTATIONS)); echo $(SAMPLE) $(LIMIT) $(ARGS)) 2>/dev/null | cksum | cut -d' ' -f1)
+DATA_PRINT := $(shell (cat $(CONFIG) $(FURTHER) $(SCHEMA) $(if $(DATA),$(ANNOTATIONS)); echo $(SAMPLE) $(LIMIT) $(ARGS)) 2>/dev/null | cksum | cut -d' ' -f1)
 TEST_PRINT := $(shell (cat $(wildcard $(TEST)/test.csv); echo $(TEST) $(LIMIT)) | cksum | cut -d' ' -f1)
 RUN ?= runs/$(PRESET)-$(DATA_PRINT)
 NAME ?= $(if $(VAL),val,final)
 OUT ?= $(RUN)/submit-$(if $(filter-out final,$(NAME)),$(NAME)-)$(TEST_PRINT)
 DETECTOR := $(RUN)/detector/final
 KEYPOINTS := $(RUN)/keypoints/$(NAME)
+FIRST := $(if $(FURTHER),$(if $(START),,$(NAME)-first))
 WITH_SCHEMA := $(if $(SCHEMA),--schema $(SCHEMA))
-SETTINGS = --config $(CONFIG) --run $(RUN) $(WITH_SCHEMA) $(if $(LIMIT),--limit $(LIMIT))
-OPTIONS = $(SETTINGS) $(ARGS)
+RUN_OPTIONS = --run $(RUN) $(WITH_SCHEMA) $(if $(LIMIT),--limit $(LIMIT))
+OPTIONS = --config $(CONFIG) $(RUN_OPTIONS) $(ARGS)
 
 .DELETE_ON_ERROR:
 .PHONY: help install demo test test-slow test-scale scale scale-training fuzz mutants faults lint format sample check look train-detector boxes train-keypoints submit ablate-detector ablate-keypoints match-matrix
@@ -121,7 +124,9 @@ $(RUN)/boxes.json: $(DETECTOR).json
 
 train-keypoints: $(KEYPOINTS).json  ## train stage 2 on those boxes
 $(KEYPOINTS).json: $(RUN)/boxes.json
-	$(PIPELINE) train-keypoints $(OPTIONS) --data $(ROOTS) --name $(NAME) $(if $(VAL),--val) $(if $(START),--start $(START))
+	$(if $(FIRST),$(PIPELINE) train-keypoints $(OPTIONS) --data $(ROOTS) --name $(FIRST) $(if $(VAL),--val))
+	$(PIPELINE) train-keypoints --config $(CONFIG) $(if $(FURTHER),--config $(FURTHER)) $(RUN_OPTIONS) $(ARGS) --data $(ROOTS) \
+		--name $(NAME) $(if $(VAL),--val) $(if $(FIRST),--start $(RUN)/keypoints/$(FIRST).safetensors,$(if $(START),--start $(START)))
 
 submit: $(OUT)/submission.json  ## predict TEST= (and score it by ANSWERS=); does first what is missing
 $(OUT)/submission.json: $(DETECTOR).json $(KEYPOINTS).json
@@ -144,7 +149,7 @@ ablate-detector ablate-keypoints: ablate-%: $(ANNOTATIONS) | $(INSTALLED)
 
 # The detectors are those of `make submit`: a run folder that has them is gone on with. ARGS= are the matrix's own, such as --show.
 match-matrix: $(ANNOTATIONS) | $(INSTALLED)  ## train on every kind of boxes, test on every kind: STUDY= (configs/match/matrix.yaml)
-	$(PIPELINE) train-detector $(SETTINGS) --data $(ROOTS)
+	$(PIPELINE) train-detector --config $(CONFIG) $(RUN_OPTIONS) --data $(ROOTS)
 	$(PIPELINE) match-matrix --study $(or $(STUDY),configs/match/matrix.yaml) --base $(CONFIG) --data $(ROOTS) --run $(RUN) \
 		$(WITH_SCHEMA) $(if $(ONLY),--only $(ONLY)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(LIMIT),--limit $(LIMIT)) \
 		$(if $(KNOWN),--known $(KNOWN)) $(if $(and $(TEST),$(ANSWERS)),--test $(TEST) --answers $(ANSWERS) --detector $(DETECTOR).safetensors) $(ARGS)

@@ -41,11 +41,36 @@ def test_a_network_for_val_has_a_name_and_a_submission_of_its_own() -> None:
         text=True,
         check=True,
     )
-    assert done.stdout.splitlines()[-1].rstrip().endswith("--name val --val")
+    assert done.stdout.rstrip().endswith("--name val --val")
     final, val, other = planned(), planned("VAL=1"), planned("NAME=other")
     assert Path(val["keypoints"]).stem == "val"
     assert Path(final["keypoints"]).with_name("x") == Path(val["keypoints"]).with_name("x")
     assert len({run["out"] for run in (final, val, other)}) == 3
+
+
+def test_a_preset_may_have_a_second_training(drawn: Path) -> None:
+    def trainings(*variables: str) -> list[str]:
+        command = [
+            "make",
+            "--no-print-directory",
+            "-n",
+            "train-keypoints",
+            f"DATA={drawn}/train",
+            "PRESET=best",
+            "RUN=r",
+        ]
+        done = subprocess.run([*command, *variables], cwd=ROOT, capture_output=True, text=True, check=True)
+        return [line for line in done.stdout.replace("\\\n", " ").splitlines() if " train-keypoints --" in line]
+
+    laid_over = "--config configs/best.yaml --config configs/further/best.yaml"
+    first, second = trainings("VAL=1")
+    assert laid_over not in first
+    assert first.split()[-3:] == ["--name", "val-first", "--val"]
+    assert laid_over in second
+    assert second.split()[-5:] == ["--name", "val", "--val", "--start", "r/keypoints/val-first.safetensors"]
+    (only,) = trainings("START=cpu")
+    assert laid_over in only
+    assert only.split()[-4:] == ["--name", "final", "--start", "cpu"]
 
 
 def test_what_is_there_is_not_made_again(drawn: Path, tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ from keypoints.config import KeypointsConfig
 from pipeline.__main__ import VERBS
 from pipeline.assemble import Settings
 from pipeline.commands.arguments import build_parser
+from pipeline.contract.formats.yaml_files import read_yaml
+from pipeline.learning.configs import FORMAT
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 LAID_OVER = sorted(file for folder in ("keypoints", "collapse") for file in (CONFIGS / folder).glob("*.yaml"))
@@ -27,6 +29,15 @@ def settings(*files: Path) -> Settings:
 @pytest.mark.parametrize("preset", ["sample", "cpu", "best", "gpu"])
 def test_presets_are_read(preset: str) -> None:
     assert settings(CONFIGS / f"{preset}.yaml").keypoints.train.batch_size > 1
+
+
+@pytest.mark.parametrize("file", sorted((CONFIGS / "further").glob("*.yaml")), ids=lambda file: file.stem)
+def test_a_second_training_is_of_the_network_of_its_preset(file: Path) -> None:
+    preset = CONFIGS / file.name
+    first, second = settings(preset), settings(preset, file)
+    assert (first.keypoints.network, first.detector) == (second.keypoints.network, second.detector)
+    assert first.keypoints != second.keypoints
+    assert read_yaml(file)["format"] == FORMAT
 
 
 @pytest.mark.parametrize("file", LAID_OVER, ids=lambda file: f"{file.parent.name}/{file.stem}")
