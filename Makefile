@@ -6,7 +6,8 @@
 # SCHEMA= categories and points of your own (YAML)  START=    pair of networks to start from: cpu (the shipped one), or a folder
 # STUDY=  file of what make ablate-* compares       SEEDS=    so many seeds a row;  ONLY=I/N share I of N of its runs, or ROW,ROW
 # KNOWN=  results (NAME.json) of runs of the study that were made elsewhere, not to be made again
-# BOXES=  boxes out of fold for all rows of make ablate-keypoints, instead of training detectors
+# BOXES=  boxes out of fold for all rows of make ablate-keypoints and match-matrix, instead of training detectors;
+#         TEST_BOXES= those of TEST= for match-matrix
 # LIMIT=  rehearse on so many images                ARGS=     more options for the command, such as --keypoints.train.lr 3e-4
 PYTHON ?= python3
 BIN := .venv/bin
@@ -50,7 +51,7 @@ OPTIONS = --config $(CONFIG) $(RUN_OPTIONS) $(ARGS)
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
-	@echo "  with DATA=, TEST=, ANSWERS=, RUN=, NAME=, VAL=1, PRESET=sample|cpu|best|gpu, LIMIT=, ARGS=, STUDY=, SEEDS=, ONLY=, KNOWN=, BOXES=, START= as the head of the Makefile says"
+	@echo "  with DATA=, TEST=, ANSWERS=, RUN=, NAME=, VAL=1, PRESET=sample|cpu|best|gpu, LIMIT=, ARGS=, STUDY=, SEEDS=, ONLY=, KNOWN=, BOXES=, TEST_BOXES=, START= as the head of the Makefile says"
 
 install: $(INSTALLED)  ## make .venv with exact versions
 $(INSTALLED): pyproject.toml constraints.txt
@@ -149,7 +150,8 @@ ablate-detector ablate-keypoints: ablate-%: $(ANNOTATIONS) | $(INSTALLED)
 
 # The detectors are those of `make submit`: a run folder that has them is gone on with. ARGS= are the matrix's own, such as --show.
 match-matrix: $(ANNOTATIONS) | $(INSTALLED)  ## train on every kind of boxes, test on every kind: STUDY= (configs/match/matrix.yaml)
-	$(PIPELINE) train-detector --config $(CONFIG) $(RUN_OPTIONS) --data $(ROOTS)
+	$(if $(BOXES),,$(PIPELINE) train-detector --config $(CONFIG) $(RUN_OPTIONS) --data $(ROOTS))
 	$(PIPELINE) match-matrix --study $(or $(STUDY),configs/match/matrix.yaml) --base $(CONFIG) --data $(ROOTS) --run $(RUN) \
 		$(WITH_SCHEMA) $(if $(ONLY),--only $(ONLY)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(LIMIT),--limit $(LIMIT)) \
-		$(if $(KNOWN),--known $(KNOWN)) $(if $(and $(TEST),$(ANSWERS)),--test $(TEST) --answers $(ANSWERS) --detector $(DETECTOR).safetensors) $(ARGS)
+		$(if $(KNOWN),--known $(KNOWN)) $(if $(BOXES),--boxes $(BOXES)) \
+		$(if $(and $(TEST),$(ANSWERS)),--test $(TEST) --answers $(ANSWERS) --detector $(or $(TEST_BOXES),$(DETECTOR).safetensors)) $(ARGS)

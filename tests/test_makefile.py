@@ -73,6 +73,27 @@ def test_a_preset_may_have_a_second_training(drawn: Path) -> None:
     assert only.split()[-4:] == ["--name", "final", "--start", "cpu"]
 
 
+def test_a_matrix_in_given_boxes_trains_no_detector(drawn: Path) -> None:
+    command = [
+        "make",
+        "--no-print-directory",
+        "-n",
+        "match-matrix",
+        f"DATA={drawn}/train",
+        f"TEST={drawn}/test",
+        "RUN=r",
+    ]
+    command += [f"ANSWERS={drawn}/test/answer.csv", "INSTALLED=Makefile"]
+    text = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert " train-detector --" in text
+    assert "--detector r/detector/final.safetensors" in text
+    given = [*command, "BOXES=b/boxes.csv", "TEST_BOXES=b/test_boxes.csv"]
+    text = subprocess.run(given, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "train-detector" not in text
+    assert "--boxes b/boxes.csv" in text
+    assert "--detector b/test_boxes.csv" in text
+
+
 def test_what_is_there_is_not_made_again(drawn: Path, tmp_path: Path) -> None:
     """The records, which are written last, say what is done."""
     out = tmp_path / "submit"
