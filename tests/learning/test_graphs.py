@@ -45,7 +45,7 @@ def agree(torch_one: Predictor, onnx_one: Predictor, files: list[Path]) -> None:
 
 def test_the_packaged_graphs_say_what_the_weights_say(drawn: Path) -> None:
     options = {"threshold": 0.2, "device": "cpu"}
-    agree(load(runtime="torch", **options), load(runtime="onnx", **options), photos(drawn, 4))
+    agree(load(runtime="torch", **options), load(runtime="onnx", **options), photos(drawn, 10))
 
 
 def test_batches_of_any_length(drawn: Path) -> None:
