@@ -29,17 +29,18 @@ def _shares(positive: Tensor, labels: Tensor) -> Tensor:
     return torch.where(labels == NO_GARMENT, TYPICAL_MATCHES, positive.sum(1).clamp(min=1))
 
 
-def partial_focal_loss(logits: Tensor, matched: Tensor, labels: Tensor) -> Tensor:
-    """RetinaNet's classification loss (Lin et al. 2017, 1708.02002) without the negatives that nobody knows.
+def focal_loss(logits: Tensor, matched: Tensor, labels: Tensor, partial: bool) -> Tensor:
+    """RetinaNet's classification loss (Lin et al. 2017, 1708.02002); with `partial` without the negatives that nobody knows.
 
     logits (B, A, C); matched (B, A): index of the matched box, -1 unmatched, -2 between the thresholds (ignored);
     labels (B,) the annotated category, or NO_GARMENT. Summed over anchors, divided by each image's matched anchors (without a
     garment: by TYPICAL_MATCHES), averaged over images.
     """
-    known = (F.one_hot(labels.clamp(min=0), logits.shape[-1]).bool() | (labels == NO_GARMENT)[:, None])[:, None, :]
-    positive = (matched >= 0)[..., None]
-    counted = positive | ((matched == UNMATCHED)[..., None] & known)
-    loss = sigmoid_focal_loss(logits, (positive & known).to(logits.dtype), reduction="none")
+    category = F.one_hot(labels.clamp(min=0), logits.shape[-1]).bool()[:, None, :]
+    positive, unmatched = (matched >= 0)[..., None], (matched == UNMATCHED)[..., None]
+    known = category | (labels == NO_GARMENT)[:, None, None] if partial else torch.ones_like(category)
+    counted = positive | (unmatched & known)
+    loss = sigmoid_focal_loss(logits, (positive & category).to(logits.dtype), reduction="none")
     summed = torch.where(counted, loss, 0).sum((1, 2))
     return (summed / _shares(matched >= 0, labels)).mean()
 

@@ -8,7 +8,7 @@ from torchvision.models.detection import RetinaNet
 from torchvision.models.detection.retinanet import RetinaNetClassificationHead, RetinaNetHead
 
 from detector.config import DetectorConfig
-from detector.losses import annotated, category_logits, objectness_loss, partial_focal_loss
+from detector.losses import annotated, category_logits, focal_loss, objectness_loss
 from detector.networks.dense import CANDIDATES, NMS_IOU
 from detector.networks.pyramid import KEPT, LOWEST_SCORE, Float32BoxCoder, Pyramid, build_anchors, untouched
 
@@ -21,9 +21,9 @@ def build_retinanet(config: DetectorConfig, num_categories: int) -> tuple[Retina
     head = RetinaNetHead(*sizes, num_categories, norm_layer=norm)
     if config.network.objectness:
         head.classification_head = _ObjectnessHead(*sizes, 1 + num_categories, norm_layer=norm)
-        head.classification_head.partial = config.partial_labels
-    elif config.partial_labels:
-        head.classification_head = _PartialClassificationHead(*sizes, num_categories, norm_layer=norm)
+    else:
+        head.classification_head = _CategoryHead(*sizes, num_categories, norm_layer=norm)
+    head.classification_head.partial = config.partial_labels
     for part in (head.classification_head, head.regression_head):
         part.conv = part.conv[: config.network.head_convs]
     model = RetinaNet(
@@ -44,10 +44,12 @@ def build_retinanet(config: DetectorConfig, num_categories: int) -> tuple[Retina
     return model, 0
 
 
-class _PartialClassificationHead(RetinaNetClassificationHead):
+class _CategoryHead(RetinaNetClassificationHead):
+    partial = True
+
     def compute_loss(self, targets: list, head_outputs: dict[str, Tensor], matched_idxs: list[Tensor]) -> Tensor:
         labels = torch.cat([annotated(t["labels"]) for t in targets])
-        return partial_focal_loss(head_outputs["cls_logits"].float(), torch.stack(matched_idxs), labels)
+        return focal_loss(head_outputs["cls_logits"].float(), torch.stack(matched_idxs), labels, self.partial)
 
 
 class _ObjectnessHead(RetinaNetClassificationHead):

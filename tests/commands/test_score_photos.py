@@ -3,9 +3,12 @@
 import csv
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from pipeline.contract.formats.fashionai import read_answers
+from pipeline.contract.formats.registry import LAYOUTS
 from tests.commands.running import run
 
 
@@ -60,7 +63,9 @@ def test_against_all_garments(found: Path, drawn: Path, tmp_path: Path, capsys: 
     assert 0 < figures[0]["recall"] <= 1
 
 
-def test_against_the_annotated_garment(found: Path, drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_against_the_annotated_garment(
+    found: Path, drawn: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     given = ("--predictions", found / "out" / "predictions.jsonl", "--photos", drawn / "test", "--threshold", 0.1)
     answers, out = drawn / "test" / "answer.csv", tmp_path / "scores.json"
     assert run("evaluate-photos", *given, "--answers", answers, "--json", out) == 0
@@ -79,6 +84,10 @@ def test_against_the_annotated_garment(found: Path, drawn: Path, tmp_path: Path,
     doubled.write_text(answers.read_text().splitlines()[0] + f"\n{rows[0]['image_id']},skirt,{nowhere}\n")
     assert run("evaluate-photos", *given, "--answers", doubled) == 1
     assert "no garment has a point" in capsys.readouterr().err
+    # A layout of several garments a photo, which this score is not for.
+    monkeypatch.setitem(LAYOUTS, "pairs", SimpleNamespace(read_answers=lambda *given: read_answers(*given) * 2))
+    assert run("evaluate-photos", *given, "--answers", answers, "--layout", "pairs") == 1
+    assert f"{rows[0]['image_id']} has several garments" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -4,16 +4,17 @@ import math
 
 import pytest
 import torch
+from torchvision.models.detection.retinanet import RetinaNetClassificationHead
 
 from detector.losses import (
     NO_GARMENT,
     TYPICAL_MATCHES,
     annotated,
     category_logits,
+    focal_loss,
     ignore_confident_negatives,
     objectness_loss,
     partial_cross_entropy,
-    partial_focal_loss,
 )
 
 
@@ -31,15 +32,26 @@ def test_focal_counts_only_what_is_known() -> None:
     # Two categories, category 1 annotated. Anchor 0 matched, 1 unmatched, 2 between the thresholds.
     p = [[0.2, 0.6], [0.9, 0.3], [0.5, 0.5]]
     logits = torch.tensor([[[logit(x) for x in row] for row in p]])
-    loss = partial_focal_loss(logits, torch.tensor([[0, -1, -2]]), torch.tensor([1]))
+    loss = focal_loss(logits, torch.tensor([[0, -1, -2]]), torch.tensor([1]), partial=True)
     # The matched anchor counts for both; the unmatched only as "not category 1": its 0.9 may be a real garment.
     expected = focal(0.2, False) + focal(0.6, True) + focal(0.3, False)
     assert float(loss) == pytest.approx(expected, rel=1e-5)
 
 
+def test_naive_focal_counts_every_negative_as_torchvision_does() -> None:
+    torch.manual_seed(0)
+    logits, matched = torch.randn(2, 6, 3), torch.tensor([[0, 0, -1, -2, -1, -1], [-1, 0, -2, -2, -1, -1]])
+    labels = torch.tensor([1, 2])
+    head = RetinaNetClassificationHead(8, 1, 3)
+    targets = [{"labels": label[None]} for label in labels]
+    expected = head.compute_loss(targets, {"cls_logits": logits}, list(matched))
+    assert float(focal_loss(logits, matched, labels, partial=False)) == pytest.approx(float(expected), rel=1e-5)
+    assert float(focal_loss(logits, matched, labels, partial=True)) < float(expected)
+
+
 def test_focal_is_averaged_over_matched_anchors_and_images() -> None:
     logits = torch.full((2, 2, 1), logit(0.4))
-    loss = partial_focal_loss(logits, torch.tensor([[0, 0], [-1, -1]]), torch.tensor([0, 0]))
+    loss = focal_loss(logits, torch.tensor([[0, 0], [-1, -1]]), torch.tensor([0, 0]), partial=True)
     expected = ((2 * focal(0.4, True)) / 2 + 2 * focal(0.4, False) / 1) / 2
     assert float(loss) == pytest.approx(expected, rel=1e-5)
 
@@ -53,7 +65,7 @@ def test_cross_entropy_lets_negatives_be_other_garments() -> None:
 
 def test_a_garment_elsewhere_gives_no_gradient_to_its_own_category() -> None:
     logits = torch.zeros(1, 1, 2, requires_grad=True)
-    partial_focal_loss(logits, torch.tensor([[-1]]), torch.tensor([1])).backward()
+    focal_loss(logits, torch.tensor([[-1]]), torch.tensor([1]), partial=True).backward()
     assert logits.grad[0, 0, 0] == 0
     assert logits.grad[0, 0, 1] > 0
 
@@ -61,8 +73,9 @@ def test_a_garment_elsewhere_gives_no_gradient_to_its_own_category() -> None:
 def test_in_a_picture_without_garments_every_category_is_absent() -> None:
     none = torch.tensor([NO_GARMENT])
     logits = torch.tensor([[[logit(0.9), logit(0.3)]]])
-    loss = partial_focal_loss(logits, torch.tensor([[-1]]), none)
-    assert float(loss) == pytest.approx((focal(0.9, False) + focal(0.3, False)) / TYPICAL_MATCHES, rel=1e-5)
+    for partial in (True, False):
+        loss = focal_loss(logits, torch.tensor([[-1]]), none, partial)
+        assert float(loss) == pytest.approx((focal(0.9, False) + focal(0.3, False)) / TYPICAL_MATCHES, rel=1e-5)
     sure = torch.tensor([[[logit(0.9), 0.0, 0.0]]])
     loss = objectness_loss(sure, torch.tensor([[-1]]), none, partial=True)
     # No garment without a label can be there.
