@@ -48,7 +48,7 @@ def focal_loss(logits: Tensor, matched: Tensor, labels: Tensor, partial: bool) -
 def objectness_loss(logits: Tensor, matched: Tensor, labels: Tensor, partial: bool, confident: float = 0.7) -> Tensor:
     """Loss of a RetinaNet whose anchors are a garment or none, by focal loss, and of which category, by cross-entropy.
 
-    logits (B, A, 1 + C), the garment's first; matched (B, A) and labels (B,) as for `partial_focal_loss`. The category is
+    logits (B, A, 1 + C), the garment's first; matched (B, A) and labels (B,) as for `focal_loss`. The category is
     learned where the annotated garment is, and nowhere else. With `partial`, unmatched anchors that look like a garment
     already, with a probability of `confident`, are no negatives: it may be one without a label.
     """
