@@ -27,6 +27,8 @@ from pipeline.reporting.scores import answers_of
 from pipeline.studies.match import MEASURES, PADDINGS, BoxSet, cumulative, jittered, summary
 
 TEST_BOXES = "test_boxes"
+BOXES = ".csv"
+"""How a file of boxes is told from a checkpoint."""
 COLUMNS = {
     "boxes": "boxes",
     "iou": "mean IoU",
@@ -71,7 +73,7 @@ def match(
         data: train roots, whose annotations say where the true boxes are
         test: folder with test.csv and Images/; the boxes that the detector finds there are what the others are held against
         answers: its answers
-        detector: detector checkpoint for the test folder
+        detector: detector checkpoint for the test folder, or a file of the boxes that one has found there
         to: without a test folder, the file of boxes to hold the others against; without it the last of --boxes
         padding: a crop shows its box grown on each side by this fraction of its sides
         margin: true boxes are the extents of the points, grown on each side by this fraction
@@ -98,9 +100,8 @@ def match(
             sets.append(_box_set(name + honest, found, known, margin, file))
         if test is not None and answers is not None and detector is not None:
             place = out / f"{TEST_BOXES}.csv"
-            shards = place.with_suffix(".parts")
-            rows, found = boxes_of_test(test, answers, detector, loaded, device, shards, pictures, layout, limit)
-            write_boxes(place, found)
+            rows, found = boxes_of_test(test, answers, detector, loaded, device, place, pictures, layout, limit)
+            place = detector if detector.suffix == BOXES else place
             files[TEST_BOXES.replace("_", " ")] = place
             sets.append(_box_set("test boxes", found, {row.key: row for row in rows.rows}, margin, place))
         first, reference = sets[0], sets[-1]
@@ -144,31 +145,30 @@ def _box_set(
     return BoxSet(name, rows, np.stack([box.box for box, _ in pairs]).astype(float), truth, fallback)
 
 
-def answered_rows(
-    test: Path, answers: Path, schema: Schema, pictures: PictureOptions, layout: str, limit: int
-) -> RowSet:
-    """Return the rows of a test folder with their answers."""
-    tested = load_test_rows(test, schema, limit, layout, pictures)
-    truth = answers_of(tested.rows, answers, schema, layout, tested.sizes_wh)
-    return RowSet(rows=truth, sizes_wh=tested.sizes_wh, digests=tested.digests)
-
-
 def boxes_of_test(
     test: Path,
     answers: Path,
     detector: Path,
     schema: Schema,
     device: Device,
-    shards: Path,
+    place: Path,
     pictures: PictureOptions,
     layout: str,
     limit: int,
 ) -> tuple[RowSet, list[Detection]]:
-    """Return the answered rows of a test folder, and the boxes that a detector finds there, as `submit` crops them."""
+    """Return the rows of a test folder with their answers, and the boxes that a detector finds there, as `submit` crops them.
+
+    Those of a checkpoint are kept at `place`; a file of boxes is read instead of it.
+    """
+    tested = load_test_rows(test, schema, limit, layout, pictures)
+    truth = answers_of(tested.rows, answers, schema, layout, tested.sizes_wh)
+    rows = RowSet(rows=truth, sizes_wh=tested.sizes_wh, digests=tested.digests)
+    if detector.suffix == BOXES:
+        return rows, assemble.match_boxes(rows.rows, read_boxes(detector, schema))
     network = assemble.load_detector(detector, schema)
-    rows = answered_rows(test, answers, schema, pictures, layout, limit)
     source = crop_boxes.box_source("detector", network, rows.sizes_wh, None)
     job = {"detector": network.fingerprint, "rows": rows.fingerprint, "detail": pictures.detail}
+    shards = place.with_suffix(".parts")
     result = predict(
         rows.rows, source, None, schema, device, shards, job,
         sizes_wh=rows.sizes_wh, pictures=pictures, checkpoint=network.name,
@@ -176,6 +176,7 @@ def boxes_of_test(
     if result is None:
         raise SystemExit(0)  # the first process has the boxes
     remove_shards(shards)
+    write_boxes(place, result.boxes)
     return rows, result.boxes
 
 

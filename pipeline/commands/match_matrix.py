@@ -13,13 +13,13 @@ import torch
 
 from pipeline import assemble, crop_boxes
 from pipeline.assemble import Settings
-from pipeline.commands.match import TEST_BOXES, answered_rows, boxes_of_test
+from pipeline.commands.match import TEST_BOXES, boxes_of_test
 from pipeline.commands.study import make_runs, opened
 from pipeline.commands.study_runs import Bench, KeypointsBench, outcome_of
 from pipeline.commands.validation import VAL_FOLD, errors_of, score_in_boxes
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import file_hash, write_text
-from pipeline.contract.formats.boxes import read_boxes, write_boxes
+from pipeline.contract.formats.boxes import read_boxes
 from pipeline.contract.metrics import normalized_error
 from pipeline.contract.mixture import IMAGE, IN_SAMPLE, OUT_OF_FOLD, TRUTH, TWO_PASS, boxes_file
 from pipeline.contract.schema import Schema, load_schema
@@ -112,8 +112,9 @@ def match_matrix(
     with measured(content):
         scenes = [_val(bench, settings, loaded, jitter)]
         if test is not None and answers is not None and detector is not None:
-            rows, found = _of_test(test, answers, detector, run, settings, loaded, device, limit)
-            given = _true_and_whole(rows, found, settings.detector.margin, jitter)
+            place, pictures, layout = run / f"{TEST_BOXES}.csv", settings.pictures, settings.layout
+            rows, found = boxes_of_test(test, answers, detector, loaded, device, place, pictures, layout, limit)
+            given = _true_and_whole(rows, np.stack([box.box for box in found]), settings.detector.margin, jitter)
             scenes.append(_Scene("test", f"test folder, {len(rows.rows)} images", rows, given))
         fingerprints = {scene.name: scene.rows.fingerprint for scene in scenes}
         sums = errors_beside(known, fingerprints)
@@ -155,28 +156,6 @@ def _val(bench: Bench, settings: Settings, schema: Schema, jitter: float) -> _Sc
     if IN_SAMPLE in found:
         given[IN_SAMPLE] = found[IN_SAMPLE]
     return _Scene("val", f"fold 0, {len(chosen.rows)} images", chosen, given)
-
-
-def _of_test(
-    test: Path,
-    answers: Path,
-    detector: Path,
-    run: Path,
-    settings: Settings,
-    schema: Schema,
-    device: Device,
-    limit: int,
-) -> tuple[RowSet, np.ndarray]:
-    """Return the rows of a test folder and the boxes (N, 4) that the detector finds there, or has found."""
-    pictures, layout = settings.pictures, settings.layout
-    if detector.suffix == ".csv":
-        rows = answered_rows(test, answers, schema, pictures, layout, limit)
-        found = assemble.match_boxes(rows.rows, read_boxes(detector, schema))
-    else:
-        shards = run / "matrix_test.parts"
-        rows, found = boxes_of_test(test, answers, detector, schema, device, shards, pictures, layout, limit)
-        write_boxes(run / f"{TEST_BOXES}.csv", found)
-    return rows, np.stack([box.box for box in found])
 
 
 def _true_and_whole(rows: RowSet, found: np.ndarray, margin: float, jitter: float) -> dict[str, np.ndarray]:

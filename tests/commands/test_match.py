@@ -46,6 +46,14 @@ def test_the_report_against_a_test_folder(trained: Path, drawn: Path, tmp_path: 
     submitted = json.loads((tmp_path / "s.json").read_text())["figures"]["detector"]
     assert submitted["iou"] == pytest.approx(content["match"]["test boxes"]["iou"], rel=1e-4)
     assert len(read_boxes(out / "test_boxes.csv", schema)) == 10
+    # Boxes that are there give the same report, and nothing else.
+    again = tmp_path / "again"
+    assert match(trained, drawn, again, *of_test(trained, drawn)[:-1], out / "test_boxes.csv") == 0
+    same = json.loads((again / "match.json").read_text())
+    assert [same[part] for part in ("match", "contained", "inputs")] == [
+        content[part] for part in ("match", "contained", "inputs")
+    ]
+    assert not (again / "test_boxes.csv").exists()
     assert match(trained, drawn, out, *of_test(trained, drawn)) == 0
 
 
