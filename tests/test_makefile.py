@@ -48,6 +48,14 @@ def test_a_network_for_val_has_a_name_and_a_submission_of_its_own() -> None:
     assert len({run["out"] for run in (final, val, other)}) == 3
 
 
+def test_a_submission_in_two_passes_is_another() -> None:
+    one, two = planned(), planned("PASSES=2")
+    assert "passes" not in one
+    assert two["passes"] == "2"
+    assert one["keypoints"] == two["keypoints"]
+    assert one["out"] != two["out"]
+
+
 def test_a_preset_may_have_a_second_training(drawn: Path) -> None:
     def trainings(*variables: str) -> list[str]:
         command = [

@@ -40,7 +40,7 @@ COLUMNS = {
     TRUTH: "true boxes",
     JITTER: "true, jitter {jitter:g}",
     IN_SAMPLE: "boxes in sample",
-    TWO_PASS: "second pass",
+    TWO_PASS: "two passes, averaged",
     IMAGE: "whole images",
 }
 """What networks are shown; of images that their detector had not seen, except in sample."""

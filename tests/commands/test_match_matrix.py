@@ -49,7 +49,7 @@ def test_every_network_is_scored_in_every_kind_of_boxes(
         ]
     assert val["true"]["image"].keys() == {"ne", "above own", "interval"}
     text = (folder / "pair_matrix.md").read_text()
-    assert "| trained on | detector's boxes | true boxes | true, jitter 0.15 | second pass | whole images |" in text
+    assert "| trained on | detector's boxes | true boxes | true, jitter 0.15 | two passes, averaged | whole images |" in text
     assert (folder / "pair_matrix.png").read_bytes().startswith(b"\x89PNG")
     capsys.readouterr()
     assert run("match-matrix", *command, "--show", "truth") == 0
