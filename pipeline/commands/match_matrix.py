@@ -55,6 +55,14 @@ class _Scene:
     rows: RowSet
     boxes: dict[str, np.ndarray]
 
+    def fingerprints(self) -> dict[str, str]:
+        """Return those of the images and, by what is shown, of the boxes to a hundredth of a pixel."""
+        shown = {}
+        for what, boxes in self.boxes.items():
+            rounded = boxes.astype(float).round(2) + 0.0  # no negative zeros
+            shown[f"{self.name}/{what}"] = hashlib.sha256(rounded.tobytes()).hexdigest()[:12]
+        return {self.name: self.rows.fingerprint} | shown
+
 
 def match_matrix(
     study: Path,
@@ -116,7 +124,7 @@ def match_matrix(
             rows, found = boxes_of_test(test, answers, detector, loaded, device, place, pictures, layout, limit)
             given = _true_and_whole(rows, np.stack([box.box for box in found]), settings.detector.margin, jitter)
             scenes.append(_Scene("test", f"test folder, {len(rows.rows)} images", rows, given))
-        fingerprints = {scene.name: scene.rows.fingerprint for scene in scenes}
+        fingerprints = {name: value for scene in scenes for name, value in scene.fingerprints().items()}
         sums = errors_beside(known, fingerprints)
         matrices = {scene.title: _matrix(bench, runs, scene, loaded, show, sums) for scene in scenes}
         content["matrices"] = {title: _plain(matrix) for title, matrix in matrices.items()}

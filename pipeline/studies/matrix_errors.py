@@ -18,7 +18,7 @@ Sums = dict[tuple[str, str, str], np.ndarray]
 
 
 def write_errors(file: Path, scenes: Mapping[str, str], sums: Sums) -> None:
-    """Write sums; `scenes` are the fingerprints of their images, by name."""
+    """Write sums; `scenes` are the fingerprints of their images by name, and of the boxes shown by NAME/WHAT."""
     content = io.BytesIO()
     arrays = {"/".join(key): values.astype(np.float32) for key, values in sums.items()}
     np.savez_compressed(content, **{SCENES: np.array(json.dumps(dict(scenes)))}, **arrays)
@@ -28,7 +28,7 @@ def write_errors(file: Path, scenes: Mapping[str, str], sums: Sums) -> None:
 def errors_beside(known: Sequence[Path], scenes: Mapping[str, str]) -> Sums:
     """Read the sums beside such files of known runs (NAME_matrix.npz beside NAME.json); of two the first counts.
 
-    Raises UserError where there are none, or of other images than those of `scenes`.
+    Raises UserError where there are none, or of other images or boxes than those of `scenes`.
     """
     sums: Sums = {}
     for one in known:
@@ -36,7 +36,8 @@ def errors_beside(known: Sequence[Path], scenes: Mapping[str, str]) -> Sums:
         made, arrays = _read(file)
         for name, fingerprint in scenes.items():
             if made.get(name, fingerprint) != fingerprint:
-                raise UserError(f"{file} is of other images than those that the networks are shown now ({name})")
+                what = "boxes" if "/" in name else "images"
+                raise UserError(f"{file} is of other {what} than those that the networks are shown now ({name})")
         for name, values in arrays.items():
             scene, column, run = name.split("/")
             sums.setdefault((scene, column, run), values.astype(float))

@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -49,7 +50,10 @@ def test_every_network_is_scored_in_every_kind_of_boxes(
         ]
     assert val["true"]["image"].keys() == {"ne", "above own", "interval"}
     text = (folder / "pair_matrix.md").read_text()
-    assert "| trained on | detector's boxes | true boxes | true, jitter 0.15 | two passes, averaged | whole images |" in text
+    assert (
+        "| trained on | detector's boxes | true boxes | true, jitter 0.15 | two passes, averaged | whole images |"
+        in text
+    )
     assert (folder / "pair_matrix.png").read_bytes().startswith(b"\x89PNG")
     capsys.readouterr()
     assert run("match-matrix", *command, "--show", "truth") == 0
@@ -72,6 +76,13 @@ def elsewhere_nothing_is_trained_again(command: list, content: dict, other: Path
         for name, columns in rows.items():
             assert there[title][name]["truth"]["ne"] == pytest.approx(columns["truth"]["ne"], rel=1e-6)
     capsys.readouterr()
+    # Of other boxes nothing is taken over.
+    frame = pd.read_csv(folder / "test_boxes.csv")
+    frame["x0"] += 0.5
+    frame.to_csv(other / "moved.csv", index=False)
+    moved = [other / "moved.csv" if part == folder / "test_boxes.csv" else part for part in again]
+    assert run("match-matrix", *moved) == 1
+    assert "pair_matrix.npz is of other boxes than those that the networks are shown now" in capsys.readouterr().err
     (folder / "pair_matrix.npz").unlink()
     assert run("match-matrix", *again) == 1
     assert "pair_matrix.npz: expected the errors of a matrix's runs" in capsys.readouterr().err

@@ -29,6 +29,16 @@ def test_other_images(tmp_path: Path) -> None:
         errors_beside([tmp_path / "one.json"], {"val": "aa", "test": "cc"})
 
 
+def test_other_boxes(tmp_path: Path) -> None:
+    write_errors(tmp_path / "one_matrix.npz", {"val": "aa", "val/truth": "11"}, SUMS)
+    assert (
+        errors_beside([tmp_path / "one.json"], {"val": "aa", "val/truth": "11", "val/image": "22"}).keys()
+        == SUMS.keys()
+    )
+    with pytest.raises(UserError, match=r"one_matrix\.npz is of other boxes than those .* \(val/truth\)"):
+        errors_beside([tmp_path / "one.json"], {"val": "aa", "val/truth": "12"})
+
+
 @pytest.mark.parametrize("damage", [b"", b"no archive", b"cut"])
 def test_damaged_or_missing(tmp_path: Path, damage: bytes) -> None:
     file = tmp_path / "one_matrix.npz"
