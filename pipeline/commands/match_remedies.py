@@ -1,6 +1,7 @@
 """The verb that tries what may be done where a box is wrong: what each remedy gains on `val`, and what it costs."""
 
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,7 +94,7 @@ def match_remedies(
     errors, seconds = {}, {}
     for number, (title, (source, placer)) in enumerate(remedies.items(), start=1):
         log.info("%d of %d: %s", number, len(remedies), title)
-        out = run / "keypoints" / name / f"remedy_{number:02d}.csv"
+        out = run / "keypoints" / name / f"remedy_{re.sub('[^a-z0-9.]+', '_', title.lower())}.csv"
         errors[title], seconds[title] = _errors(title, source, placer, chosen, schema, settings, data, inputs, out)
     matrix = Matrix([*remedies], [COLUMN], np.isfinite(errors[PLAIN]).sum(1))
     for title, own in errors.items():
@@ -119,7 +120,12 @@ def _remedies(parts: _Parts) -> dict[str, tuple[BoxSource, Any]]:
         found[f"whole image where the box scores below {least:g}"] = GivenBoxes(kept_boxes), own
     for margin in MARGINS:
         found[f"second pass, margin {margin:g}"] = OwnPoints(plain, own, parts.has, margin), own
-    found["both passes averaged"] = OwnPoints(plain, own, parts.has, parts.margin, average=True), own
+    both = OwnPoints(plain, own, parts.has, parts.margin, average=True)
+    found["both passes averaged"] = both, own
+    found[f"both passes averaged, the second in crops of {larger} pixels"] = (
+        both,
+        SeveralCrops(own, [(larger, padding)]),
+    )
     found["box and points of a first pass joined"] = Joined(plain, own, parts.has, parts.margin), own
     for name, views in {
         f"padding {padding - WIDER:.2f}": [(side, padding - WIDER)],

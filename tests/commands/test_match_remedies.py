@@ -19,7 +19,7 @@ def test_each_remedy_is_measured(trained: Path, drawn: Path, tmp_path: Path, cap
     content = json.loads((folder / "val_remedies.json").read_text())["remedies"]
     record = json.loads((folder / "keypoints" / "val.json").read_text())["figures"]["val"]
     assert content["one crop"]["ne"] == pytest.approx(record["out_of_fold_boxes"]["ne"])
-    assert len(content) == 19
+    assert len(content) == 20
     assert len({one["ne"] for one in content.values()}) > 5
     assert "| second pass, margin 0.05 |" in (folder / "val_remedies.md").read_text()
     capsys.readouterr()
