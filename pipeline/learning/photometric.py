@@ -5,6 +5,7 @@ import os
 import numpy as np
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # its import asks the network for a newer version otherwise
+import albumentations as A
 
 
 class Photometric:
@@ -23,8 +24,6 @@ class Photometric:
         blur_size: int = 7,
         noise_deviation: float = 0.08,
     ) -> None:
-        import albumentations as A  # here, since it takes a second and prediction has no use for it
-
         self.transform = A.Compose(
             [
                 A.RandomBrightnessContrast(brightness, contrast, p=0.5),
