@@ -1,6 +1,7 @@
 """What users name as photos: each kind of source, in a fixed order, and what is none of them is refused."""
 
 import os
+import re
 from pathlib import Path
 
 import cv2
@@ -66,6 +67,20 @@ def test_frames_of_a_video_in_rgb(shop: Path) -> None:
     with Image.open(saved.path) as image:
         assert (np.asarray(image) == found[1].pixels).all()
     assert found[1].saved(shop).path != found[2].saved(shop).path
+
+
+def test_frames_of_a_camera(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No machine of the tests has a camera: a film stands in for what OpenCV opens by number."""
+    opened, capture, clip = [], cv2.VideoCapture, str(film(shop / "clip.avi"))
+    monkeypatch.setattr(cv2, "VideoCapture", lambda source: opened.append(source) or capture(clip))
+    found = list(find_photos(["0"], every=2))
+    assert opened == [0]
+    session = found[0].name.split("/")[0]
+    assert re.fullmatch(r"camera0-\d{8}-\d{6}", session)
+    assert [photo.name for photo in found] == [f"{session}/{i:06d}" for i in (0, 2, 4)]
+    assert [photo.pixels.shape for photo in found] == [(48, 64, 3)] * 3
+    assert [photo.pixels.mean() for photo in found] == pytest.approx([0, 80, 160], abs=3)
+    assert {photo.rate for photo in found} == {2.5}
 
 
 def test_colours_of_a_frame_are_in_their_order(shop: Path) -> None:
