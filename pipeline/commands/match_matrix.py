@@ -125,7 +125,7 @@ def match_matrix(
             given = _true_and_whole(rows, np.stack([box.box for box in found]), settings.detector.margin, jitter)
             scenes.append(_Scene("test", f"test folder, {len(rows.rows)} images", rows, given))
         fingerprints = {name: value for scene in scenes for name, value in scene.fingerprints().items()}
-        sums = errors_beside(known, fingerprints)
+        sums = errors_beside(known, fingerprints, show)
         matrices = {scene.title: _matrix(bench, runs, scene, loaded, show, sums) for scene in scenes}
         content["matrices"] = {title: _plain(matrix) for title, matrix in matrices.items()}
     titles = {name: title.format(jitter=jitter) for name, title in COLUMNS.items()}

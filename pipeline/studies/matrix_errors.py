@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -25,22 +25,27 @@ def write_errors(file: Path, scenes: Mapping[str, str], sums: Sums) -> None:
     write_bytes(file, content.getvalue())
 
 
-def errors_beside(known: Sequence[Path], scenes: Mapping[str, str]) -> Sums:
+def errors_beside(known: Sequence[Path], scenes: Mapping[str, str], show: Collection[str] = ()) -> Sums:
     """Read the sums beside such files of known runs (NAME_matrix.npz beside NAME.json); of two the first counts.
 
-    Raises UserError where there are none, or of other images or boxes than those of `scenes`.
+    `show` are the boxes that networks are shown now; without it all. What is known of others is left out where they differ.
+
+    Raises UserError where there are none, or of other images or shown boxes than those of `scenes`.
     """
     sums: Sums = {}
     for one in known:
         file = one.with_name(one.stem + SUFFIX)
         made, arrays = _read(file)
-        for name, fingerprint in scenes.items():
-            if made.get(name, fingerprint) != fingerprint:
-                what = "boxes" if "/" in name else "images"
+        other = {name for name, fingerprint in scenes.items() if made.get(name, fingerprint) != fingerprint}
+        for name in other:
+            _, of_boxes, column = name.partition("/")
+            if not of_boxes or not show or column in show:
+                what = "boxes" if of_boxes else "images"
                 raise UserError(f"{file} is of other {what} than those that the networks are shown now ({name})")
         for name, values in arrays.items():
             scene, column, run = name.split("/")
-            sums.setdefault((scene, column, run), values.astype(float))
+            if f"{scene}/{column}" not in other:
+                sums.setdefault((scene, column, run), values.astype(float))
     return sums
 
 

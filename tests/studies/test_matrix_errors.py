@@ -39,6 +39,19 @@ def test_other_boxes(tmp_path: Path) -> None:
         errors_beside([tmp_path / "one.json"], {"val": "aa", "val/truth": "12"})
 
 
+def test_other_boxes_that_are_not_shown_are_left_out(tmp_path: Path) -> None:
+    sums = SUMS | {("val", "detector", "a-seed0"): np.array([0.2, 0.4])}
+    write_errors(tmp_path / "one_matrix.npz", {"val": "aa", "val/truth": "11", "val/detector": "33"}, sums)
+    scenes = {"val": "aa", "val/truth": "12", "val/detector": "33"}
+    assert errors_beside([tmp_path / "one.json"], scenes, ["detector"]).keys() == sums.keys() - {
+        ("val", "truth", "a-seed0")
+    }
+    with pytest.raises(UserError, match=r"other boxes than those .* \(val/truth\)"):
+        errors_beside([tmp_path / "one.json"], scenes, ["detector", "truth"])
+    with pytest.raises(UserError, match=r"other images"):
+        errors_beside([tmp_path / "one.json"], {"val": "ab"}, ["detector"])
+
+
 @pytest.mark.parametrize("damage", [b"", b"no archive", b"cut"])
 def test_damaged_or_missing(tmp_path: Path, damage: bytes) -> None:
     file = tmp_path / "one_matrix.npz"
