@@ -36,7 +36,7 @@ def errors_beside(known: Sequence[Path], scenes: Mapping[str, str], show: Collec
     for one in known:
         file = one.with_name(one.stem + SUFFIX)
         made, arrays = _read(file)
-        other = {name for name, fingerprint in scenes.items() if made.get(name, fingerprint) != fingerprint}
+        other = [name for name, fingerprint in scenes.items() if made.get(name, fingerprint) != fingerprint]
         for name in other:
             _, of_boxes, column = name.partition("/")
             if not of_boxes or not show or column in show:
