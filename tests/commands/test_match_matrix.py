@@ -76,11 +76,12 @@ def elsewhere_nothing_is_trained_again(command: list, content: dict, other: Path
         for name, columns in rows.items():
             assert there[title][name]["truth"]["ne"] == pytest.approx(columns["truth"]["ne"], rel=1e-6)
     capsys.readouterr()
-    # Of other boxes nothing is taken over.
+    # Of other boxes nothing is taken over, where networks are shown these.
     frame = pd.read_csv(folder / "test_boxes.csv")
     frame["x0"] += 0.5
     frame.to_csv(other / "moved.csv", index=False)
-    moved = [other / "moved.csv" if part == folder / "test_boxes.csv" else part for part in again]
+    instead = {folder / "test_boxes.csv": other / "moved.csv", "truth": "detector"}
+    moved = [instead.get(part, part) for part in again]
     assert run("match-matrix", *moved) == 1
     assert "pair_matrix.npz is of other boxes than those that the networks are shown now" in capsys.readouterr().err
     (folder / "pair_matrix.npz").unlink()
