@@ -1,7 +1,7 @@
 """The verb that tells how alike the boxes of training and those of testing are."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,8 @@ from pipeline.reporting.pictures import save_png
 from pipeline.reporting.plots import Panel, draw_panels
 from pipeline.reporting.records import alone_at_out, holds, measured, provenance, write_json
 from pipeline.reporting.scores import answers_of
-from pipeline.studies.match import MEASURES, PADDINGS, BoxSet, cumulative, jittered, summary
+from pipeline.studies.match import MEASURES, PADDINGS, BoxSet, cumulative, distances_above, jittered, summary
+from pipeline.studies.noise import Difference
 
 TEST_BOXES = "test_boxes"
 BOXES = ".csv"
@@ -112,6 +113,8 @@ def match(
         content["inputs"] = {name: file_hash(file) for name, file in files.items()}
         content["to"] = reference.name
         content["match"] = {one.name: summary(one, reference, padding) for one in sets}
+        above = distances_above(sets[:-1], reference)
+        content["above"] = {row: {name: asdict(one) for name, one in cells.items()} for row, cells in above.items()}
         content["contained"] = {one.name: {str(p): one.contained(p) for p in PADDINGS} for one in sets}
     write_text(out / "match.md", _table(content))
     save_png(out / "match.png", draw_panels(_panels(sets)))
@@ -191,6 +194,7 @@ def _table(content: dict[str, Any]) -> str:
     for name, figures in content["match"].items():
         cells = [_cell(column, figures[column]) for column in COLUMNS]
         lines.append(f"| {name} | {' | '.join(cells)} |")
+    lines += _above(content)
     lines += ["\nVisible points in the squared crop, %, by padding:\n"]
     lines += [f"| boxes | {' | '.join(f'{p:g}' for p in PADDINGS)} |", "| --- " * (1 + len(PADDINGS)) + "|"]
     for name, shares in content["contained"].items():
@@ -198,6 +202,20 @@ def _table(content: dict[str, Any]) -> str:
     made = content["provenance"]
     lines += [f"\n`{made['command']}`, commit {made['commit']}, {made['machine']}, {content['wall_s']:.0f} s\n"]
     return "\n".join(lines)
+
+
+def _above(content: Mapping[str, Any]) -> list[str]:
+    """Return the lines of a table of how much farther each set of boxes is than every other."""
+    above = {row: [Difference(**one).as_cell(3) for one in cells.values()] for row, cells in content["above"].items()}
+    columns = [*content["match"]][: len(above)]
+    lines = [
+        "\nKS distance of the row above that of the column, with the 95 % interval over images; bold where it leaves zero out:\n",
+        f"| boxes | {' | '.join(columns)} |",
+        "| --- " * (1 + len(columns)) + "|",
+    ]
+    for row, cells in above.items():
+        lines.append(f"| {row} | {' | '.join([*cells, *[''] * (len(columns) - len(cells))])} |")
+    return lines
 
 
 def _cell(column: str, value: float) -> str:

@@ -26,7 +26,8 @@ from pipeline.inference.remedies import Contradicted, Joined, SeveralCrops, With
 from pipeline.inference.second_pass import OwnPoints
 from pipeline.reporting.records import provenance, read_json, write_json
 from pipeline.reporting.tables import as_table
-from pipeline.studies.matrix import Difference, Matrix
+from pipeline.studies.matrix import Matrix
+from pipeline.studies.noise import Difference
 
 log = logging.getLogger("pipeline")
 PLAIN = "one crop"

@@ -5,25 +5,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pipeline.studies.noise import Mean, mean
+from pipeline.studies.noise import Difference, Mean, mean
 
 RESAMPLES = 4000
 Cell = tuple[str, str]
 """Name of the row, what was trained on, and of the column, what is shown."""
-
-
-@dataclass(frozen=True)
-class Difference:
-    """By how much the NE of one row is above another's, in percent, with the ends of the 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-
-    @property
-    def sure(self) -> bool:
-        """Tell whether the interval leaves zero out."""
-        return self.low > 0 or self.high < 0
 
 
 @dataclass
@@ -47,9 +33,9 @@ class Matrix:
         return mean(self.by_seed(cell))
 
     def difference(self, cell: Cell, reference: Cell) -> Difference | None:
-        """Return how much a cell is above another one; the interval comes from resampling seeds and images together.
+        """Return how much the NE of a cell, in percent, is above another's, with an interval from seeds and images together.
 
-        Every resample draws the seeds of either cell, and the same images for both (Efron 1979). With few seeds the interval
+        Every resampling draws the seeds of either cell, and the same images for both (Efron 1979). With few seeds the interval
         says little about theirs: three give ten different draws. None where either has no result.
         """
         if not (self.sums.get(cell) and self.sums.get(reference)):
@@ -109,7 +95,4 @@ def _mean_cell(one: Mean | None) -> str:
 
 
 def _difference_cell(one: Difference | None) -> str:
-    if one is None:
-        return "pending"
-    text = f"{one.value:+.2f} ({one.low:+.2f} to {one.high:+.2f})"
-    return f"**{text}**" if one.sure else text
+    return "pending" if one is None else one.as_cell()

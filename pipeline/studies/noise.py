@@ -1,4 +1,4 @@
-"""How much a mean over seeds says: its spread, and whether the difference of two is more than noise."""
+"""How much a figure says: the spread of a mean over seeds, and whether the difference of two is more than noise."""
 
 import math
 import statistics
@@ -16,6 +16,26 @@ class Mean:
     value: float
     sd: float | None
     n: int
+
+
+@dataclass(frozen=True)
+class Difference:
+    """By how much one figure is above another, with the ends of the 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def sure(self) -> bool:
+        """Tell whether the interval leaves zero out."""
+        return self.low > 0 or self.high < 0
+
+    def as_cell(self, digits: int = 2) -> str:
+        """Return it as a cell of a Markdown table, bold where it is sure."""
+        value, low, high = (f"{one:+.{digits}f}" for one in (self.value, self.low, self.high))
+        text = f"{value} ({low} to {high})"
+        return f"**{text}**" if self.sure else text
 
 
 def mean(values: Sequence[float]) -> Mean | None:

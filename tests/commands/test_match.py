@@ -38,6 +38,12 @@ def test_the_report_against_a_test_folder(trained: Path, drawn: Path, tmp_path: 
     table = (out / "match.md").read_text()
     assert table in capsys.readouterr().out
     assert all(f"| {name} |" in table for name in names)
+    own, true = content["match"]["boxes (out of fold)"], content["match"]["true boxes"]
+    above = content["above"]["boxes (out of fold)"]["true boxes"]
+    assert above["value"] == pytest.approx(own["ks"] - true["ks"])
+    assert above["low"] < above["value"] < above["high"]
+    assert "| boxes | true boxes | true boxes, jitter 0.05 |" in table
+    assert f"{above['value']:+.3f} ({above['low']:+.3f} to {above['high']:+.3f})" in table
     picture = np.array(Image.open(out / "match.png"))
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 6
     # They are the boxes that a submission crops.
@@ -50,8 +56,8 @@ def test_the_report_against_a_test_folder(trained: Path, drawn: Path, tmp_path: 
     again = tmp_path / "again"
     assert match(trained, drawn, again, *of_test(trained, drawn)[:-1], out / "test_boxes.csv") == 0
     same = json.loads((again / "match.json").read_text())
-    assert [same[part] for part in ("match", "contained", "inputs")] == [
-        content[part] for part in ("match", "contained", "inputs")
+    assert [same[part] for part in ("match", "above", "contained", "inputs")] == [
+        content[part] for part in ("match", "above", "contained", "inputs")
     ]
     assert not (again / "test_boxes.csv").exists()
     assert match(trained, drawn, out, *of_test(trained, drawn)) == 0

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.studies.matrix import Difference, Matrix, as_markdown
+from pipeline.studies.matrix import Matrix, as_markdown
 from pipeline.studies.matrix_chart import draw_matrix
 
 
@@ -47,12 +47,6 @@ def test_the_interval_resamples_seeds_and_images_together() -> None:
     assert (found.low, found.high) == pytest.approx(np.quantile(differences, (0.025, 0.975)), abs=0.3)
     assert found.low < found.value < found.high
     assert found.sure
-
-
-def test_an_interval_around_zero_is_not_sure() -> None:
-    assert not Difference(0.1, -0.1, 0.3).sure
-    assert Difference(-0.3, -0.4, -0.1).sure
-    assert Difference(0.3, 0.1, 0.4).sure
 
 
 def test_the_table_and_the_picture() -> None:

@@ -2,7 +2,7 @@
 
 import math
 
-from pipeline.studies.noise import Mean, mean, within_noise
+from pipeline.studies.noise import Difference, Mean, mean, within_noise
 
 
 def test_mean_and_deviation() -> None:
@@ -25,3 +25,14 @@ def test_noise_is_two_standard_errors() -> None:
 
 def test_a_single_seed_tells_nothing() -> None:
     assert within_noise(Mean(10.0, 3.0, 2), Mean(50.0, None, 1)) is None
+
+
+def test_an_interval_around_zero_is_not_sure() -> None:
+    assert not Difference(0.1, -0.1, 0.3).sure
+    assert Difference(-0.3, -0.4, -0.1).sure
+    assert Difference(0.3, 0.1, 0.4).sure
+
+
+def test_a_difference_is_bold_where_it_is_sure() -> None:
+    assert Difference(0.1, -0.1, 0.3).as_cell() == "+0.10 (-0.10 to +0.30)"
+    assert Difference(-0.0381, -0.05, -0.02).as_cell(3) == "**-0.038 (-0.050 to -0.020)**"
