@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -154,8 +155,10 @@ class KeypointsData:
         return Crops(crops, xy, weight * inside, affine)
 
 
-def match_boxes(rows: Sequence[Annotation], boxes: Sequence[Detection], without_fold: int = -1) -> list[Detection]:
-    """Return each row's box; raise DataError when rows have none or the categories differ.
+def match_boxes(
+    rows: Sequence[Annotation], boxes: Sequence[Detection], without_fold: int = -1, file: Path | str = "boxes.csv"
+) -> list[Detection]:
+    """Return each row's box; raise DataError, which names the boxes' `file`, when rows have none or the categories differ.
 
     Raises UserError when a fold is to be left out, and that leaves nothing to watch or nothing to train on.
     """
@@ -165,11 +168,11 @@ def match_boxes(rows: Sequence[Annotation], boxes: Sequence[Detection], without_
         what = "garments" if any(row.instance for row in rows) else "images"
         problem = f"no box for {len(missing)} of {len(rows)} {what}"
         remedy = "write the boxes of this data set with the boxes command"
-        raise DataError([Fault("boxes.csv", problem, remedy, value=", ".join(missing[:3]))])
+        raise DataError([Fault(str(file), problem, remedy, value=", ".join(missing[:3]))])
     other = [_named(row) for row in rows if by_key[row.key].category != row.category]
     if other:
         problem = f"the category of {len(other)} boxes is not their image's"
-        raise DataError([Fault("boxes.csv", problem, "write the boxes again", value=", ".join(other[:3]))])
+        raise DataError([Fault(str(file), problem, "write the boxes again", value=", ".join(other[:3]))])
     matched = [by_key[row.key] for row in rows]
     if without_fold >= 0 and len({box.fold == without_fold for box in matched}) < 2:
         which = "no" if matched[0].fold != without_fold else "every"

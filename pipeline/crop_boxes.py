@@ -20,7 +20,7 @@ from keypoints.inference import load_locator
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import file_hash
 from pipeline.contract.images import PictureOptions
-from pipeline.contract.mixture import IMAGE, OUT_OF_FOLD, TRUTH
+from pipeline.contract.mixture import IMAGE, OUT_OF_FOLD, TRUTH, boxes_file
 from pipeline.contract.protocols import BoxSource
 from pipeline.contract.records import Annotation, Detection
 from pipeline.contract.schema import Schema
@@ -50,7 +50,7 @@ def boxes_to_crop(
     elif kind == IMAGE:
         boxes = np.concatenate([np.zeros_like(sizes_wh), sizes_wh], 1).astype(float)
     else:
-        boxes = [box.box for box in match_boxes(rows, predicted[kind])]
+        boxes = [box.box for box in match_boxes(rows, predicted[kind], file=boxes_file(Path("boxes.csv"), kind))]
     return [replace(one, box=box) for one, box in zip(matched, boxes, strict=True)]
 
 

@@ -131,7 +131,7 @@ def _by_points(step: _Step) -> tuple[FoldPrediction, dict[str, str]]:
     first = step.run / "boxes.csv"
     for file in (first, *networks.values()):
         refuse_another_make(file, inputs_of(step.training_set), AGAIN)
-    matched = assemble.match_boxes(step.training_set.rows, read_boxes(first, step.schema))
+    matched = assemble.match_boxes(step.training_set.rows, read_boxes(first, step.schema), file=first)
     given = torch.tensor(np.stack([box.box for box in matched]), dtype=torch.float32)
 
     def predict_fold(own: RowSet, members: np.ndarray, fold: int) -> Prediction | None:

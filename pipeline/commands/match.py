@@ -167,7 +167,7 @@ def boxes_of_test(
     truth = answers_of(tested.rows, answers, schema, layout, tested.sizes_wh)
     rows = RowSet(rows=truth, sizes_wh=tested.sizes_wh, digests=tested.digests)
     if detector.suffix == BOXES:
-        return rows, assemble.match_boxes(rows.rows, read_boxes(detector, schema))
+        return rows, assemble.match_boxes(rows.rows, read_boxes(detector, schema), file=detector)
     network = assemble.load_detector(detector, schema)
     source = crop_boxes.box_source("detector", network, rows.sizes_wh, None)
     job = {"detector": network.fingerprint, "rows": rows.fingerprint, "detail": pictures.detail}

@@ -60,6 +60,10 @@ def test_the_report_against_a_test_folder(trained: Path, drawn: Path, tmp_path: 
         content[part] for part in ("match", "above", "contained", "inputs")
     ]
     assert not (again / "test_boxes.csv").exists()
+    short = tmp_path / "short.csv"
+    short.write_text("".join((out / "test_boxes.csv").read_text().splitlines(keepends=True)[:-1]))
+    assert match(trained, drawn, again, *of_test(trained, drawn)[:-1], short) == 1
+    assert f"{short}: no box for 1 of 10 images" in " ".join(capsys.readouterr().err.split())
     assert match(trained, drawn, out, *of_test(trained, drawn)) == 0
 
 
