@@ -7,7 +7,7 @@ import shlex
 import sys
 import traceback
 from collections.abc import Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
@@ -74,10 +74,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             traceback.print_exc()
             print(
                 f"this is a fault of the program; please report it with the lines above, the command "
-                f"`python -m pipeline {shlex.join(arguments)}` and the version {version('garment-keypoints')}",
+                f"`python -m pipeline {shlex.join(arguments)}` and the version {_version()}",
                 file=sys.stderr,
             )
     return 1
+
+
+def _version() -> str:
+    """Return the version that was installed; a copy that only lies there has none to tell."""
+    try:
+        return version("garment-keypoints")
+    except PackageNotFoundError:
+        return "of a copy that is not installed"
 
 
 def _with_remedy(error: OSError) -> str:

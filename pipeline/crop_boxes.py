@@ -19,8 +19,9 @@ from keypoints.data import TrainingBoxes, match_boxes
 from keypoints.inference import load_locator
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import file_hash
+from pipeline.contract.formats.boxes import read_boxes
 from pipeline.contract.images import PictureOptions
-from pipeline.contract.mixture import IMAGE, OUT_OF_FOLD, TRUTH, boxes_file
+from pipeline.contract.mixture import IMAGE, OUT_OF_FOLD, TRUTH
 from pipeline.contract.protocols import BoxSource
 from pipeline.contract.records import Annotation, Detection
 from pipeline.contract.schema import Schema
@@ -33,6 +34,11 @@ from pipeline.learning.placement import precision
 
 Predicted = Mapping[str, Sequence[Detection]]
 """Boxes from files, by their name in `contract.mixture`; those out of fold are always among them."""
+
+
+def read_matched(file: Path, rows: Sequence[Annotation], schema: Schema) -> list[Detection]:
+    """Read a file of boxes and return each row's; raises DataError, which names the file, where rows have none."""
+    return match_boxes(rows, read_boxes(file, schema), file=file)
 
 
 def boxes_to_crop(
@@ -50,7 +56,7 @@ def boxes_to_crop(
     elif kind == IMAGE:
         boxes = np.concatenate([np.zeros_like(sizes_wh), sizes_wh], 1).astype(float)
     else:
-        boxes = [box.box for box in match_boxes(rows, predicted[kind], file=boxes_file(Path("boxes.csv"), kind))]
+        boxes = [box.box for box in match_boxes(rows, predicted[kind])]
     return [replace(one, box=box) for one, box in zip(matched, boxes, strict=True)]
 
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,22 @@ def test_a_bar_can_be_set(drawn: Path, tmp_path: Path) -> None:
     shifted.write_text("\n".join(lines[:6]) + "\n")  # half of the rows are missing and cost 100 %
     assert run("evaluate", "--submission", shifted, "--answers", answer, "--at-most", 90) == 0
     assert run("evaluate", "--submission", shifted, "--answers", answer, "--at-most", 10) == 1
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_a_fault_of_the_program_says_what_to_report(installed: bool, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("broken")
+
+    def missing(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("pipeline.__main__.call", broken)
+    if not installed:
+        monkeypatch.setattr("pipeline.__main__.version", missing)
+    assert run("check") == 1
+    expected = f"the version {version('garment-keypoints') if installed else 'of a copy that is not installed'}"
+    assert capsys.readouterr().err.splitlines()[-1].endswith(f"`python -m pipeline check` and {expected}")
 
 
 @pytest.mark.parametrize("source", ["truth", "image"])
@@ -150,8 +167,9 @@ def test_boxes_that_lack_rows(trained: Path, drawn: Path, tmp_path: Path, capsys
     lines = (folder / "boxes.csv").read_text().splitlines()
     (folder / "boxes.csv").write_text("\n".join(lines[:-3]) + "\n")
     (folder / "boxes.json").unlink()
-    assert run("train-keypoints", *TINY, "--data", drawn / "train", "--run", folder) == 1
-    assert "no box for 3 of 20 images" in capsys.readouterr().err
+    named = (folder / "boxes.csv").rename(folder / "short.csv")
+    assert run("train-keypoints", *TINY, "--data", drawn / "train", "--run", folder, "--boxes", named) == 1
+    assert f"{named}: no box for 3 of 20 images" in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_checkpoint_of_the_other_stage(trained: Path, drawn: Path, tmp_path: Path, capsys) -> None:

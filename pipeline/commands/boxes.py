@@ -14,7 +14,7 @@ from pipeline.commands.steps import REMEDY, beside_data, claimed, inputs_of, rec
 from pipeline.commands.validation import VAL_FOLD
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import alone, file_hash
-from pipeline.contract.formats.boxes import read_boxes, write_boxes
+from pipeline.contract.formats.boxes import write_boxes
 from pipeline.contract.formats.every_garment import read_every_garment
 from pipeline.contract.mixture import IN_SAMPLE, OUT_OF_FOLD, TWO_PASS, beside, boxes_file
 from pipeline.contract.records import EveryGarment
@@ -131,7 +131,7 @@ def _by_points(step: _Step) -> tuple[FoldPrediction, dict[str, str]]:
     first = step.run / "boxes.csv"
     for file in (first, *networks.values()):
         refuse_another_make(file, inputs_of(step.training_set), AGAIN)
-    matched = assemble.match_boxes(step.training_set.rows, read_boxes(first, step.schema), file=first)
+    matched = crop_boxes.read_matched(first, step.training_set.rows, step.schema)
     given = torch.tensor(np.stack([box.box for box in matched]), dtype=torch.float32)
 
     def predict_fold(own: RowSet, members: np.ndarray, fold: int) -> Prediction | None:
@@ -163,7 +163,8 @@ def read_predicted(
 ) -> tuple[crop_boxes.Predicted, dict[str, str]]:
     """Read the boxes that these settings train on: `file`, those out of fold, and others that lie beside it.
 
-    Returns them by name, and the hash of each file. Raises UserError for one that is not there, or is of another make.
+    Returns them by name, a box a row, and the hash of each file. Raises UserError for one that is not there, or is of another
+    make, and DataError for one that has no box of a row.
     """
     present = _present(file.parent / "detector", settings.folds)
     predicted, hashes = {}, {}
@@ -171,7 +172,8 @@ def read_predicted(
         made_from = {} if kind == TWO_PASS else present
         remedy = "write it again with the boxes command, or name other --boxes"
         refuse_another_make(own, inputs_of(training_set) | made_from, remedy)
-        predicted[kind], hashes[input_name(kind)] = read_boxes(own, schema), file_hash(own)
+        predicted[kind] = crop_boxes.read_matched(own, training_set.rows, schema)
+        hashes[input_name(kind)] = file_hash(own)
     return predicted, hashes
 
 

@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import assemble
+from pipeline import assemble, crop_boxes
 from pipeline.assemble import Settings
 from pipeline.commands.validation import held_out
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import file_hash, json_object, refuse_foreign
-from pipeline.contract.formats.boxes import read_boxes
 from pipeline.contract.metrics import normalized_error
 from pipeline.contract.records import ABSENT
 from pipeline.contract.schema import load_schema
@@ -59,7 +58,8 @@ def calibrate(
             f"{checkpoint}: trained on all folds; calibrate a network that left one out (train-keypoints --val)"
         )
     training_set = load_training_set(data, schema, settings.folds, run, limit, settings.layout, settings.pictures)
-    chosen, given = held_out(training_set, read_boxes(boxes or run / "boxes.csv", schema))
+    found = crop_boxes.read_matched(boxes or run / "boxes.csv", training_set.rows, schema)
+    chosen, given = held_out(training_set, found)
     digest, parts = file_hash(checkpoint), out.with_suffix(".parts")
     job = {"keypoints": digest, "rows": chosen.fingerprint, "boxes": given.tolist(), "passes": passes}
     device = Device.of(settings.keypoints.train)

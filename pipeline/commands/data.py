@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from pipeline import views
+from pipeline import crop_boxes, views
 from pipeline.assemble import Settings
 from pipeline.commands.boxes import kinds_of
 from pipeline.contract.faults import UserError, describe
-from pipeline.contract.formats.boxes import read_boxes
 from pipeline.contract.formats.registry import find_layout
 from pipeline.contract.images import PictureOptions
 from pipeline.contract.mixture import OUT_OF_FOLD
@@ -95,7 +94,7 @@ def look(
     file = run / "boxes.csv"
     if file.exists():
         kinds = kinds_of(file, settings.keypoints.crop) if stage == "keypoints" else {OUT_OF_FOLD: file}
-        predicted = {kind: read_boxes(own, schema) for kind, own in kinds.items()}
+        predicted = {kind: crop_boxes.read_matched(own, rows, schema) for kind, own in kinds.items()}
         chosen = predicted[OUT_OF_FOLD]
         if stage == "detector":
             sheets["boxes"] = views.look_at_boxes(rows, chosen, schema, settings)

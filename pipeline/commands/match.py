@@ -167,7 +167,7 @@ def boxes_of_test(
     truth = answers_of(tested.rows, answers, schema, layout, tested.sizes_wh)
     rows = RowSet(rows=truth, sizes_wh=tested.sizes_wh, digests=tested.digests)
     if detector.suffix == BOXES:
-        return rows, assemble.match_boxes(rows.rows, read_boxes(detector, schema), file=detector)
+        return rows, crop_boxes.read_matched(detector, rows.rows, schema)
     network = assemble.load_detector(detector, schema)
     source = crop_boxes.box_source("detector", network, rows.sizes_wh, None)
     job = {"detector": network.fingerprint, "rows": rows.fingerprint, "detail": pictures.detail}
@@ -180,7 +180,7 @@ def boxes_of_test(
         raise SystemExit(0)  # the first process has the boxes
     remove_shards(shards)
     write_boxes(place, result.boxes)
-    return rows, assemble.match_boxes(rows.rows, read_boxes(place, schema))  # as whoever names the file will have them
+    return rows, crop_boxes.read_matched(place, rows.rows, schema)  # as whoever names the file will have them
 
 
 def _table(content: dict[str, Any]) -> str:

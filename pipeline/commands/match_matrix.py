@@ -19,7 +19,6 @@ from pipeline.commands.study_runs import Bench, KeypointsBench, outcome_of
 from pipeline.commands.validation import VAL_FOLD, errors_of, score_in_boxes
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import file_hash, write_text
-from pipeline.contract.formats.boxes import read_boxes
 from pipeline.contract.metrics import normalized_error
 from pipeline.contract.mixture import IMAGE, IN_SAMPLE, OUT_OF_FOLD, TRUTH, TWO_PASS, boxes_file
 from pipeline.contract.schema import Schema, load_schema
@@ -146,9 +145,9 @@ def _val(bench: Bench, settings: Settings, schema: Schema, jitter: float) -> _Sc
     )
     chosen = whole.take(np.flatnonzero(whole.folds == VAL_FOLD))
     first = bench.boxes or bench.run / "boxes.csv"
-    predicted = {OUT_OF_FOLD: read_boxes(first, schema)}
+    predicted = {OUT_OF_FOLD: crop_boxes.read_matched(first, whole.rows, schema)}
     if boxes_file(first, IN_SAMPLE).exists():
-        predicted[IN_SAMPLE] = read_boxes(boxes_file(first, IN_SAMPLE), schema)
+        predicted[IN_SAMPLE] = crop_boxes.read_matched(boxes_file(first, IN_SAMPLE), whole.rows, schema)
     found = {
         kind: np.stack(
             [

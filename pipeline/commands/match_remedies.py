@@ -11,13 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline import assemble
+from pipeline import assemble, crop_boxes
 from pipeline.assemble import Settings
 from pipeline.commands.steps import inputs_of
 from pipeline.commands.validation import VAL_FOLD, errors_of, held_out, place_points
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import file_hash, write_text
-from pipeline.contract.formats.boxes import read_boxes
 from pipeline.contract.protocols import BoxSource
 from pipeline.contract.schema import Schema, load_schema
 from pipeline.data.select import RowSet, load_training_set
@@ -72,7 +71,7 @@ def match_remedies(
     """
     schema = load_schema(settings.schema)
     whole = load_training_set(data, schema, settings.folds, run, limit, settings.layout, settings.pictures)
-    found = read_boxes(boxes or run / "boxes.csv", schema)
+    found = crop_boxes.read_matched(boxes or run / "boxes.csv", whole.rows, schema)
     chosen, given = held_out(whole, found)
     score_of = {box.key: box.score for box in found}
     files = {name: run / "keypoints" / f"{name}.safetensors"} | (

@@ -7,13 +7,12 @@ from typing import Any
 
 import torch
 
-from pipeline import assemble
+from pipeline import assemble, crop_boxes
 from pipeline.assemble import Settings
 from pipeline.commands.steps import inputs_of
 from pipeline.commands.validation import VAL_FOLD, held_out, score_in_boxes
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import file_hash, refuse_foreign
-from pipeline.contract.formats.boxes import read_boxes
 from pipeline.contract.mixture import TRUTH
 from pipeline.contract.schema import load_schema
 from pipeline.data.select import RowSet, load_training_set
@@ -61,7 +60,7 @@ def evaluate_val(
     schema, checkpoint = load_schema(settings.schema), run / "keypoints" / f"{name}.safetensors"
     training_set = load_training_set(data, schema, settings.folds, run, limit, settings.layout, settings.pictures)
     files = list(boxes) or [run / "boxes.csv"]
-    sources = [held_out(training_set, read_boxes(file, schema)) for file in files]
+    sources = [held_out(training_set, crop_boxes.read_matched(file, training_set.rows, schema)) for file in files]
     chosen = sources[0][0]
     _refuse_seen(checkpoint, chosen, files[0])
     other = [file for file, (rows, _) in zip(files, sources, strict=True) if rows.fingerprint != chosen.fingerprint]

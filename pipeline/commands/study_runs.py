@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline import assemble
+from pipeline import assemble, crop_boxes
 from pipeline.assemble import Settings
 from pipeline.commands import train
 from pipeline.commands.boxes import input_name, kinds_used
@@ -23,7 +23,6 @@ from pipeline.commands.study_settings import (
 from pipeline.commands.validation import NAMED, SHOWN, held_out, score_in_boxes
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import alone, file_hash, when_free
-from pipeline.contract.formats.boxes import read_boxes
 from pipeline.contract.mixture import TRUTH, boxes_file
 from pipeline.contract.schema import load_schema
 from pipeline.data.select import load_training_set
@@ -185,7 +184,7 @@ class DetectorBench(Bench):
             if kept(out):
                 refuse_another_make(out, inputs, "remove it, and it is made again")
                 return
-            chosen, given = held_out(training_set, read_boxes(boxes, schema))
+            chosen, given = held_out(training_set, crop_boxes.read_matched(boxes, training_set.rows, schema))
             with recorded(out, settings, self.data, inputs) as record:
                 record["figures"] = {"val": score_in_boxes(chosen, given, schema, settings, network, out)}
 

@@ -103,7 +103,9 @@ def test_draws_take_each_kind_by_its_share(drawn: Path, schema: Schema) -> None:
     assert shares == pytest.approx([0.5, 0.3, 0.2], abs=0.03)
 
 
-def test_boxes_in_sample_are_those_of_a_detector_that_saw_the_image(drawn: Path, folder: Path, schema: Schema) -> None:
+def test_boxes_in_sample_are_those_of_a_detector_that_saw_the_image(
+    drawn: Path, folder: Path, schema: Schema, capsys
+) -> None:
     assert train(drawn, folder, "--name", "other", "--keypoints.crop.train_boxes", "in_sample") == 1
     assert boxes(drawn, folder, "--source", "in_sample") == 0
     other = {box.key: box for box in read_boxes(folder / "boxes_in_sample.csv", schema)}
@@ -117,6 +119,11 @@ def test_boxes_in_sample_are_those_of_a_detector_that_saw_the_image(drawn: Path,
         (folder / "boxes_in_sample.csv").read_text().replace(",0.000,", ",1.000,", 1)
     )
     assert train(drawn, folder, "--name", "third", "--keypoints.crop.train_boxes", "in_sample") == 1
+    (folder / "boxes_in_sample.json").unlink()
+    lines = (folder / "boxes_in_sample.csv").read_text().splitlines(keepends=True)
+    (folder / "boxes_in_sample.csv").write_text("".join(lines[:-1]))
+    assert train(drawn, folder, "--name", "third", "--keypoints.crop.train_boxes", "in_sample") == 1
+    assert f"{folder / 'boxes_in_sample.csv'}: no box for 1 of 20 images" in " ".join(capsys.readouterr().err.split())
 
 
 def test_boxes_of_two_passes_come_from_networks_that_left_the_image_out(

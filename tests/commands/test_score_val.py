@@ -59,7 +59,7 @@ def test_what_cannot_be_scored_is_refused(
     for command, message in (
         ((*options, "final", *out), "trained on all folds"),
         ((*options, "scored", *out, "--boxes", swapped), "has seen "),
-        ((*options, "scored", *out, "--boxes", fewer), "no box for "),
+        ((*options, "scored", *out, "--boxes", fewer), f"{fewer}: no box for "),
         ((*options, "scored", *out, "--boxes", other), "is of fold 0 by the boxes"),
         ((*options, "scored", *out, "--passes", 0), "--passes is [0]; expected numbers of 1 to"),
         ((*options, "scored", "--out", tmp_path / "scores.txt"), "expected a name in .json"),
