@@ -20,7 +20,7 @@ from pipeline.commands.validation import VAL_FOLD, errors_of, score_in_boxes
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import file_hash, write_text
 from pipeline.contract.metrics import normalized_error
-from pipeline.contract.mixture import IMAGE, IN_SAMPLE, OUT_OF_FOLD, TRUTH, TWO_PASS, boxes_file
+from pipeline.contract.mixture import IMAGE, IN_SAMPLE, TRUTH, TWO_PASS, boxes_file
 from pipeline.contract.schema import Schema, load_schema
 from pipeline.data.select import RowSet, load_training_set
 from pipeline.inference.predict import Device
@@ -143,25 +143,16 @@ def _val(bench: Bench, settings: Settings, schema: Schema, jitter: float) -> _Sc
     whole = load_training_set(
         bench.data, schema, settings.folds, bench.run, bench.limit, settings.layout, settings.pictures
     )
-    chosen = whole.take(np.flatnonzero(whole.folds == VAL_FOLD))
+    members = np.flatnonzero(whole.folds == VAL_FOLD)
+    chosen = whole.take(members)
     first = bench.boxes or bench.run / "boxes.csv"
-    predicted = {OUT_OF_FOLD: crop_boxes.read_matched(first, whole.rows, schema)}
+
+    def boxes_of(file: Path) -> np.ndarray:
+        return np.stack([box.box for box in crop_boxes.read_matched(file, whole.rows, schema)])[members]
+
+    given = _true_and_whole(chosen, boxes_of(first), settings.detector.margin, jitter)
     if boxes_file(first, IN_SAMPLE).exists():
-        predicted[IN_SAMPLE] = crop_boxes.read_matched(boxes_file(first, IN_SAMPLE), whole.rows, schema)
-    found = {
-        kind: np.stack(
-            [
-                one.box
-                for one in crop_boxes.boxes_to_crop(
-                    kind, chosen.rows, chosen.sizes_wh, predicted, settings.detector.margin
-                )
-            ]
-        )
-        for kind in predicted
-    }
-    given = _true_and_whole(chosen, found[OUT_OF_FOLD], settings.detector.margin, jitter)
-    if IN_SAMPLE in found:
-        given[IN_SAMPLE] = found[IN_SAMPLE]
+        given[IN_SAMPLE] = boxes_of(boxes_file(first, IN_SAMPLE))
     return _Scene("val", f"fold 0, {len(chosen.rows)} images", chosen, given)
 
 
