@@ -89,9 +89,9 @@ def test_a_matrix_in_given_boxes_trains_no_detector(drawn: Path) -> None:
         "match-matrix",
         f"DATA={drawn}/train",
         f"TEST={drawn}/test",
+        f"ANSWERS={drawn}/test/answer.csv",
         "RUN=r",
     ]
-    command += [f"ANSWERS={drawn}/test/answer.csv", "INSTALLED=Makefile"]
     text = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert " train-detector --" in text
     assert "--detector r/detector/final.safetensors" in text
@@ -133,7 +133,7 @@ def test_what_is_there_is_not_made_again(drawn: Path, tmp_path: Path) -> None:
 
 def study_options(target: str, *variables: str) -> dict[str, str]:
     """Return the options of the study that a target would run, as one text each; run folders without their fingerprint."""
-    command = ["make", "--no-print-directory", "-n", target, "INSTALLED=Makefile", *variables]
+    command = ["make", "--no-print-directory", "-n", target, *variables]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     line = next(line for line in done.stdout.replace("\\\n", " ").splitlines() if " ablate --" in line)
     return {name: re.sub("-[0-9]+$", "", value) for name, value in re.findall(r"--(\w+) (\S+)", line)}
