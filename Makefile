@@ -138,9 +138,9 @@ $(OUT)/submission.json: $(DETECTOR).json $(KEYPOINTS).json
 		$(if $(PASSES),--passes $(PASSES)) $(WITH_SCHEMA)
 	@echo "submission: $(OUT)/submission.csv"
 
-# Without STUDY= the preset's own: a small one on the sample, configs/ablations/detector.yaml or keypoints.yaml elsewhere.
+# Without STUDY= the preset's own: a small one on the sample, pipeline/lab/configs/ablations/detector.yaml or keypoints.yaml elsewhere.
 # PRESET= replaces the preset that a study names. A study keeps its run folder when rows are added to it.
-STUDY_OF = $(or $(STUDY),configs/ablations/$(if $(filter sample,$(PRESET)),sample_)$*.yaml)
+STUDY_OF = $(or $(STUDY),pipeline/lab/configs/ablations/$(if $(filter sample,$(PRESET)),sample_)$*.yaml)
 STUDY_RUN = $(if $(filter file,$(origin RUN)),runs/$(basename $(notdir $(STUDY_OF)))-$(PRESET)-$(DATA_PRINT),$(RUN))
 STUDY_BASE = $(if $(STUDY),$(if $(filter command environment,$(origin PRESET)),--base $(CONFIG)),--base $(CONFIG))
 ablate-detector:  ## compare settings of stage 1: STUDY= (four rows on the sample, at most 20 minutes)
@@ -151,9 +151,9 @@ ablate-detector ablate-keypoints: ablate-%: $(ANNOTATIONS) | $(INSTALLED)
 		$(if $(BOXES),--boxes $(BOXES)) $(ARGS)
 
 # The detectors are those of `make submit`: a run folder that has them is gone on with. ARGS= are the matrix's own, such as --show.
-match-matrix: $(ANNOTATIONS) | $(INSTALLED)  ## train on every kind of boxes, test on every kind: STUDY= (configs/match/matrix.yaml)
+match-matrix: $(ANNOTATIONS) | $(INSTALLED)  ## train on every kind of boxes, test on every kind: STUDY= (pipeline/lab/configs/match/matrix.yaml)
 	$(if $(BOXES),,$(PIPELINE) train-detector --config $(CONFIG) $(RUN_OPTIONS) --data $(ROOTS))
-	$(PIPELINE) match-matrix --study $(or $(STUDY),configs/match/matrix.yaml) --base $(CONFIG) --data $(ROOTS) --run $(RUN) \
+	$(PIPELINE) lab match-matrix --study $(or $(STUDY),pipeline/lab/configs/match/matrix.yaml) --base $(CONFIG) --data $(ROOTS) --run $(RUN) \
 		$(WITH_SCHEMA) $(if $(ONLY),--only $(ONLY)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(LIMIT),--limit $(LIMIT)) \
 		$(if $(KNOWN),--known $(KNOWN)) $(if $(BOXES),--boxes $(BOXES)) \
 		$(if $(and $(TEST),$(ANSWERS)),--test $(TEST) --answers $(ANSWERS) --detector $(or $(TEST_BOXES),$(DETECTOR).safetensors)) $(ARGS)

@@ -79,6 +79,8 @@ class DetectorConfig:
         *("network.finest_stride", "margin", "fallback_score"),
     )
     """What predictions depend on: weights that do not say it are not used with a default."""
+    FORMER: ClassVar[dict[str, str]] = {"flip_test": ""}
+    """Settings of older weights and files, and what they are called now; nothing: they are gone."""
 
     network: NetworkConfig = field(default_factory=NetworkConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
@@ -87,8 +89,6 @@ class DetectorConfig:
     """The target box is the extent of the annotated points, grown on each side by this fraction of its width and height."""
     partial_labels: bool = True
     """Other garments may be in the picture without a label: only the annotated category's negatives count."""
-    flip_test: bool = False
-    """Boxes are the mean of those found in the picture and in its mirror image; twice the time of stage 1."""
     fallback_score: float = 0.1
     """Below this score of the best box the whole image is used instead."""
 

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from detector.config import DetectorConfig, upgrade_config
 from detector.data import input_affines
-from detector.flip import joined
 from detector.graph import LEVELS, GraphDetector
 from detector.networks.build import GarmentNetwork
 from pipeline.contract import geometry, warp
@@ -39,7 +38,6 @@ class NetworkDetector(nn.Module):
         super().__init__()
         self.fingerprint = fingerprint or name
         self.network, self.fallback_score, self.margin = network.eval(), config.fallback_score, config.margin
-        self.flip_test = config.flip_test
         self.name, self.train_ids = name, None if train_ids is None else frozenset(train_ids)
 
     @torch.no_grad()
@@ -50,11 +48,7 @@ class NetworkDetector(nn.Module):
             affine = input_affines(batch.sizes_wh, size)
             inputs = warp.crop(batch.images, affine, (size, size), batch.sizes_wh, reduced=batch.reduced)
         found = self._found(inputs)
-        mirrored = self._found(inputs.flip(-1)) if self.flip_test else None
         with torch.autocast(device.type, enabled=False):
-            if mirrored is not None:
-                x0, y0, x1, y1 = mirrored.boxes.unbind(-1)
-                found = joined(found, replace(mirrored, boxes=torch.stack([size - x1, y0, size - x0, y1], -1)))
             boxes = geometry.transform_box(geometry.invert(affine)[found.image], found.boxes)
             return replace(found, boxes=geometry.clip_box(boxes, batch.sizes_wh[found.image]))
 

@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 from keypoints.codecs.build import CODECS
 from keypoints.losses import LOSSES
 from keypoints.networks.heads import HEADS
+from pipeline.contract.box_kinds import CROP_BOXES, IMAGE, OUT_OF_FOLD, Mixture, parse_mixture
 from pipeline.contract.faults import UserError
-from pipeline.contract.mixture import CROP_BOXES, IMAGE, OUT_OF_FOLD, Mixture, parse_mixture
 from pipeline.learning.backbones import check_strides
 from pipeline.learning.configs import check_ranges, check_sides, nest
 from pipeline.learning.options import TrainOptions

@@ -11,45 +11,46 @@ from importlib.metadata import PackageNotFoundError, version
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
-from pipeline.commands.arguments import call
-from pipeline.commands.signals import interruptible
+from pipeline.cli.arguments import call
 from pipeline.contract.faults import UserError
 from pipeline.learning import ranks
+from pipeline.runs.signals import interruptible
 
 VERBS = {
-    "sample": "pipeline.commands.data:sample",
-    "check": "pipeline.commands.data:check",
-    "look": "pipeline.commands.data:look",
+    "sample": "pipeline.commands.sample:sample",
+    "check": "pipeline.commands.check:check",
+    "look": "pipeline.commands.look:look",
     "describe": "pipeline.commands.describe:describe",
-    "train-detector": "pipeline.commands.train:train_detector",
+    "train-detector": "pipeline.commands.train_detector:train_detector",
     "boxes": "pipeline.commands.boxes:boxes",
-    "train-keypoints": "pipeline.commands.train:train_keypoints",
-    "pseudo-label": "pipeline.commands.labels:pseudo_label",
+    "train-keypoints": "pipeline.commands.train_keypoints:train_keypoints",
+    "pseudo-label": "pipeline.commands.pseudo_label:pseudo_label",
     "backgrounds": "pipeline.commands.backgrounds:backgrounds",
-    "pseudo-points": "pipeline.commands.teach:pseudo_points",
+    "pseudo-points": "pipeline.commands.pseudo_points:pseudo_points",
     "calibrate": "pipeline.commands.calibrate:calibrate",
-    "match": "pipeline.commands.match:match",
-    "match-matrix": "pipeline.commands.match_matrix:match_matrix",
-    "match-remedies": "pipeline.commands.match_remedies:match_remedies",
-    "ablate": "pipeline.commands.study:ablate",
-    "predict": "pipeline.commands.photos:predict",
-    "catalogue": "pipeline.commands.cluster:catalogue",
+    "predict": "pipeline.commands.predict:predict",
+    "catalogue": "pipeline.commands.catalogue:catalogue",
     "serve": "pipeline.commands.serve:serve",
-    "submit": "pipeline.commands.predict:submit",
-    "claims": "pipeline.commands.claims:claims",
-    "evaluate": "pipeline.commands.score:evaluate",
-    "evaluate-val": "pipeline.commands.score_val:evaluate_val",
-    "evaluate-photos": "pipeline.commands.score_photos:evaluate_photos",
+    "submit": "pipeline.commands.submit:submit",
+    "evaluate": "pipeline.commands.evaluate:evaluate",
+    "evaluate-val": "pipeline.commands.evaluate_val:evaluate_val",
+    "evaluate-photos": "pipeline.commands.evaluate_photos:evaluate_photos",
     "benchmark": "pipeline.commands.benchmark:benchmark",
-    "plan-catalogue": "pipeline.commands.plan:plan_catalogue",
     "errors": "pipeline.commands.errors:errors",
     "publish": "pipeline.commands.publish:publish",
     "export": "pipeline.commands.export:export",
-    "card": "pipeline.commands.publish:card",
-    "report": "pipeline.commands.publish:report",
+    "card": "pipeline.commands.card:card",
+    "report": "pipeline.commands.report:report",
+    "ablate": "pipeline.lab.commands.ablate:ablate",
 }
 """The function of each verb. Its parameters are the options, its docstring is the help."""
+LABORATORY = {
+    "match": "pipeline.lab.commands.match:match",
+    "match-matrix": "pipeline.lab.commands.match_matrix:match_matrix",
+}
+"""Those of `lab VERB`."""
 
+PROGRAM = "python -m pipeline"
 ELSEWHERE = "choose another folder"
 REMEDIES = dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "free space, or choose another folder")
 REMEDIES |= dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST), ELSEWHERE)
@@ -62,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     with interruptible() as received:
         try:
-            return 0 if call(VERBS, arguments) in (None, True) else 1
+            return 0 if _call(arguments) in (None, True) else 1
         except KeyboardInterrupt:
             print("interrupted; the same command goes on from here", file=sys.stderr)
             return 128 + received() if received() else 130
@@ -78,6 +79,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 file=sys.stderr,
             )
     return 1
+
+
+def _call(arguments: Sequence[str]) -> object:
+    if arguments[:1] == ["lab"]:
+        return call(LABORATORY, arguments[1:], f"{PROGRAM} lab")
+    return call(VERBS, arguments, PROGRAM)
 
 
 def _version() -> str:

@@ -20,18 +20,18 @@ import numpy as np
 import torch
 from PIL import Image
 
-from pipeline import assemble
 from pipeline.contract.faults import DataError, UserError
-from pipeline.contract.formats.found import coco_result
+from pipeline.contract.formats.results import coco_result
 from pipeline.contract.garments import Garment, PhotoResult
 from pipeline.contract.images import Picture, PictureOptions, from_pillow, read_image
 from pipeline.contract.records import ImageBatch, Keypoints
 from pipeline.contract.schema import Schema, load_schema
-from pipeline.inference.find import Finder, Finding
-from pipeline.inference.predict import Device
+from pipeline.engine.finder import Finder, Finding
+from pipeline.engine.inference import Device
 from pipeline.learning.loading import UNIFORMS, PixelBatchSampler, collate
 from pipeline.learning.pairs import DEFAULT, Pair, Runtime
 from pipeline.learning.placement import MIXED, device_of, precision
+from pipeline.load import load_finder
 from pipeline.orchestrator import TwoStage
 from pipeline.reporting.overlay import overlay
 
@@ -211,7 +211,7 @@ def load(
     named = (detector and Path(detector), keypoints and Path(keypoints))
     pair = Pair.of(weights, *named, runtime, device_of(placement))
     finding = Finding(threshold, flip_test, passes)
-    return Predictor(assemble.load_finder(pair, loaded, finding, placement, pictures), batch)
+    return Predictor(load_finder(pair, loaded, finding, placement, pictures), batch)
 
 
 def _of_array(pixels: np.ndarray) -> Picture:

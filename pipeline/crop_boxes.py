@@ -17,19 +17,19 @@ from detector.out_of_fold import refuse_seen, refuse_unseen
 from keypoints.config import KeypointsConfig
 from keypoints.data import TrainingBoxes, match_boxes
 from keypoints.inference import load_locator
+from pipeline.contract.box_kinds import IMAGE, OUT_OF_FOLD, TRUTH
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import file_hash
 from pipeline.contract.formats.boxes import read_boxes
 from pipeline.contract.images import PictureOptions
-from pipeline.contract.mixture import IMAGE, OUT_OF_FOLD, TRUTH
 from pipeline.contract.protocols import BoxSource
 from pipeline.contract.records import Annotation, Detection
 from pipeline.contract.schema import Schema
 from pipeline.data.select import RowSet
 from pipeline.data.survey import image_sizes
-from pipeline.inference.box_sources import GivenBoxes, SourceParts, build_source
-from pipeline.inference.predict import Device, Prediction, predict
-from pipeline.inference.second_pass import in_passes
+from pipeline.engine.box_sources import GivenBoxes, SourceParts, build_source
+from pipeline.engine.inference import Device, Prediction, predict
+from pipeline.engine.refinement import in_passes
 from pipeline.learning.placement import precision
 
 Predicted = Mapping[str, Sequence[Detection]]

@@ -23,7 +23,6 @@ from keypoints.data import KeypointsData, match_boxes
 from keypoints.graph import export_keypoints
 from keypoints.inference import load_locator, load_network, unfinished_network
 from keypoints.networks.build import build_network
-from pipeline.assemble import Settings, built
 from pipeline.contract import geometry, warp
 from pipeline.contract.faults import UserError
 from pipeline.contract.records import Annotation, Detection, ImageBatch
@@ -37,6 +36,8 @@ from pipeline.reporting.look import boxes_sheet, crops_sheet, inputs_sheet, poin
 from pipeline.reporting.model_card import model_card, network_costs
 from pipeline.reporting.pictures import as_picture, overlay_heatmaps
 from pipeline.reporting.weights_card import NetworkFile, weights_card
+from pipeline.settings import Settings
+from pipeline.train import built
 
 Config = TypeVar("Config", DetectorConfig, KeypointsConfig)
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from pipeline.contract.images import PictureOptions
 from pipeline.contract.records import Annotation, ImageBatch, ImageRow, Keypoints, Points, Regions
 from pipeline.contract.schema import Schema
-from pipeline.inference.box_sources import GivenBoxes
-from pipeline.inference.predict import Device, predict
+from pipeline.engine.box_sources import GivenBoxes
+from pipeline.engine.inference import Device, predict
 
 ROTATED = 6  # EXIF: show the picture a quarter clockwise
 # Every second step of each channel but the greys: 24 colours at least 127 apart, one a keypoint.

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import torch
 
+from detector.inference import load_detector
 from keypoints.inference import load_locator
-from pipeline.assemble import load_detector
 from pipeline.contract.formats.fashionai import read_test
 from pipeline.contract.protocols import BoxSource, Locator
 from pipeline.contract.records import ImageBatch
 from pipeline.contract.schema import Schema, load_schema
-from pipeline.inference.box_sources import SourceParts, build_source
+from pipeline.engine.box_sources import SourceParts, build_source
 from pipeline.learning.loading import ImageDataset, collate
 from pipeline.orchestrator import TwoStage
 

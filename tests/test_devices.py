@@ -19,9 +19,9 @@ from pipeline.contract.faults import UserError
 from pipeline.contract.formats.boxes import read_boxes
 from pipeline.contract.schema import Schema
 from pipeline.data.select import load_training_set
-from pipeline.inference.shards import open_shards
+from pipeline.engine.shards import open_shards
 from pipeline.learning import ranks
-from pipeline.reporting.records import claim
+from pipeline.runs.claims import claim
 from tests.learning.tiny_training import SAVE_EVERY, Tiny, train
 
 ROOT = Path(__file__).parent.parent

@@ -142,11 +142,15 @@ def study_options(target: str, *variables: str) -> dict[str, str]:
 def test_a_study_is_that_of_the_preset_and_a_study_of_ones_own_has_its_own_base(drawn: Path) -> None:
     data = f"DATA={drawn}/train"
     sample = study_options("ablate-detector")
-    assert (sample["study"], sample["base"]) == ("configs/ablations/sample_detector.yaml", "configs/sample.yaml")
+    assert (sample["study"], sample["base"]) == (
+        "pipeline/lab/configs/ablations/sample_detector.yaml",
+        "configs/sample.yaml",
+    )
     assert sample["run"] == "runs/sample_detector-sample"
     real = study_options("ablate-keypoints", data, "PRESET=gpu", "ONLY=1/2", "SEEDS=3", "LIMIT=9", "RUN=r")
     assert real == {
-        "study": "configs/ablations/keypoints.yaml", "data": f"{drawn}/train", "run": "r", "base": "configs/gpu.yaml",
+        "study": "pipeline/lab/configs/ablations/keypoints.yaml", "data": f"{drawn}/train", "run": "r",
+        "base": "configs/gpu.yaml",
         "only": "1/2", "seeds": "3", "limit": "9",
     }  # fmt: skip
     own = study_options("ablate-keypoints", data, "STUDY=my/own.yaml")

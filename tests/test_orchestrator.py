@@ -14,7 +14,7 @@ from pipeline.contract.formats.submission import read_submission, write_submissi
 from pipeline.contract.metrics import normalized_error
 from pipeline.contract.records import ORIGINS, ImageBatch, ImageRow, Points, Regions
 from pipeline.contract.schema import Schema
-from pipeline.inference.box_sources import GivenBoxes, WholeImages
+from pipeline.engine.box_sources import GivenBoxes, WholeImages
 from pipeline.learning.loading import ImageDataset, collate
 from pipeline.orchestrator import TwoStage
 from tests.oracle import Case, Dots, TrueBoxes, TruePoints, boxes_of, make_rows, run_predict

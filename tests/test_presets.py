@@ -7,10 +7,10 @@ import pytest
 
 from keypoints.config import KeypointsConfig
 from pipeline.__main__ import VERBS
-from pipeline.assemble import Settings
-from pipeline.commands.arguments import build_parser
+from pipeline.cli.arguments import build_parser
 from pipeline.contract.formats.yaml_files import read_yaml
 from pipeline.learning.configs import FORMAT
+from pipeline.settings import Settings
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 LAID_OVER = sorted(file for folder in ("keypoints", "collapse") for file in (CONFIGS / folder).glob("*.yaml"))

@@ -10,10 +10,10 @@ import torch
 
 from detector.inference import NetworkDetector
 from keypoints.inference import NetworkLocator
-from pipeline import assemble
+from pipeline import train
 from pipeline.contract.formats.fashionai import read_annotations
 from pipeline.contract.schema import Schema
-from pipeline.inference.box_sources import BestOfCategory
+from pipeline.engine.box_sources import BestOfCategory
 from tests.configs import detector_config, keypoints_config
 from tests.keypoints.test_data import boxes_of
 from tests.keypoints.test_network import MIRRORED
@@ -26,13 +26,13 @@ TRAINING = {"epochs": 3, "batch_size": 4, "workers": 0, "accelerator": "cpu", "l
 def modules(monkeypatch: pytest.MonkeyPatch) -> list[pl.LightningModule]:
     """What is trained while the test runs, with its weights at the end of the training."""
     kept: list[pl.LightningModule] = []
-    fit = assemble.fit
+    fit = train.fit
 
     def keeping(module: pl.LightningModule, *rest: object, **more: object) -> None:
         fit(module, *rest, **more)
         kept.append(module)
 
-    monkeypatch.setattr(assemble, "fit", keeping)
+    monkeypatch.setattr(train, "fit", keeping)
     return kept
 
 
@@ -45,8 +45,8 @@ def test_a_new_process_predicts_what_was_trained(
     located_by = keypoints_config(
         size=64, head_channels=16, padding=0.22, codec="softmax", loss="cross_entropy", **TRAINING
     )
-    assemble.train_detector(rows, schema, found_by, tmp_path / "detector.safetensors", None)
-    assemble.train_keypoints(rows, boxes_of(rows), schema, located_by, tmp_path / "keypoints.safetensors")
+    train.train_detector(rows, schema, found_by, tmp_path / "detector.safetensors", None)
+    train.train_keypoints(rows, boxes_of(rows), schema, located_by, tmp_path / "keypoints.safetensors")
     first, second = modules
     source = BestOfCategory(NetworkDetector(first.network, found_by, "in memory", []), 0.02)
     locator = NetworkLocator(

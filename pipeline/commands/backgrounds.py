@@ -18,7 +18,10 @@ from pipeline.contract.records import NOTHING, BoxedImage
 from pipeline.contract.schema import load_schema
 from pipeline.data.select import sample_rows
 from pipeline.reporting.overlay import save_jpeg
-from pipeline.reporting.records import CONFIG, alone_at_out, claim, measured, provenance, write_json
+from pipeline.runs.claims import CONFIG, claim
+from pipeline.runs.json_files import write_json
+from pipeline.runs.outputs import alone_at_out
+from pipeline.runs.provenance import measured, provenance
 
 log = logging.getLogger("pipeline")
 BOXED, RECORD = "boxed.csv", "boxed.json"

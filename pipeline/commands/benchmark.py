@@ -22,9 +22,10 @@ from pipeline.contract import warp
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import refuse_foreign
 from pipeline.data.photos import find_photos
-from pipeline.inference.second_pass import OwnPoints
+from pipeline.engine.refinement import OwnPoints
 from pipeline.learning.pairs import DEFAULT, GRAPHS
-from pipeline.reporting.records import holds, provenance, write_json
+from pipeline.runs.json_files import holds, write_json
+from pipeline.runs.provenance import provenance
 from pipeline.sample.write import draw_dataset
 
 log = logging.getLogger("pipeline")

@@ -8,21 +8,24 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from pipeline import assemble, crop_boxes
-from pipeline.assemble import Settings
-from pipeline.commands.steps import REMEDY, beside_data, claimed, inputs_of, recorded, unsaid
-from pipeline.commands.validation import VAL_FOLD
+from detector.evaluate import detector_report, unlabelled_report
+from detector.inference import load_detector
+from pipeline import crop_boxes
+from pipeline.contract.box_kinds import IN_SAMPLE, OUT_OF_FOLD, TWO_PASS, beside, boxes_file
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import alone, file_hash
 from pipeline.contract.formats.boxes import write_boxes
 from pipeline.contract.formats.every_garment import read_every_garment
-from pipeline.contract.mixture import IN_SAMPLE, OUT_OF_FOLD, TWO_PASS, beside, boxes_file
 from pipeline.contract.records import EveryGarment
 from pipeline.contract.schema import Schema, load_schema
 from pipeline.data.select import RowSet, TrainingSet, load_training_set
-from pipeline.inference.predict import Device, Prediction
+from pipeline.engine.inference import Device, Prediction
+from pipeline.engine.validation import VAL_FOLD
 from pipeline.learning import ranks
-from pipeline.reporting.records import read_json, refuse_another_make, refuse_other_settings
+from pipeline.runs.claims import refuse_another_make, refuse_other_settings
+from pipeline.runs.json_files import read_json
+from pipeline.runs.steps import REMEDY, beside_data, inputs_of, recorded
+from pipeline.settings import Settings, claimed, unsaid
 
 TITLES = {OUT_OF_FOLD: "boxes out of fold", IN_SAMPLE: "boxes in sample", TWO_PASS: "boxes of a second pass"}
 AGAIN = "train it again: remove it, or choose another run folder"
@@ -111,7 +114,7 @@ def _by_detectors(step: _Step) -> tuple[FoldPrediction, dict[str, str]]:
 
     def predict_fold(own: RowSet, members: np.ndarray, fold: int) -> Prediction | None:
         checkpoint = checkpoints[(fold + 1) % folds if seen else fold]
-        detector = assemble.load_detector(checkpoint, step.schema, with_ids=True)
+        detector = load_detector(checkpoint, step.schema, with_ids=True)
         place, pictures = step.shards / f"fold{fold}", step.settings.pictures
         return crop_boxes.predict_fold(own, detector, fold, step.schema, step.device, place, pictures, seen)
 
@@ -147,10 +150,10 @@ def _figures(step: _Step, members: np.ndarray, chosen: Sequence[Any], found: Seq
     of, settings = step.training_set.take(members), step.settings
     own, seen = [chosen[i] for i in members], None if step.kind == TWO_PASS else [found[i] for i in members]
     margin, padding = settings.detector.margin, settings.keypoints.crop.padding
-    figures = assemble.detector_report(of.rows, of.sizes_wh, own, seen, step.schema, margin, padding)
+    figures = detector_report(of.rows, of.sizes_wh, own, seen, step.schema, margin, padding)
     if seen is not None and all(row.image_id in step.every for row in of.rows):
         every = [step.every[row.image_id] for row in of.rows]
-        figures |= assemble.unlabelled_report(of.sizes_wh, seen, every, step.schema, margin)
+        figures |= unlabelled_report(of.sizes_wh, seen, every, step.schema, margin)
     return figures
 
 

@@ -6,22 +6,24 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import assemble, crop_boxes
-from pipeline.assemble import Settings
-from pipeline.commands.validation import held_out
+from keypoints.inference import load_locator
+from pipeline import crop_boxes
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import file_hash, json_object, refuse_foreign
 from pipeline.contract.metrics import normalized_error
 from pipeline.contract.records import ABSENT
 from pipeline.contract.schema import load_schema
 from pipeline.data.select import load_training_set
-from pipeline.inference.box_sources import GivenBoxes
-from pipeline.inference.predict import Device, predict
-from pipeline.inference.shards import remove_shards
+from pipeline.engine.box_sources import GivenBoxes
+from pipeline.engine.inference import Device, predict
+from pipeline.engine.refinement import in_passes
+from pipeline.engine.shards import remove_shards
+from pipeline.engine.validation import held_out
 from pipeline.learning.calibration import LARGEST, fit, reliability
 from pipeline.reporting.pictures import save_png
-from pipeline.reporting.records import provenance
 from pipeline.reporting.reliability import draw_reliability
+from pipeline.runs.provenance import provenance
+from pipeline.settings import Settings
 
 
 def calibrate(
@@ -52,7 +54,7 @@ def calibrate(
     refuse_foreign(out, _is_calibration, "a calibration", "choose another --out")
     schema = load_schema(settings.schema)
     checkpoint = run / "keypoints" / f"{name}.safetensors"
-    locator = assemble.load_locator(checkpoint, schema)
+    locator = load_locator(checkpoint, schema)
     if locator.without_fold < 0:
         raise UserError(
             f"{checkpoint}: trained on all folds; calibrate a network that left one out (train-keypoints --val)"
@@ -63,7 +65,7 @@ def calibrate(
     digest, parts = file_hash(checkpoint), out.with_suffix(".parts")
     job = {"keypoints": digest, "rows": chosen.fingerprint, "boxes": given.tolist(), "passes": passes}
     device = Device.of(settings.keypoints.train)
-    source = assemble.in_passes(passes, GivenBoxes(given), locator, schema, settings.detector.margin)
+    source = in_passes(passes, GivenBoxes(given), locator, schema, settings.detector.margin)
     result = predict(
         chosen.rows, source, locator, schema, device, parts, job,
         sizes_wh=chosen.sizes_wh, pictures=settings.pictures,

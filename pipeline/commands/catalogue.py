@@ -1,214 +1,165 @@
-"""The shards of a catalogue: each is a file of its own, made in a process of its own, which may die without harm."""
+"""The verb that predicts a catalogue on a cluster of Ray: the shards of `predict --manifest`, made by many at once."""
 
-import hashlib
-import json
-import logging
-import multiprocessing
+import importlib
 import os
-import re
-import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline import assemble
-from pipeline.commands.signals import interruptible
+import torch
+
 from pipeline.contract.faults import BusyError, UserError
-from pipeline.contract.files import alone
-from pipeline.contract.formats.catalogue import Manifest, open_manifest
+from pipeline.contract.formats.catalogue import count_found, open_manifest
 from pipeline.contract.images import PictureOptions
-from pipeline.contract.schema import load_schema
-from pipeline.inference.catalogue import ShardJob, predict_shard, state_of
-from pipeline.inference.find import Finding
-from pipeline.inference.predict import Device
+from pipeline.engine.catalogue import photos_done, state_of
+from pipeline.engine.cluster import BUSY, THERE, Drive, Made, Report
+from pipeline.engine.finder import Finding
+from pipeline.engine.inference import Device
+from pipeline.engine.manifest import CatalogueJob, ShardMaker
 from pipeline.learning.pairs import Weights
-from pipeline.learning.placement import device_of
-from pipeline.reporting.records import claim
+from pipeline.reporting.tables import as_table
+from pipeline.runs.json_files import holds, read_json, write_json
+from pipeline.runs.provenance import provenance
 
-log = logging.getLogger("pipeline")
-SHARD = re.compile(r"([0-9]{1,9})/([0-9]{1,9})")
-DEATHS = 2
-"""So often a process may die at the same place before that is taken for a fault of something else than a photo."""
-GRACE_S = 5
-"""Seconds for the process to end by itself after Ctrl-C."""
-FINISHED, REFUSED, INTERRUPTED = 0, 1, 130
+RECORD = "catalogue.json"
+BUSY_S = 2.0
+"""Seconds that a predictor waits when another process is at its shard."""
 
 
-@dataclass(frozen=True)
-class CatalogueJob:
-    """What a process needs to make its shards."""
+class Predictor:
+    """What runs in an actor."""
 
-    manifest: Path
-    out: Path
-    shard: str
-    shard_size: int
-    device: Device
-    pictures: PictureOptions
-    networks: Weights
-    finding: Finding
-    schema: str
+    def __init__(self, job: CatalogueJob, cores: int) -> None:
+        self.job, self.cores = job, cores
+        self.maker: ShardMaker | None = None
 
-    def own(self, count: int) -> list[int]:
-        """Return the numbers of the shards, of a manifest of `count` photos, that this process makes."""
-        found = SHARD.fullmatch(self.shard)
-        number, of = (int(part) for part in found.groups()) if found else (0, 0)
-        if not 1 <= number <= of:
-            raise UserError(f"--shard is {self.shard!r}; expected I/N, share I of N, such as 1/4 to 4/4")
-        return list(range(number - 1, -(-count // self.shard_size), of))
+    def load(self) -> None:
+        """Load the networks; apart from the constructor, whose errors Ray would take for a death."""
+        torch.set_num_threads(self.cores)
+        self.maker = ShardMaker(self.job)
 
-
-def predict_manifest(job: CatalogueJob) -> None:
-    """Make the shards of the job, each as one Parquet file; those that are there are kept.
-
-    A process that dies is started again as long as it gets on; a photo that it dies of is written down as an error.
-    """
-    if job.shard_size < 1:
-        raise UserError(f"--shard_size is {job.shard_size}; expected 1 or more")
-    manifest = open_manifest(job.manifest)
-    own = job.own(len(manifest))
-    job.out.mkdir(parents=True, exist_ok=True)
-    before, deaths = state_of(job.out, own), 0
-    while True:
-        ended, message = _in_a_process(job)
-        if ended == FINISHED:
-            break
-        if ended == INTERRUPTED:
-            raise KeyboardInterrupt
-        if ended == REFUSED:
-            raise UserError(message)
-        after = state_of(job.out, own)
-        deaths, before = (deaths + 1 if after == before else 0), after
-        if deaths == DEATHS:
-            raise UserError(
-                f"the process that predicts died {deaths} times ({_cause(ended)}) without getting on; is there enough "
-                "memory for the networks? Smaller --batch_size and --workers need less"
-            )
-        log.warning("the process that predicts died (%s); it goes on with smaller steps", _cause(ended))
-    there = len(list(job.out.glob("part-*.parquet")))
-    print(f"{job.out}: {there} of {-(-len(manifest) // job.shard_size)} shards are there, {len(own)} of this share")
-
-
-def _in_a_process(job: CatalogueJob) -> tuple[int, str]:
-    """Run the job in a process of its own; return how it ended, negative for a signal, and what it had to say."""
-    context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_as_here, args=(multiprocessing.get_start_method(), _work, job, sender))
-    process.start()
-    sender.close()
-    try:
-        process.join()
-    except KeyboardInterrupt:
-        process.join(GRACE_S)  # a terminal has told it as well; it keeps what is done
-        if process.is_alive():  # a signal to this process alone
-            process.terminate()
-            process.join()
-        raise
-    try:
-        message = receiver.recv()
-    except EOFError:  # it had nothing to say
-        message = ""
-    return process.exitcode or FINISHED, message
-
-
-def _as_here(method: str, work: Callable[..., None], *arguments: Any) -> None:
-    """Work in a spawned process, whose own processes start as those of its parent do.
-
-    By themselves they would be spawned as well, and the loader of every chunk would import everything anew: seconds.
-    """
-    multiprocessing.set_start_method(method, force=True)
-    work(*arguments)
-
-
-def _work(job: CatalogueJob, sender: Any) -> None:
-    """Make the shards; what runs in the process of its own."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    with interruptible():
+    def make(self, number: int) -> Made | str:
+        """Make a shard, unless it is there, or another process is at it."""
+        node = _ray().get_runtime_context().get_node_id()[:8]
+        start, out = time.monotonic(), self.maker.out(number)  # type: ignore[union-attr]
+        if out.exists():
+            return THERE
         try:
-            _make(job)
-        except KeyboardInterrupt:
-            os._exit(INTERRUPTED)
-        except (UserError, OSError) as error:
-            sender.send(str(error))
-            os._exit(REFUSED)
+            self.maker.make(number)  # type: ignore[union-attr]
+        except BusyError:
+            time.sleep(BUSY_S)
+            return BUSY
+        return Made(number, node, time.monotonic() - start, *count_found(out))
 
 
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-    os._exit(INTERRUPTED)
+def catalogue(
+    manifest: Path,
+    out: Path,
+    device: Device,
+    pictures: PictureOptions,
+    networks: Weights,
+    finding: Finding,
+    address: str = "",
+    predictors: int = 0,
+    cores: int = 2,
+    shard_size: int = 10_000,
+    schema: str = "fashionai",
+) -> None:
+    """Find the garments of a catalogue of photos on a cluster of Ray; the same command goes on where it was.
+
+    Args:
+        manifest: Parquet or CSV with the columns id and uri, and perhaps category, whose finds alone are kept then
+        out: folder of the results, one Parquet file a shard, on a disk that all machines see; those of `predict --manifest`
+        device: where the networks run; one device a predictor
+        pictures: what a picture may cost
+        networks: which networks predict
+        finding: what counts as a garment, and how carefully its points are placed
+        address: a cluster that is there, as Ray names it (auto, HOST:PORT); without it one is started on this machine
+        predictors: so many at once; 0: one a GPU, or without any one for every --cores cores
+        cores: cores of a predictor
+        shard_size: photos a shard
+        schema: packaged schema, or a YAML file of your own
+    """
+    if predictors < 0 or cores < 1:
+        raise UserError(f"--predictors is {predictors}, --cores {cores}; expected 0 or more, and 1 or more")
+    if shard_size < 1:
+        raise UserError(f"--shard_size is {shard_size}; expected 1 or more")
+    found, place = open_manifest(manifest.absolute()), out.absolute()
+    networks = _absolute(networks)
+    job = CatalogueJob(found.file, place, "1/1", shard_size, device, pictures, networks, finding, schema)
+    place.mkdir(parents=True, exist_ok=True)
+    ray = _connected(address)
+    try:
+        report, seconds = _made(ray, job, len(found), predictors, cores)
+    finally:
+        ray.shutdown()
+    _write(place, report, seconds, len(found))
 
 
-def _make(job: CatalogueJob) -> None:
-    maker = ShardMaker(job)
-    own = job.own(maker.count)
-    for number in own:
-        if maker.out(number).exists():
-            continue
-        try:
-            maker.make(number, _telling(f"shard {number}, {len(own)} of this share", maker.size(number)))
-        except BusyError as error:
-            log.info("shard %d: left to the process that is at it (%s)", number, error)
+def _made(ray: Any, job: CatalogueJob, photos: int, predictors: int, cores: int) -> tuple[Report, float]:
+    resources = ray.cluster_resources()
+    gpus = int(resources.get("GPU", 0))
+    count = predictors or gpus or max(1, int(resources.get("CPU", 1)) // cores)
+    actor = ray.remote(Predictor).options(num_cpus=cores, num_gpus=1 if gpus else 0, max_restarts=0)
+
+    def done() -> int:
+        whole = len(list(job.out.glob("part-*.parquet")))
+        parts = sum(photos_done(folder) for folder in job.out.glob("part-*.parts"))
+        return min(photos, whole * job.shard_size + parts)
+
+    drive = Drive(ray, lambda: actor.remote(job, cores), count, lambda number: state_of(job.out, [number]), done)
+    start = time.monotonic()
+    return drive.run(job.own(photos), photos), time.monotonic() - start
 
 
-class ShardMaker:
-    """Makes shards of a job, by number, with networks that are loaded once."""
-
-    def __init__(self, job: CatalogueJob) -> None:
-        self.job, self.schema = job, load_schema(job.schema)
-        pair = job.networks.pair(device_of(job.device))
-        self.finder = assemble.load_finder(pair, self.schema, job.finding, job.device, job.pictures)
-        self.manifest = open_manifest(job.manifest)
-        self.count = len(self.manifest)
-        self.decides = json.loads(json.dumps(self.finder.job))
-        claim(job.out, self.decides | {"manifest": _fingerprint(self.manifest), "shard_size": job.shard_size})
-        self.digest = hashlib.sha256(json.dumps(self.decides, sort_keys=True).encode()).hexdigest()[:8]
-
-    def out(self, number: int) -> Path:
-        return self.job.out / f"part-{number:06d}-{self.digest}.parquet"
-
-    def size(self, number: int) -> int:
-        """Return how many photos a shard has."""
-        return min(self.count, (number + 1) * self.job.shard_size) - number * self.job.shard_size
-
-    def make(self, number: int, advance: Callable[[int], None] = lambda count: None) -> None:
-        """Make a shard, or what is left of it; raises BusyError when another process is at it."""
-        out, first = self.out(number), number * self.job.shard_size
-        with alone(out):
-            entries = self.manifest.entries(first, first + self.size(number), self.schema)
-            shard = ShardJob(entries, out, json.dumps(self.decides), self.schema, self.job.manifest.parent)
-            predict_shard(shard, self.finder.find, advance)
+def _connected(address: str) -> Any:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would tell its makers of each run
+    ray = _ray()
+    try:
+        ray.init(address=address or None, include_dashboard=None if address else False, log_to_driver=False)
+    except (ConnectionError, ValueError) as error:
+        raise UserError(f"--address is {address!r}: no cluster of Ray answers there ({error})") from None
+    return ray
 
 
-def _telling(what: str, photos: int) -> Callable[[int], None]:
-    """Return what tells how far a shard is, given how many photos more are done."""
-    done, start = [], time.monotonic()
-
-    def advance(count: int) -> None:
-        done.append(count)
-        rate = sum(done) / max(1e-3, time.monotonic() - start)
-        log.info("%s: %d of %d photos, %.1f a second", what, sum(done), photos, rate)
-
-    return advance
+def _ray() -> Any:
+    try:
+        return importlib.import_module("ray")
+    except ImportError:
+        raise UserError("a cluster needs Ray: pip install 'garment-keypoints[ray]'") from None
 
 
-def _fingerprint(manifest: Manifest) -> str:
-    """Return a hash of the manifest's size and ends: a longer one, or another one, would cut other shards."""
-    size = manifest.file.stat().st_size
-    with manifest.file.open("rb") as file:
-        ends = file.read(2**20)
-        file.seek(max(0, size - 2**20))
-        ends += file.read()
-    return hashlib.sha256(str(size).encode() + ends).hexdigest()[:16]
+def _absolute(networks: Weights) -> Weights:
+    """Return absolute paths, since actors stand in folders of their own; the name of a packaged pair stays a name."""
+    pair = Path(networks.weights)
+    files = {stage: getattr(networks, stage) for stage in ("detector", "keypoints")}
+    own = {stage: file.absolute() for stage, file in files.items() if file is not None}
+    return replace(networks, weights=str(pair.absolute()) if pair.is_dir() else networks.weights, **own)
 
 
-def _cause(exitcode: int) -> str:
-    return (
-        f"signal {-exitcode}" + (", perhaps for want of memory" if exitcode == -9 else "")
-        if exitcode < 0
-        else f"{exitcode}"
+def _write(out: Path, report: Report, seconds: float, photos: int) -> None:
+    """Add this run to the record, and print what each node has made."""
+    record = out / RECORD
+    runs = read_json(record)["runs"] if holds(record, "runs") else []
+    runs.append(
+        {
+            "provenance": provenance(),
+            "seconds": round(seconds, 1),
+            "events": report.events,
+            "shards": [asdict(one) for one in report.made],
+        }
     )
+    write_json(record, {"runs": runs})
+    print(_table(report.made, seconds))
+    print(f"{out}: {photos} photos, {len(report.made)} shards made in {seconds:.1f} s, {len(report.events)} deaths")
+
+
+def _table(made: Sequence[Made], seconds: float) -> str:
+    rows = []
+    for node in sorted({one.node for one in made}):
+        own = [one for one in made if one.node == node]
+        sums = [sum(getattr(one, name) for one in own) for name in ("photos", "garments", "errors")]
+        rows.append([node, len(own), *sums, f"{sums[0] / max(seconds, 1e-3):.1f}"])
+    return as_table(["node", "shards", "photos", "garments", "errors", "photos a second"], rows)

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline import views
-from pipeline.assemble import Settings
 from pipeline.contract.files import refuse_foreign, write_text
 from pipeline.contract.schema import load_schema
+from pipeline.settings import Settings
 
 HEAD = "<!-- written by `python -m pipeline describe`; do not edit -->\n\n"
 

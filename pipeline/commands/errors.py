@@ -10,7 +10,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from pipeline import assemble, crop_boxes, views
+from detector.data import true_boxes
+from detector.inference import NetworkDetector, load_detector
+from pipeline import crop_boxes, views
 from pipeline.contract import geometry
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import refuse_foreign, write_text
@@ -21,14 +23,16 @@ from pipeline.contract.metrics import normalized_error
 from pipeline.contract.records import Annotation, Detection
 from pipeline.contract.schema import Schema, load_schema
 from pipeline.data.survey import image_sizes
-from pipeline.inference.predict import Device, predict
-from pipeline.inference.shards import remove_shards
+from pipeline.engine.inference import Device, predict
+from pipeline.engine.shards import remove_shards
 from pipeline.learning.pairs import Pair
 from pipeline.reporting.decomposition import Scored, decomposition
 from pipeline.reporting.error_page import HEAD, Case, error_page
 from pipeline.reporting.errors import KINDS, UNCOUNTED, Facet, facets, kinds_of, shares
 from pipeline.reporting.pictures import prediction_picture
-from pipeline.reporting.records import alone_at_out, holds, provenance, write_json
+from pipeline.runs.json_files import holds, write_json
+from pipeline.runs.outputs import alone_at_out
+from pipeline.runs.provenance import provenance
 
 PAGE, FIGURES, POINTS, PARTS = "index.html", "errors.json", "points.csv", ".parts"
 DECOMPOSITION, TABLE_HEAD = "errors.md", "<!-- written by `python -m pipeline errors`; do not edit -->\n\n"
@@ -80,10 +84,10 @@ def errors(
     boxes = maps = iou = None
     if weights or (detector and keypoints):
         pair = Pair.of(weights, detector, keypoints)
-        finder = assemble.load_detector(pair.detector, loaded)
+        finder = load_detector(pair.detector, loaded)
         boxes = _boxes(finder, rows, sizes_wh, loaded, device, pictures, out / PARTS)
         # Of the boxes that the detector was to find, which have its margin.
-        truth = assemble.true_boxes(rows, torch.tensor(sizes_wh), finder.margin)
+        truth = true_boxes(rows, torch.tensor(sizes_wh), finder.margin)
         iou = geometry.box_iou(torch.tensor(np.stack([box.box for box in boxes])), truth.double()).numpy()
         maps = views.heatmaps([rows[i] for i in order], [boxes[i] for i in order], loaded, pair.keypoints)
     decomposed = _decomposed(rows, Scored(scored.errors, kinds), submission, before, loaded)
@@ -148,7 +152,7 @@ def _predicted(
 
 
 def _boxes(
-    finder: assemble.NetworkDetector,
+    finder: NetworkDetector,
     rows: Sequence[Annotation],
     sizes_wh: np.ndarray,
     schema: Schema,

@@ -15,7 +15,7 @@ from pipeline.data.photos import find_photos
 from pipeline.learning.eight_bit import MOST_INPUTS, quantise
 from pipeline.learning.graphs import Graph, inputs_seen, is_graph
 from pipeline.learning.pairs import DEFAULT, GRAPHS, Pair, add_graphs
-from pipeline.reporting.records import provenance
+from pipeline.runs.provenance import provenance
 
 One = TypeVar("One")
 

@@ -1,160 +1,179 @@
-"""Verbs that predict: a test folder by both stages."""
+"""The verb that finds garments in photos of any kind."""
 
 import logging
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Literal
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path, PurePosixPath
 
-import numpy as np
-
-from pipeline import assemble, crop_boxes
+from pipeline import load
 from pipeline.contract.faults import UserError
-from pipeline.contract.files import file_hash
-from pipeline.contract.formats.submission import write_submission
+from pipeline.contract.files import alone, write_text
+from pipeline.contract.formats.results import YOLO, write_tables, yolo_data, yolo_labels
+from pipeline.contract.garments import PhotoResult
 from pipeline.contract.images import PictureOptions
-from pipeline.contract.records import Annotation, Keypoints
 from pipeline.contract.schema import Schema, load_schema
-from pipeline.data.select import PredictionSet, RowSet, load_test_rows
-from pipeline.inference.predict import Device, Prediction, predict
-from pipeline.inference.shards import open_shards, remove_shards
+from pipeline.data.photos import PHOTOS, Photo, find_photos
+from pipeline.engine.finder import Finder, Finding
+from pipeline.engine.inference import Device
+from pipeline.engine.ledger import Ledger, open_ledger
+from pipeline.engine.manifest import CatalogueJob, predict_manifest
+from pipeline.learning import ranks
 from pipeline.learning.pairs import Weights
 from pipeline.learning.placement import device_of
-from pipeline.reporting.pictures import prediction_sheet, save_png
-from pipeline.reporting.records import Results, alone_at_out, measured, provenance
-from pipeline.reporting.scores import answers_of, score, score_figures, score_lines
+from pipeline.reporting.overlay import save_crops, save_overlay, save_video
 
 log = logging.getLogger("pipeline")
+CHUNK = 256
+"""Photos that are predicted, drawn and written down together."""
+OVERLAYS, LABELS, CROPS, PARTS, FRAMES = "overlays", "labels", "crops", ".parts", ".frames"
 
 
-@alone_at_out
-def submit(
-    test: Path,
+@dataclass(frozen=True)
+class _Drawing:
+    """What is made of each photo beside its line."""
+
+    folder: Path
+    schema: Schema
+    overlays: bool
+    crops: bool
+
+    def of(self, photo: Photo, result: PhotoResult) -> None:
+        """Write label, overlay and crops of a photo; nothing of one that could not be read."""
+        if result.error:
+            return
+        name = _place(photo.name)
+        write_text(self.folder / LABELS / _label_name(name, photo), yolo_labels(result, self.schema))
+        picture = name if name.suffix.lower() in (".jpg", ".jpeg") else name.with_name(f"{name.name}.jpg")
+        if self.overlays:
+            save_overlay(photo.path, self.folder / OVERLAYS / picture, result, self.schema)
+        if self.crops:
+            save_crops(photo.path, self.folder / CROPS / picture, result)
+
+    def of_videos(self, rates: dict[str, float]) -> None:
+        """Join the overlays of each video, by the path as it was named, with the frames a second."""
+        for name, rate in rates.items() if self.overlays else ():
+            frames = self.folder / OVERLAYS / _place(name)
+            if frames.is_dir():
+                save_video(frames, frames.with_name(f"{frames.stem}-overlay.mp4"), rate)
+
+
+def predict(
+    source: Sequence[str] = (),
+    /,
+    *,
     out: Path,
     device: Device,
     pictures: PictureOptions,
     networks: Weights,
-    answers: Path | None = None,
-    boxes: str = "",
-    flip_test: bool = True,
-    passes: int = assemble.PASSES,
-    on_error: Literal["stop", "skip"] = "stop",
-    most_fallback: float = 0.1,
+    finding: Finding,
+    overlays: bool = True,
+    save_crop: bool = False,
+    every: int = 1,
     limit: int = 0,
+    manifest: Path | None = None,
+    shard: str = "1/1",
+    shard_size: int = 10_000,
     schema: str = "fashionai",
-    layout: str = "fashionai",
 ) -> None:
-    """Predict a test folder with both stages; with answers, score it and draw the best, median and worst.
+    """Find the garments in photos, with their categories and points; the same command goes on where it was.
 
     Args:
-        test: folder with test.csv and Images/
-        out: submission CSV; record and picture go beside it
-        device: where the networks run
+        source: photos, folders, patterns in quotes, .txt lists with a path a line, videos, or the number of a camera
+        out: folder of the results: predictions.jsonl, garments.csv, COCO results, YOLO labels, overlays
+        device: where the networks run; one device
         pictures: what a picture may cost
         networks: which networks predict
-        answers: answer CSV, to score the submission
-        boxes: where crops come from: detector, truth (the answers) or image (the whole one); without it what the keypoint
-            network was trained for
-        flip_test: average over each crop and its mirror image
-        passes: 2 crops again around the points of a first pass and averages both: more exact, and twice the time of stage 2; 0:
-            as many as the weights were published for, in boxes of the detector
-        on_error: a picture that cannot be read stops everything before it begins, or is skipped: its row has -1_-1_-1 in
-            every cell then, and the record says why
-        most_fallback: warn when the whole image stands in for a box that was not found in a larger share of them
-        limit: rehearse on so many images (0: all)
+        finding: what counts as a garment, and how carefully its points are placed
+        overlays: draw what was found on each photo
+        save_crop: write the box of each garment as a picture
+        every: of a video, take every such frame
+        limit: rehearse on so many photos (0: all)
+        manifest: instead of a source, a catalogue: Parquet or CSV with the columns id and uri, and perhaps category, whose
+            finds alone are kept then; the results are Parquet files, one a shard
+        shard: of a catalogue make only share I/N of the shards, such as 2/8, one of N processes
+        shard_size: photos a shard
         schema: packaged schema, or a YAML file of your own
-        layout: how the data lie on disk, a name of pipeline.contract.formats.registry
     """
-    shards = out.with_suffix(".parts")
-    results = Results(out, shards, (".csv", ".png"))
-    results.claim()
-    loaded, skip = load_schema(schema), on_error == "skip"
-    # Whatever is wrong with the weights is said before any picture is read.
-    pair = networks.pair(device_of(device))
-    locator = assemble.load_locator(pair.keypoints, loaded, flip_test=flip_test)
-    boxes = boxes or ("image" if locator.source == "image" else "detector")
-    # What a pair was published for is meant for the boxes of its detector.
-    passes = passes or (pair.passes if boxes == "detector" else 1)
-    network = assemble.load_detector(pair.detector, loaded)
-    tested = load_test_rows(test, loaded, limit, layout, pictures, skip)
-    truth = answers_of(tested.rows, answers, loaded, layout, tested.sizes_wh) if answers else None
-    kept = [i for i in range(len(tested.rows)) if i not in tested.unread]
-    read, known = tested.take(kept), None if truth is None else [truth[i] for i in kept]
-    job = {"detector": file_hash(pair.detector), "keypoints": file_hash(pair.keypoints), "rows": read.fingerprint}
-    job |= {"boxes": boxes, "flip_test": flip_test, "passes": passes, "detail": pictures.detail}
-    if boxes == "truth" and known is not None:
-        job["truth"] = RowSet(rows=known, sizes_wh=read.sizes_wh, digests=read.digests).fingerprint
-    source = crop_boxes.box_source(boxes, network, read.sizes_wh, known)
-    source = assemble.in_passes(passes, source, locator, loaded, network.margin)
-    resumed = bool(open_shards(shards, job))
-    record: dict[str, Any] = {"provenance": provenance(), "job": job, "test": test.name, "resumed": resumed}
-    with measured(record):
-        result = predict(
-            read.rows, source, locator, loaded, device, shards, job,
-            sizes_wh=read.sizes_wh, pictures=pictures, skip=skip,
-        )  # fmt: skip
-    if result is None:
+    if (manifest is None) == (not source):
+        raise UserError("expected photos to predict, or a catalogue (--manifest), and not both")
+    if manifest is not None:
+        predict_manifest(CatalogueJob(manifest, out, shard, shard_size, device, pictures, networks, finding, schema))
         return
-    predictions = _one_a_row(tested, result, boxes)
-    made, lines = [".csv"], []
-    _write(results.staged(".csv"), tested, predictions, loaded)
-    record["figures"] = {"boxes": boxes, **_counts(tested, predictions, result, most_fallback)}
-    if truth is not None and known is not None:
-        scored = score(results.staged(".csv"), truth, loaded)
-        record["figures"] |= score_figures(scored, "default")
-        if boxes == "detector":
-            record["figures"]["detector"] = _boxes_report(known, result, loaded, network.margin, locator.padding)
-        sheet = prediction_sheet(tested.rows, truth, predictions, scored, loaded, locator.padding)
-        save_png(results.staged(".png"), sheet)
-        made, lines = [".csv", ".png"], score_lines(scored, "default")
-    results.publish(record, made)
-    remove_shards(shards)
-    if lines:
-        print("\n".join(lines))
+    if every < 1 or limit < 0:
+        raise UserError(f"--every is {every}, --limit {limit}; expected 1 or more, and 0 or more")
+    with alone(out, "choose another --out", enabled=ranks.is_zero()):
+        loaded, pair = load_schema(schema), networks.pair(device_of(device))
+        finder = load.load_finder(pair, loaded, finding, device, pictures)
+        photos = islice(find_photos(source, every, without=out), limit or None)
+        _predict_photos(photos, finder, _Drawing(out, loaded, overlays, save_crop))
 
 
-def _one_a_row(tested: PredictionSet, result: Prediction, boxes: str) -> list[Keypoints | None]:
-    """Return the prediction of each row, None where its picture was skipped; raise UserError unless there is one a row."""
-    by_key = {one.key: one for one in result.keypoints}
-    skipped = {tested.rows[i].key for i in tested.unread} | result.unread.keys()
-    expected = [row.key for row in tested.rows if row.key not in skipped]
-    if [one.key for one in result.keypoints] != expected:
-        raise UserError(
-            f"--boxes {boxes} gives {len(result.keypoints)} regions of {len(expected)} images; a submission takes one an image"
-        )
-    return [by_key.get(row.key) for row in tested.rows]
+def _predict_photos(photos: Iterator[Photo], finder: Finder, drawing: _Drawing) -> None:
+    """Find the garments of photos that users name, with everything that is made of each."""
+    out, loaded = drawing.folder, drawing.schema
+    ledger = open_ledger(out, finder.job)
+    try:
+        counts = _predict_all(photos, ledger, finder, drawing)
+    finally:
+        write_tables(out, (PhotoResult.from_dict(one, loaded) for one in ledger.results()), loaded)
+        write_text(out / LABELS / YOLO, yolo_data(loaded))
+    print(
+        f"{out}: {counts['photos']} photos, {counts['done']} of them done before, {counts['garments']} garments in the rest"
+    )
+    if counts["unread"]:
+        print(f"{counts['unread']} photos could not be read; {ledger.lines} says why")
 
 
-def _write(out: Path, tested: PredictionSet, predictions: Sequence[Keypoints | None], schema: Schema) -> None:
-    nothing = np.zeros((len(schema.keypoints), 2))
-    xy = np.stack([nothing if one is None else one.xy for one in predictions])
-    given = np.array([one is not None for one in predictions])
-    write_submission(out, tested.rows, xy, tested.sizes_wh, schema, given)
+def _predict_all(photos: Iterator[Photo], ledger: Ledger, finder: Finder, drawing: _Drawing) -> dict[str, int]:
+    counts, videos = dict.fromkeys(("photos", "done", "garments", "unread"), 0), {}
+    frames = ledger.folder / FRAMES
+    shutil.rmtree(frames, ignore_errors=True)  # of a killed process
+    frames.mkdir()
+    try:
+        while chunk := _next_chunk(photos, ledger, frames, counts):
+            videos |= {photo.name.rpartition("/")[0]: photo.rate for photo in chunk if photo.rate}
+            results = finder.find([one.name for one in chunk], [one.path for one in chunk], ledger.folder / PARTS)
+            for photo, result in zip(chunk, results, strict=True):
+                drawing.of(photo, result)
+                counts["garments"] += len(result.garments)
+                counts["unread"] += bool(result.error)
+                if photo.path.parent == frames:
+                    photo.path.unlink()
+            ledger.append(
+                [(one.as_dict(drawing.schema), photo.version) for photo, one in zip(chunk, results, strict=True)]
+            )
+            log.info("%d photos", counts["photos"])
+    finally:
+        shutil.rmtree(frames)
+    drawing.of_videos(videos)
+    return counts
 
 
-def _boxes_report(
-    known: Sequence[Annotation], result: Prediction, schema: Schema, margin: float, padding: float
-) -> dict[str, float]:
-    """Return the detector's figures over the pictures that could still be read when their turn came."""
-    seen = [i for i, row in enumerate(known) if row.key not in result.unread]
-    rows, found = [known[i] for i in seen], [result.found[i] for i in seen]
-    return assemble.detector_report(rows, result.sizes_wh[seen], result.boxes, found, schema, margin, padding)
+def _next_chunk(photos: Iterator[Photo], ledger: Ledger, frames: Path, counts: dict[str, int]) -> list[Photo]:
+    """Return the next photos that are not done yet, each once, and each with a file."""
+    chunk: dict[str, Photo] = {}
+    for photo in photos:
+        counts["photos"] += 1
+        if photo.name in chunk or ledger.holds(photo.name, photo.version):
+            counts["done"] += 1
+            continue
+        chunk[photo.name] = photo.saved(frames)
+        if len(chunk) == CHUNK:
+            break
+    return list(chunk.values())
 
 
-def _counts(
-    tested: PredictionSet, predictions: Sequence[Keypoints | None], result: Prediction, most_fallback: float
-) -> dict[str, Any]:
-    """Return how many images there were, how many without a box, and which were skipped; warn of both."""
-    fallback = sum(one.fallback for one in predictions if one is not None)
-    reasons = {tested.rows[i].image_id: why for i, why in tested.unread.items()}
-    reasons |= {image_id: why for (image_id, _), why in result.unread.items()}
-    images = len(predictions)
-    if fallback > most_fallback * images:
-        log.warning(
-            "WARNING: no box was found in %d of %d images (%.1f %%), and their points are those of the whole image; do the "
-            "detector and its precision fit these pictures?", fallback, images, 100 * fallback / images,
-        )  # fmt: skip
-    for image_id, why in reasons.items():
-        log.warning("skipped %s: %s", image_id, why)
-    if reasons:
-        log.warning("WARNING: %d of %d images were skipped; their rows hold no points", len(reasons), images)
-    return {"images": images, "fallback": fallback, "skipped": reasons}
+def _place(name: str) -> PurePosixPath:
+    """Return where the files of a photo go: its path as it was named, without what leads out of a folder."""
+    parts = [part for part in PurePosixPath(name).parts if part not in ("/", "..") and not part.endswith(":")]
+    return PurePosixPath(*parts)
+
+
+def _label_name(name: PurePosixPath, photo: Photo) -> PurePosixPath:
+    """Return the photo's name in .txt, as YOLO wants it; with its own suffix where others differ by that alone."""
+    alike = [] if photo.path is None else [photo.path.with_suffix(suffix) for suffix in PHOTOS]
+    if sum(one.exists() for one in alike) > 1:
+        return name.with_name(f"{name.name}.txt")
+    return name.with_suffix(".txt")

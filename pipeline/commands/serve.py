@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pipeline import api
 from pipeline.contract.faults import UserError
 from pipeline.contract.images import PictureOptions
-from pipeline.inference.find import Finding
+from pipeline.engine.finder import Finding
 from pipeline.learning.pairs import Weights
 
 

@@ -10,12 +10,12 @@ import numpy as np
 
 from pipeline.contract.faults import DataError, Fault, UserError
 from pipeline.contract.formats.boxed import read_boxed
+from pipeline.contract.formats.pseudo_points import read_taught
 from pipeline.contract.formats.registry import find_layout
-from pipeline.contract.formats.taught import read_taught
 from pipeline.contract.images import PictureOptions
 from pipeline.contract.records import Annotation, BoxedImage, Detection, ImageRow
 from pipeline.contract.schema import Schema
-from pipeline.data.dealt import FOLDS, Dealt, read_dealt, write_dealt
+from pipeline.data.fold_file import FOLDS, Dealt, read_dealt, write_dealt
 from pipeline.data.folds import assign_folds
 from pipeline.data.survey import progress, survey
 from pipeline.learning import ranks

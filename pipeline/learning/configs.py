@@ -1,11 +1,13 @@
 """Configs as nested dataclasses: made from plain values, and from the flat ones of format 1."""
 
+import logging
 from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar
 
 from pipeline.contract.faults import UserError
 
+log = logging.getLogger("pipeline")
 FORMAT = 2
 """1: one flat list of settings a stage; 2: nested by what they set."""
 Config = TypeVar("Config")
@@ -18,6 +20,7 @@ def restore(config: type[Config], values: dict[str, Any], where: str) -> Config:
     Raises UserError that begins with `where`.
     """
     known = {field.name: field.type for field in fields(config)}  # type: ignore[arg-type]
+    values = present_names(config, values, where)
     unknown = sorted(set(values) - set(known))
     if unknown:
         raise UserError(
@@ -33,6 +36,22 @@ def restore(config: type[Config], values: dict[str, Any], where: str) -> Config:
             raise UserError(f"{where}: {name} is {value!r}; expected {KINDS[known[name]]}")
         made[name] = value
     return config(**made)
+
+
+def present_names(config: type, values: dict[str, Any], where: str) -> dict[str, Any]:
+    """Return settings under their present names: a config may list what older files call them in FORMER.
+
+    What is gone is left out; that is said where it was more than false.
+    """
+    former = getattr(config, "FORMER", {})
+    renamed = {}
+    for name, value in values.items():
+        present = former.get(name, name)
+        if present:
+            renamed[present] = value
+        elif value:
+            log.warning("%s: %s is %r; this setting is gone, it is left out", where, name, value)
+    return renamed
 
 
 def _fits(value: Any, kind: type) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import json_object, write_text
-from pipeline.reporting.records import read_json
+from pipeline.runs.json_files import read_json
 
 HEAD = "<!-- written by `python -m pipeline report`; do not edit -->\n\n# Results\n"
 MISSING = "-"

@@ -11,10 +11,10 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.commands import catalogue
 from pipeline.contract.garments import PhotoResult
 from pipeline.contract.schema import load_schema
-from pipeline.inference.catalogue import ShardJob, predict_shard
+from pipeline.engine import manifest as catalogue
+from pipeline.engine.catalogue import ShardJob, predict_shard
 from tests.commands.running import run, submit_options
 
 

@@ -20,7 +20,7 @@ def interrupted_before_writing(monkeypatch: pytest.MonkeyPatch, *options: object
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("pipeline.commands.predict.write_submission", interrupt)
+        patch.setattr("pipeline.commands.submit.write_submission", interrupt)
         assert run("submit", *options) == 130
 
 

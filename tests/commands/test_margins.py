@@ -10,7 +10,7 @@ from PIL import Image
 from pipeline.contract.formats.fashionai import read_annotations, read_answers
 from pipeline.contract.records import Annotation
 from pipeline.contract.schema import Schema
-from pipeline.inference.box_sources import GivenBoxes
+from pipeline.engine.box_sources import GivenBoxes
 from tests.commands.running import TINY, run, submit_options
 
 

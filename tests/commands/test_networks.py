@@ -165,7 +165,7 @@ def test_val_is_scored_after_an_interrupt(drawn: Path, folder: Path, monkeypatch
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("pipeline.commands.train.score_on_val", interrupted)
+        patch.setattr("pipeline.commands.train_keypoints.score_on_val", interrupted)
         assert train(drawn, folder, "--val") == 130
     trained = (folder / "keypoints" / "val.safetensors").read_bytes()
     assert not (folder / "keypoints" / "val.json").exists()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.__main__ import VERBS, main
-from pipeline.commands import arguments
+from pipeline.cli import arguments
 from pipeline.contract.faults import UserError
 from pipeline.data.select import sample_rows
 from tests.commands.running import TINY

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.commands import photos
+from pipeline.commands import predict as verb
 from pipeline.contract.schema import Schema
-from pipeline.inference.find import Finder
+from pipeline.engine.finder import Finder
 from tests.commands.running import run
 from tests.data.test_photos import film
 
@@ -105,9 +105,9 @@ def test_only_what_is_new_changed_or_unread_is_done(shop: Path, monkeypatch: pyt
 def test_after_an_interrupt_it_goes_on(
     shop: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.setattr(photos, "CHUNK", 1)
+    monkeypatch.setattr(verb, "CHUNK", 1)
     assert predict("shop", "--out", "whole") == 0
-    append, whole = photos.Ledger.append, Path("whole/predictions.jsonl").read_bytes()
+    append, whole = verb.Ledger.append, Path("whole/predictions.jsonl").read_bytes()
 
     def interrupted(self, new):
         if new and new[0][0]["photo"] == "shop/b.png":
@@ -115,7 +115,7 @@ def test_after_an_interrupt_it_goes_on(
         append(self, new)
 
     with monkeypatch.context() as patched:
-        patched.setattr(photos.Ledger, "append", interrupted)
+        patched.setattr(verb.Ledger, "append", interrupted)
         assert predict("shop", "--out", "out") == 130
     assert [line["photo"] for line in lines()] == ["shop/a.jpg"]
     assert Path("out/garments.csv").exists()
@@ -138,7 +138,7 @@ def test_frames_of_a_video(shop: Path) -> None:
 
 
 def test_a_photo_that_is_named_twice_is_done_once(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(photos, "CHUNK", 2)
+    monkeypatch.setattr(verb, "CHUNK", 2)
     assert predict("shop/a.jpg", "shop/a.jpg", "shop", "shop/d.jpg", "--out", "shop/out") == 0
     before = [line["photo"] for line in lines("shop/out")]
     assert before == ["shop/a.jpg", "shop/b.png", "shop/c.jpg", "shop/d.jpg"]

@@ -14,7 +14,7 @@ from pipeline.contract.schema import Schema
 from pipeline.crop_boxes import predict_fold
 from pipeline.data.select import RowSet
 from pipeline.data.survey import survey
-from pipeline.inference.predict import Device
+from pipeline.engine.inference import Device
 from tests.configs import detector_config
 
 CPU = Device(workers=0, accelerator="cpu", devices="1")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.contract.files import write_text
-from pipeline.reporting.records import provenance
+from pipeline.runs.provenance import provenance
 from tests.faults import disturbed, inputs
 from tests.faults.playing import Case, World
 

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis.errors import FlakyFailure
 
 from pipeline.contract.files import write_text
-from pipeline.reporting.records import provenance
+from pipeline.runs.provenance import provenance
 from tests.fuzz.readers import Reader, prepare, readers
 from tests.fuzz.rule import obeys
 

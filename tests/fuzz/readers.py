@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from detector.inference import load_detector
-from pipeline.assemble import Settings
-from pipeline.commands import arguments
+from pipeline.cli import arguments
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import write_text
 from pipeline.contract.formats.boxes import read_boxes, write_boxes
@@ -28,11 +27,12 @@ from pipeline.contract.formats.submission import read_submission
 from pipeline.contract.images import read_image
 from pipeline.contract.records import Detection, ImageRow
 from pipeline.contract.schema import Schema, load_schema
-from pipeline.data.dealt import Dealt, read_dealt, write_dealt
+from pipeline.data.fold_file import Dealt, read_dealt, write_dealt
 from pipeline.data.survey import survey
-from pipeline.inference.shards import FORMAT, JOB, ShardWriter, open_shards
+from pipeline.engine.shards import FORMAT, JOB, ShardWriter, open_shards
+from pipeline.lab.ablation.definition import read_study
 from pipeline.learning.weights import HEADER, upgrade
-from pipeline.studies.study import read_study
+from pipeline.settings import Settings
 from tests.fuzz.mutations import bytes_like, text_like, values_like
 
 ROOT = Path(__file__).parents[2]

@@ -8,9 +8,9 @@ import yaml
 
 from detector import config as detector
 from keypoints import config as keypoints
-from pipeline.assemble import Settings
 from pipeline.contract.faults import UserError
 from pipeline.learning.configs import restore
+from pipeline.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 STAGES = [(keypoints.KeypointsConfig, keypoints.upgrade_config), (detector.DetectorConfig, detector.upgrade_config)]

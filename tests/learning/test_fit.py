@@ -10,7 +10,7 @@ import torch
 
 from pipeline.contract.faults import UserError
 from pipeline.learning.placement import devices
-from pipeline.reporting.records import claim
+from pipeline.runs.claims import claim
 from tests.contract.test_files import no_file_larger_than
 from tests.learning.tiny_training import COUNT, DECAY, SAVE_EVERY, STEPS, Tiny, train
 

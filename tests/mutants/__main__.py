@@ -23,7 +23,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from pipeline.contract.files import write_text
-from pipeline.reporting.records import provenance
+from pipeline.runs.provenance import provenance
 from tests.mutants.mutations import ROOT, Mutation, read_list, stale
 
 TIMEOUT_S = 180

@@ -19,8 +19,9 @@ from typing import Any
 import psutil
 
 from pipeline.contract.files import write_text
-from pipeline.reporting.records import provenance, read_json, write_json
 from pipeline.reporting.tables import as_table
+from pipeline.runs.json_files import read_json, write_json
+from pipeline.runs.provenance import provenance
 from pipeline.sample.write import draw_dataset
 from tests.commands.running import TINY
 from tests.scale.observed import Observed, compared, done, observed, predicting, rows_of

@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pyarrow.parquet as pq
 
-from pipeline.inference.catalogue import photos_done
+from pipeline.engine.catalogue import photos_done
 
 EVERY_S = 2.0
 WHAT = "garment", "category", "error"

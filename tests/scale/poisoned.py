@@ -7,13 +7,13 @@ from types import SimpleNamespace
 from typing import Any
 
 from pipeline.__main__ import main
-from pipeline.commands import cluster
+from pipeline.commands import catalogue
 
 POISON = "poison"
 """The id of the photo."""
 
 
-class Poisoned(cluster.Predictor):
+class Poisoned(catalogue.Predictor):
     """Dies of one photo, whenever it is at it."""
 
     def load(self) -> None:
@@ -32,5 +32,5 @@ if __name__ == "__main__":
     # By its importable name: what is defined in __main__ would travel to the actors by value, with all that it touches.
     from tests.scale.poisoned import Poisoned as Importable
 
-    cluster.Predictor = Importable
+    catalogue.Predictor = Importable
     sys.exit(main())

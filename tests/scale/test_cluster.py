@@ -15,7 +15,7 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.commands import cluster as verb
+from pipeline.commands import catalogue as verb
 from tests.commands.running import run, submit_options
 from tests.scale.poisoned import POISON, Poisoned
 

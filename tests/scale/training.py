@@ -21,8 +21,9 @@ import torch
 from safetensors.torch import load_file
 
 from pipeline.contract.files import write_text
-from pipeline.reporting.records import provenance, read_json, write_json
 from pipeline.reporting.tables import as_table
+from pipeline.runs.json_files import read_json, write_json
+from pipeline.runs.provenance import provenance
 from pipeline.sample.write import draw_dataset
 
 ROOT = Path(__file__).parents[2]

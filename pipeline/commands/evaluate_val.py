@@ -1,0 +1,100 @@
+"""The verb that scores a keypoint network on the fold that it has not seen, in boxes of any detector."""
+
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from detector.data import target_boxes, true_extents
+from pipeline import crop_boxes
+from pipeline.contract.box_kinds import TRUTH
+from pipeline.contract.faults import UserError
+from pipeline.contract.files import file_hash, refuse_foreign
+from pipeline.contract.schema import load_schema
+from pipeline.data.select import RowSet, load_training_set
+from pipeline.engine.validation import VAL_FOLD, held_out, score_in_boxes
+from pipeline.learning.pairs import MOST_PASSES
+from pipeline.learning.training_ids import training_ids
+from pipeline.learning.weights import read_trained
+from pipeline.reporting.tables import as_table
+from pipeline.runs.json_files import holds, write_json
+from pipeline.runs.provenance import measured, provenance
+from pipeline.runs.steps import inputs_of
+from pipeline.settings import Settings
+
+
+def evaluate_val(
+    settings: Settings,
+    data: Sequence[Path],
+    run: Path,
+    out: Path,
+    name: str = "val",
+    boxes: Sequence[Path] = (),
+    truth: bool = False,
+    passes: Sequence[int] = (1,),
+    limit: int = 0,
+) -> None:
+    """Score a keypoint network on the fold that it left out, in several detectors' boxes and numbers of passes.
+
+    What `train-keypoints --val` tells at its end of the boxes it was given, this tells of others: to choose a detector or a
+    number of passes without looking at a test set.
+
+    Args:
+        settings: both stages, folds, schema
+        data: train roots: folders with Annotations/*.csv and Images/
+        run: run folder; holds everything that is trained
+        out: JSON for the figures; the points go into a folder of its name, as submission files
+        name: network RUN/keypoints/NAME, trained with --val
+        boxes: files of boxes out of fold, of the run's folds; without any RUN/boxes.csv
+        truth: score in the true boxes too, which no detector can better
+        passes: numbers of passes; each is tried in each file's boxes
+        limit: rehearse on so many images (0: all)
+    """
+    if out.suffix != ".json":
+        raise UserError(f"--out is {out}; expected a name in .json")
+    if not passes or not all(1 <= one <= MOST_PASSES for one in passes):
+        raise UserError(f"--passes is {list(passes)}; expected numbers of 1 to {MOST_PASSES}")
+    refuse_foreign(
+        out, lambda file: holds(file, "network", "figures"), "what this command wrote", "choose another --out"
+    )
+    schema, checkpoint = load_schema(settings.schema), run / "keypoints" / f"{name}.safetensors"
+    training_set = load_training_set(data, schema, settings.folds, run, limit, settings.layout, settings.pictures)
+    files = list(boxes) or [run / "boxes.csv"]
+    sources = [held_out(training_set, crop_boxes.read_matched(file, training_set.rows, schema)) for file in files]
+    chosen = sources[0][0]
+    _refuse_seen(checkpoint, chosen, files[0])
+    other = [file for file, (rows, _) in zip(files, sources, strict=True) if rows.fingerprint != chosen.fingerprint]
+    if other:
+        raise UserError(f"{other[0]}: of other folds than {files[0]}; expected boxes of the same ones")
+    given = {file.as_posix(): found for file, (_, found) in zip(files, sources, strict=True)}
+    if truth:
+        extents, sizes = true_extents(chosen.rows), torch.tensor(chosen.sizes_wh)
+        given[TRUTH] = target_boxes(extents, sizes, settings.detector.margin).float()
+    inputs = inputs_of(training_set) | {file.as_posix(): file_hash(file) for file in files}
+    record: dict[str, Any] = {"provenance": provenance(), "network": file_hash(checkpoint), "inputs": inputs}
+    folder, figures = out.with_suffix(""), []
+    with measured(record):
+        for (i, (source, found)), number in product(enumerate(given.items()), passes):
+            points = folder / f"boxes_{i}_passes_{number}.csv"
+            one = score_in_boxes(chosen, found, schema, settings, checkpoint, points, number)
+            if one is None:
+                return  # the first process has the points
+            figures.append({"boxes": source, "passes": number, "points_file": points.name, **one})
+    write_json(out, record | {"figures": figures})
+    rows = [[one["boxes"], str(one["passes"]), str(one["images"]), f"{one['ne']:.3f}"] for one in figures]
+    print(as_table(["boxes", "passes", "images", "NE %"], rows))
+
+
+def _refuse_seen(checkpoint: Path, chosen: RowSet, file: Path) -> None:
+    """Raise UserError if the network has learned from an image of the fold that it is to be scored on."""
+    content = read_trained(checkpoint, "keypoints")
+    if content["config"].get("without_fold", -1) < 0:
+        raise UserError(f"{checkpoint}: trained on all folds; score one that left one out (train-keypoints --val)")
+    seen = {row.image_id for row in chosen.rows}.intersection(training_ids(checkpoint, content))
+    if seen:
+        raise UserError(
+            f"{checkpoint}: has seen {len(seen)} of the {len(chosen.rows)} images that {file} has in fold {VAL_FOLD}, first "
+            f"{min(seen)}; expected boxes of the folds that it was trained in"
+        )

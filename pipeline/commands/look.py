@@ -1,0 +1,60 @@
+"""Look at what the loaders yield."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from pipeline import crop_boxes, views
+from pipeline.commands.boxes import kinds_of
+from pipeline.contract.box_kinds import OUT_OF_FOLD
+from pipeline.contract.faults import UserError
+from pipeline.contract.formats.registry import find_layout
+from pipeline.contract.schema import load_schema
+from pipeline.data.select import sample_rows
+from pipeline.reporting.pictures import save_png
+from pipeline.settings import Settings
+
+LOOKED_AT = 24
+
+
+def look(
+    settings: Settings,
+    data: Sequence[Path],
+    run: Path,
+    stage: Literal["detector", "keypoints", "network"],
+    out: Path,
+    limit: int = 0,
+    name: str = "final",
+) -> None:
+    """Draw what a stage's loader really yields, the boxes out of fold, or what a network says, as contact sheets.
+
+    Args:
+        settings: both stages, folds, schema
+        data: train roots: folders with Annotations/*.csv and Images/
+        run: run folder; holds everything that is trained
+        stage: which loader, or the network RUN/keypoints/NAME, also one that is being trained or has collapsed
+        out: folder for the contact sheets
+        limit: rehearse on so many images (0: all)
+        name: name of the network
+    """
+    schema = load_schema(settings.schema)
+    rows = sample_rows(find_layout(settings.layout).read_annotations(data, schema), limit)
+    sheets = {}
+    if stage == "detector":
+        sheets["detector_inputs"] = views.look_at_detector(rows, schema, settings.detector, LOOKED_AT)
+    file = run / "boxes.csv"
+    if file.exists():
+        kinds = kinds_of(file, settings.keypoints.crop) if stage == "keypoints" else {OUT_OF_FOLD: file}
+        predicted = {kind: crop_boxes.read_matched(own, rows, schema) for kind, own in kinds.items()}
+        chosen = predicted[OUT_OF_FOLD]
+        if stage == "detector":
+            sheets["boxes"] = views.look_at_boxes(rows, chosen, schema, settings)
+        elif stage == "network":
+            sheets[f"network_{name}"] = views.look_at_network(rows, chosen, schema, run, name, LOOKED_AT)
+        else:
+            sheets["crops"] = views.look_at_keypoints(rows, predicted, schema, settings, LOOKED_AT)
+    elif stage != "detector":
+        raise UserError(f"{file}: not there yet; write it with the boxes command")
+    for name, sheet in sheets.items():
+        save_png(out / f"{name}.png", sheet)
+        print(out / f"{name}.png")

@@ -1,0 +1,138 @@
+"""The verb that turns class labels of photos into boxes that a detector can learn from."""
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from detector.inference import NetworkDetector, load_detector
+from detector.out_of_fold import Found
+from pipeline.contract.faults import DataError, UserError
+from pipeline.contract.files import file_hash
+from pipeline.contract.formats.boxed import write_boxed
+from pipeline.contract.images import PictureOptions, image_size
+from pipeline.contract.records import BoxedImage, ImageRow
+from pipeline.contract.schema import Schema, load_schema
+from pipeline.data.class_labels import read_class_labels
+from pipeline.data.photos import version_of
+from pipeline.data.select import sample_rows
+from pipeline.engine.box_sources import SourceParts, build_source
+from pipeline.engine.inference import Device, predict
+from pipeline.engine.shards import remove_shards
+from pipeline.learning.pairs import DEFAULT, Pair, Runtime
+from pipeline.learning.placement import device_of
+from pipeline.runs.outputs import Results, alone_at_out
+from pipeline.runs.provenance import measured, provenance
+
+log = logging.getLogger("pipeline")
+LEAST_SCORE = 0.35
+
+
+@alone_at_out
+def pseudo_label(
+    labels: Path,
+    photos: Path,
+    out: Path,
+    device: Device,
+    pictures: PictureOptions,
+    names: Sequence[str] = (),
+    weights: str = DEFAULT,
+    detector: Path | None = None,
+    runtime: Runtime = "auto",
+    least_score: float = LEAST_SCORE,
+    limit: int = 0,
+    schema: str = "fashionai",
+) -> None:
+    """Box the garments of photos whose class is known by a detector, for another one to learn from (--boxed).
+
+    A photo gets the best box of its label's category; failing that, the best one of a category with keypoints in common,
+    which a detector takes it for (a blouse for a coat). A photo with neither is left out.
+
+    Args:
+        labels: CSV with the columns file and label
+        photos: folder of the photos that the files of the labels lie in
+        out: CSV of the boxes; a record goes beside it
+        device: where the detector runs
+        pictures: what a picture may cost
+        names: what labels mean, such as Shirt=blouse; a label that is neither a category nor named here is left out
+        weights: pair whose detector it is: the name of a packaged one, or a folder that `publish` wrote
+        detector: detector checkpoint, for the one of the pair
+        runtime: what runs the detector of a pair: torch, onnx, int8, or auto: onnx on a CPU where the pair has graphs
+        least_score: least score of a box
+        limit: rehearse on so many photos (0: all)
+        schema: packaged schema, or a YAML file of your own
+    """
+    if not 0 < least_score <= 1:
+        raise UserError(f"--least_score is {least_score}; expected a number above 0, at most 1")
+    shards = out.with_suffix(".parts")
+    results = Results(out, shards, (".csv",))
+    results.claim()
+    loaded = load_schema(schema)
+    rows, left_out = read_class_labels(labels, photos, names, loaded)
+    rows, sizes_wh = _readable(sample_rows(rows, limit), pictures)
+    network = load_detector(detector or Pair.of(weights, None, None, runtime, device_of(device)).detector, loaded)
+    record = {"provenance": provenance(), "inputs": {"labels": file_hash(labels), "detector": network.fingerprint}}
+    with measured(record):
+        found = _found(rows, sizes_wh, network, loaded, device, shards, pictures)
+        boxed = [one for row, of in zip(rows, found, strict=True) if (one := _boxed(row, of, loaded, least_score))]
+    if not boxed:
+        raise UserError(f"{labels}: no box of at least {least_score} in {len(rows)} photos; lower --least_score")
+    write_boxed(results.staged(".csv"), boxed)
+    counts = Counter(one.category for one in boxed)
+    record["figures"] = {"photos": len(rows), "boxed": dict(counts), "labels left out": dict(left_out)}
+    results.publish(record, (".csv",))
+    remove_shards(shards)
+    print(f"{out}: {len(boxed)} of {len(rows)} photos: " + ", ".join(f"{name} {n}" for name, n in counts.most_common()))
+    if left_out:
+        print("labels left out: " + ", ".join(f"{name} {n}" for name, n in left_out.most_common()))
+
+
+def _readable(rows: Sequence[ImageRow], pictures: PictureOptions) -> tuple[list[ImageRow], np.ndarray]:
+    """Return the rows whose photos can be read by their headers, with their sizes_wh (N, 2); tell of the others."""
+    sizes_wh: dict[int, tuple[int, int]] = {}
+    for i, row in enumerate(rows):
+        try:
+            sizes_wh[i] = image_size(row.path, pictures)
+        except DataError as error:
+            log.warning("left out: %s", error.faults[0])
+    if not sizes_wh:
+        raise UserError(f"none of {len(rows)} photos can be read, first {rows[0].path}; is --photos their folder?")
+    return [rows[i] for i in sizes_wh], np.array(list(sizes_wh.values()))
+
+
+def _found(
+    rows: Sequence[ImageRow],
+    sizes_wh: np.ndarray,
+    network: NetworkDetector,
+    schema: Schema,
+    device: Device,
+    shards: Path,
+    pictures: PictureOptions,
+) -> list[Found]:
+    """Return everything that the detector finds in each photo; one that cannot be decoded has nothing, and is told."""
+    source = build_source("detector", SourceParts(network, network.fallback_score))
+    job = {"detector": network.fingerprint, "photos": [(row.image_id, version_of(row.path)) for row in rows]}
+    result = predict(rows, source, None, schema, device, shards, job, sizes_wh=sizes_wh, pictures=pictures, skip=True)
+    if result is None:
+        raise SystemExit(0)  # the first process has the boxes
+    for reason in result.unread.values():
+        log.warning("left out: %s", reason)
+    return result.found
+
+
+def _boxed(row: ImageRow, found: Found, schema: Schema, least_score: float) -> BoxedImage | None:
+    """Return the photo with the box of its garment; None where nothing that is found may be it."""
+    keypoints = set(schema.members[row.category])
+    alike = [schema.category_index(name) for name in schema.categories if keypoints & set(schema.members[name])]
+    for wanted in ([schema.category_index(row.category)], alike):
+        fitting = [
+            (score, box)
+            for score, box, category in zip(found["scores"], found["boxes"], found["category"], strict=True)
+            if category in wanted and score >= least_score
+        ]
+        if fitting:
+            box = np.array(max(fitting, key=lambda one: one[0])[1])
+            return BoxedImage(row.image_id, row.category, row.path, box, csv=row.csv, csv_row=row.csv_row)
+    return None

@@ -1,0 +1,60 @@
+"""Points that several looks agree on: what a network may teach another one about pictures that nobody has annotated.
+
+After data distillation (Radosavovic et al. 2018, 1712.04440), where an ensemble over flips and scales labels further pictures.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.contract import geometry, warp
+from pipeline.contract.protocols import Locator
+from pipeline.contract.records import ImageBatch, Points, Regions
+from pipeline.orchestrator import Placed, averaged
+
+
+class Agreed(nn.Module):
+    """A Placer: the mean, by their scores, of what networks find in crops of several paddings and in their mirror images.
+
+    A point's score is the mean one, or 0 where any look is further from the mean than `tolerance`, in longer sides of the
+    box. flip_index (K,) exchanges sides.
+    """
+
+    def __init__(
+        self, locators: Sequence[Locator], paddings: Sequence[float], flip_index: Tensor, tolerance: float
+    ) -> None:
+        super().__init__()
+        self.locators, self.paddings, self.tolerance = locators, paddings, tolerance
+        self.register_buffer("flip_index", flip_index, persistent=False)
+
+    def place(self, batch: ImageBatch, regions: Regions) -> Placed:
+        looks = [
+            one for locator in self.locators for padding in self.paddings
+            for one in self._both_sides(batch, regions, locator, padding)
+        ]  # fmt: skip
+        xy, score = averaged(looks)
+        furthest = torch.stack([(one - xy).norm(dim=-1) for one, _ in looks]).amax(0)
+        sides = (regions.boxes[:, 2:] - regions.boxes[:, :2]).amax(-1, keepdim=True)
+        return xy, torch.where(furthest <= self.tolerance * sides, score, 0.0)
+
+    def _both_sides(self, batch: ImageBatch, regions: Regions, locator: Locator, padding: float) -> list[Placed]:
+        crops, affine = cut(batch, regions, locator.size_wh, padding)
+        there = locator.locate(crops, regions.category)
+        mirrored = locator.locate(crops.flip(-1), regions.category)
+        xy = torch.stack([locator.size_wh[0] - mirrored.xy[..., 0], mirrored.xy[..., 1]], -1)
+        back = Points(xy[:, self.flip_index], mirrored.score[:, self.flip_index], mirrored.spread[:, self.flip_index])
+        return [in_image(there, affine), in_image(back, affine)]
+
+
+def cut(batch: ImageBatch, regions: Regions, size_wh: tuple[int, int], padding: float) -> tuple[Tensor, Tensor]:
+    """Return the crops (M, 3, h, w) of regions, and crop_from_image (M, 2, 3)."""
+    with torch.autocast(batch.images.device.type, enabled=False):
+        affine = geometry.crop_from_image(regions.boxes.float(), size_wh, padding)
+        reduced, source = batch.reduced, regions.image
+        return warp.crop(batch.images, affine, size_wh, batch.sizes_wh, source=source, reduced=reduced), affine
+
+
+def in_image(points: Points, affine: Tensor) -> Placed:
+    with torch.autocast(affine.device.type, enabled=False):
+        return geometry.apply(geometry.invert(affine), points.xy.float()), points.score.float()

@@ -1,0 +1,214 @@
+"""The shards of a catalogue: each is a file of its own, made in a process of its own, which may die without harm."""
+
+import hashlib
+import json
+import logging
+import multiprocessing
+import os
+import re
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline import load
+from pipeline.contract.faults import BusyError, UserError
+from pipeline.contract.files import alone
+from pipeline.contract.formats.catalogue import Manifest, open_manifest
+from pipeline.contract.images import PictureOptions
+from pipeline.contract.schema import load_schema
+from pipeline.engine.catalogue import ShardJob, predict_shard, state_of
+from pipeline.engine.finder import Finding
+from pipeline.engine.inference import Device
+from pipeline.learning.pairs import Weights
+from pipeline.learning.placement import device_of
+from pipeline.runs.claims import claim
+from pipeline.runs.signals import interruptible
+
+log = logging.getLogger("pipeline")
+SHARD = re.compile(r"([0-9]{1,9})/([0-9]{1,9})")
+DEATHS = 2
+"""So often a process may die at the same place before that is taken for a fault of something else than a photo."""
+GRACE_S = 5
+"""Seconds for the process to end by itself after Ctrl-C."""
+FINISHED, REFUSED, INTERRUPTED = 0, 1, 130
+
+
+@dataclass(frozen=True)
+class CatalogueJob:
+    """What a process needs to make its shards."""
+
+    manifest: Path
+    out: Path
+    shard: str
+    shard_size: int
+    device: Device
+    pictures: PictureOptions
+    networks: Weights
+    finding: Finding
+    schema: str
+
+    def own(self, count: int) -> list[int]:
+        """Return the numbers of the shards, of a manifest of `count` photos, that this process makes."""
+        found = SHARD.fullmatch(self.shard)
+        number, of = (int(part) for part in found.groups()) if found else (0, 0)
+        if not 1 <= number <= of:
+            raise UserError(f"--shard is {self.shard!r}; expected I/N, share I of N, such as 1/4 to 4/4")
+        return list(range(number - 1, -(-count // self.shard_size), of))
+
+
+def predict_manifest(job: CatalogueJob) -> None:
+    """Make the shards of the job, each as one Parquet file; those that are there are kept.
+
+    A process that dies is started again as long as it gets on; a photo that it dies of is written down as an error.
+    """
+    if job.shard_size < 1:
+        raise UserError(f"--shard_size is {job.shard_size}; expected 1 or more")
+    manifest = open_manifest(job.manifest)
+    own = job.own(len(manifest))
+    job.out.mkdir(parents=True, exist_ok=True)
+    before, deaths = state_of(job.out, own), 0
+    while True:
+        ended, message = _in_a_process(job)
+        if ended == FINISHED:
+            break
+        if ended == INTERRUPTED:
+            raise KeyboardInterrupt
+        if ended == REFUSED:
+            raise UserError(message)
+        after = state_of(job.out, own)
+        deaths, before = (deaths + 1 if after == before else 0), after
+        if deaths == DEATHS:
+            raise UserError(
+                f"the process that predicts died {deaths} times ({_cause(ended)}) without getting on; is there enough "
+                "memory for the networks? Smaller --batch_size and --workers need less"
+            )
+        log.warning("the process that predicts died (%s); it goes on with smaller steps", _cause(ended))
+    there = len(list(job.out.glob("part-*.parquet")))
+    print(f"{job.out}: {there} of {-(-len(manifest) // job.shard_size)} shards are there, {len(own)} of this share")
+
+
+def _in_a_process(job: CatalogueJob) -> tuple[int, str]:
+    """Run the job in a process of its own; return how it ended, negative for a signal, and what it had to say."""
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_as_here, args=(multiprocessing.get_start_method(), _work, job, sender))
+    process.start()
+    sender.close()
+    try:
+        process.join()
+    except KeyboardInterrupt:
+        process.join(GRACE_S)  # a terminal has told it as well; it keeps what is done
+        if process.is_alive():  # a signal to this process alone
+            process.terminate()
+            process.join()
+        raise
+    try:
+        message = receiver.recv()
+    except EOFError:  # it had nothing to say
+        message = ""
+    return process.exitcode or FINISHED, message
+
+
+def _as_here(method: str, work: Callable[..., None], *arguments: Any) -> None:
+    """Work in a spawned process, whose own processes start as those of its parent do.
+
+    By themselves they would be spawned as well, and the loader of every chunk would import everything anew: seconds.
+    """
+    multiprocessing.set_start_method(method, force=True)
+    work(*arguments)
+
+
+def _work(job: CatalogueJob, sender: Any) -> None:
+    """Make the shards; what runs in the process of its own."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    with interruptible():
+        try:
+            _make(job)
+        except KeyboardInterrupt:
+            os._exit(INTERRUPTED)
+        except (UserError, OSError) as error:
+            sender.send(str(error))
+            os._exit(REFUSED)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+    os._exit(INTERRUPTED)
+
+
+def _make(job: CatalogueJob) -> None:
+    maker = ShardMaker(job)
+    own = job.own(maker.count)
+    for number in own:
+        if maker.out(number).exists():
+            continue
+        try:
+            maker.make(number, _telling(f"shard {number}, {len(own)} of this share", maker.size(number)))
+        except BusyError as error:
+            log.info("shard %d: left to the process that is at it (%s)", number, error)
+
+
+class ShardMaker:
+    """Makes shards of a job, by number, with networks that are loaded once."""
+
+    def __init__(self, job: CatalogueJob) -> None:
+        self.job, self.schema = job, load_schema(job.schema)
+        pair = job.networks.pair(device_of(job.device))
+        self.finder = load.load_finder(pair, self.schema, job.finding, job.device, job.pictures)
+        self.manifest = open_manifest(job.manifest)
+        self.count = len(self.manifest)
+        self.decides = json.loads(json.dumps(self.finder.job))
+        claim(job.out, self.decides | {"manifest": _fingerprint(self.manifest), "shard_size": job.shard_size})
+        self.digest = hashlib.sha256(json.dumps(self.decides, sort_keys=True).encode()).hexdigest()[:8]
+
+    def out(self, number: int) -> Path:
+        return self.job.out / f"part-{number:06d}-{self.digest}.parquet"
+
+    def size(self, number: int) -> int:
+        """Return how many photos a shard has."""
+        return min(self.count, (number + 1) * self.job.shard_size) - number * self.job.shard_size
+
+    def make(self, number: int, advance: Callable[[int], None] = lambda count: None) -> None:
+        """Make a shard, or what is left of it; raises BusyError when another process is at it."""
+        out, first = self.out(number), number * self.job.shard_size
+        with alone(out):
+            entries = self.manifest.entries(first, first + self.size(number), self.schema)
+            shard = ShardJob(entries, out, json.dumps(self.decides), self.schema, self.job.manifest.parent)
+            predict_shard(shard, self.finder.find, advance)
+
+
+def _telling(what: str, photos: int) -> Callable[[int], None]:
+    """Return what tells how far a shard is, given how many photos more are done."""
+    done, start = [], time.monotonic()
+
+    def advance(count: int) -> None:
+        done.append(count)
+        rate = sum(done) / max(1e-3, time.monotonic() - start)
+        log.info("%s: %d of %d photos, %.1f a second", what, sum(done), photos, rate)
+
+    return advance
+
+
+def _fingerprint(manifest: Manifest) -> str:
+    """Return a hash of the manifest's size and ends: a longer one, or another one, would cut other shards."""
+    size = manifest.file.stat().st_size
+    with manifest.file.open("rb") as file:
+        ends = file.read(2**20)
+        file.seek(max(0, size - 2**20))
+        ends += file.read()
+    return hashlib.sha256(str(size).encode() + ends).hexdigest()[:16]
+
+
+def _cause(exitcode: int) -> str:
+    return (
+        f"signal {-exitcode}" + (", perhaps for want of memory" if exitcode == -9 else "")
+        if exitcode < 0
+        else f"{exitcode}"
+    )

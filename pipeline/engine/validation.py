@@ -1,0 +1,140 @@
+"""The score on `val`: both stages over the fold that a keypoint network has not seen, to choose settings by."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from detector.data import target_boxes, true_extents
+from keypoints.inference import load_locator
+from pipeline import crop_boxes
+from pipeline.contract.box_kinds import IMAGE, IN_SAMPLE, OUT_OF_FOLD, TRUTH, TWO_PASS
+from pipeline.contract.crops import BoxSet
+from pipeline.contract.faults import UserError
+from pipeline.contract.files import alone, file_hash
+from pipeline.contract.formats.submission import write_submission
+from pipeline.contract.protocols import BoxSource
+from pipeline.contract.records import Detection
+from pipeline.contract.schema import Schema
+from pipeline.data.select import RowSet, TrainingSet
+from pipeline.engine.box_sources import GivenBoxes
+from pipeline.engine.inference import Device, predict
+from pipeline.engine.refinement import in_passes
+from pipeline.engine.shards import remove_shards
+from pipeline.reporting.scores import score, score_figures, score_lines
+from pipeline.runs.claims import refuse_another_make
+from pipeline.runs.steps import kept, recorded
+from pipeline.settings import Settings
+
+VAL_FOLD = 0
+NAMED = {OUT_OF_FOLD: "out_of_fold_boxes", TRUTH: "true_boxes", IMAGE: "whole_images"}
+NAMED |= {IN_SAMPLE: "in_sample_boxes", TWO_PASS: "two_pass_boxes"}
+"""Where crops come from, as the figures on `val` name it."""
+SHOWN = ("contained_in_square", "zoom")
+"""What of the garment the squared crops show: the share of its visible points, and of the crop's side that it takes."""
+
+
+def score_on_val(
+    training_set: TrainingSet, boxes: Sequence[Detection], schema: Schema, settings: Settings, checkpoint: Path
+) -> dict[str, Any]:
+    """Return the figures of a network that was trained without fold 0 on the rows of that fold, by where crops come from.
+
+    First in `boxes`, those of the setting val_boxes: out of fold, they are what a detector gives on a picture that it has not
+    seen. The true ones, the answers' extents with the detector's margin, show what the boxes cost; a network of whole images
+    is not shown any. Predictions are kept beside the checkpoint, as submission files.
+    """
+    chosen, found = held_out(training_set, boxes)
+    extents, sizes = true_extents(chosen.rows), torch.tensor(chosen.sizes_wh)
+    sources = {NAMED[settings.keypoints.crop.watched]: found}
+    if settings.keypoints.crop.source != IMAGE:
+        sources[NAMED[TRUTH]] = target_boxes(extents, sizes, settings.detector.margin).float()
+    folder, padding = checkpoint.with_suffix(""), settings.keypoints.crop.padding
+    figures = {
+        name: score_in_boxes(chosen, given, schema, settings, checkpoint, folder / f"{name}.csv")
+        for name, given in sources.items()
+    }
+    shown = {
+        name: BoxSet(name, chosen.rows, given.double().numpy(), extents.numpy(), np.zeros(len(given)))
+        for name, given in sources.items()
+    }
+    measured = {
+        name: dict(zip(SHOWN, (of.contained(padding), of.zoom(padding)), strict=True)) for name, of in shown.items()
+    }
+    return {name: one | measured[name] for name, one in figures.items() if one is not None}
+
+
+def held_out(training_set: TrainingSet, boxes: Sequence[Detection]) -> tuple[RowSet, torch.Tensor]:
+    """Return the rows of fold 0, and the box (N, 4) of each among those out of fold. Raises DataError where a row has none."""
+    rows, sizes_wh = training_set.rows, training_set.sizes_wh
+    matched = crop_boxes.boxes_to_crop(OUT_OF_FOLD, rows, sizes_wh, {OUT_OF_FOLD: boxes}, margin=0.0)
+    chosen = [i for i, box in enumerate(matched) if box.fold == VAL_FOLD]
+    if not chosen:
+        raise UserError(
+            f"none of the {len(rows)} images is of fold {VAL_FOLD} by the boxes; expected boxes out of fold"
+        )
+    given = np.stack([matched[i].box for i in chosen])
+    return training_set.take(chosen), torch.tensor(given, dtype=torch.float32)
+
+
+def score_in_boxes(
+    chosen: RowSet,
+    given: torch.Tensor,
+    schema: Schema,
+    settings: Settings,
+    checkpoint: Path,
+    out: Path,
+    passes: int = 1,
+    title: str = "val",
+) -> dict[str, Any] | None:
+    """Return the figures of a network on these rows in the given boxes (N, 4); its predictions stay in `out`.
+
+    With two passes the last one crops around the points of the first, and both are averaged. Returns None on other processes
+    than the first.
+    """
+    locator = load_locator(checkpoint, schema)
+    job = {"keypoints": file_hash(checkpoint), "rows": chosen.fingerprint, "boxes": given.tolist(), "passes": passes}
+    source = in_passes(passes, GivenBoxes(given), locator, schema, settings.detector.margin)
+    if not place_points(chosen, source, locator, schema, settings, job, out):
+        return None
+    scored = score(out, chosen.rows, schema)
+    print(f"{title}, {out.stem.replace('_', ' ')}")
+    print("\n".join(score_lines(scored, "default")))
+    return {"images": len(chosen.rows), **score_figures(scored, "default")}
+
+
+def place_points(
+    chosen: RowSet, source: BoxSource, placer: Any, schema: Schema, settings: Settings, job: dict[str, Any], out: Path
+) -> bool:
+    """Write the points that a placer puts into the crops of a source, as a submission file; False on other processes.
+
+    `job` says what decides the points: what an interrupt leaves of another one is not gone on with.
+    """
+    device, parts, rows = Device.of(settings.keypoints.train), out.with_suffix(".parts"), chosen.rows
+    sizes_wh, pictures = chosen.sizes_wh, settings.pictures
+    result = predict(rows, source, placer, schema, device, parts, job, sizes_wh=sizes_wh, pictures=pictures)
+    if result is None:
+        return False
+    write_submission(out, rows, np.stack([p.xy for p in result.keypoints]), result.sizes_wh, schema)
+    remove_shards(parts)
+    return True
+
+
+def errors_of(
+    out: Path,
+    chosen: RowSet,
+    schema: Schema,
+    settings: Settings,
+    data: Sequence[Path],
+    inputs: dict[str, str],
+    make: Callable[[], dict[str, Any] | None],
+) -> np.ndarray:
+    """Return the errors (N, K) of the submission file `out`, which `make` writes unless it has been made of these inputs."""
+    with alone(out):
+        if kept(out):
+            refuse_another_make(out, inputs, "remove it, and it is made again")
+        else:
+            with recorded(out, settings, data, inputs) as record:
+                record["figures"] = make()
+    return score(out, chosen.rows, schema).errors

@@ -1,0 +1,1 @@
+"""Named settings, trained one after another, in one table."""

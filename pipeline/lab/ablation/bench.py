@@ -1,0 +1,253 @@
+"""The runs of a study, made by the commands that train: what is there is kept, what was interrupted goes on."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from keypoints.collapse import CollapseError
+from pipeline import crop_boxes, load
+from pipeline.commands.boxes import input_name, kinds_used
+from pipeline.commands.train_keypoints import train_keypoints
+from pipeline.contract.box_kinds import TRUTH, boxes_file
+from pipeline.contract.faults import UserError
+from pipeline.contract.files import alone, file_hash, when_free
+from pipeline.contract.schema import load_schema
+from pipeline.data.select import load_training_set
+from pipeline.engine.validation import NAMED, SHOWN, held_out, score_in_boxes
+from pipeline.lab.ablation.boxes import make_beside, make_boxes
+from pipeline.lab.ablation.costs import Costs, measure
+from pipeline.lab.ablation.definition import Row, Study
+from pipeline.lab.ablation.known import Known
+from pipeline.lab.ablation.runs import DONE, PENDING, Outcome, Run
+from pipeline.lab.ablation.settings import (
+    deciding,
+    fingerprint,
+    of_boxes,
+    on_one_device,
+    read_of,
+    refuse_other_inputs,
+)
+from pipeline.learning.placement import device_of, precision
+from pipeline.reporting.tables import DAMAGE
+from pipeline.runs.claims import refuse_another_make
+from pipeline.runs.json_files import read_json, write_json
+from pipeline.runs.provenance import provenance
+from pipeline.runs.steps import REMEDY, inputs_of, kept, recorded
+from pipeline.settings import Settings
+
+FIXED = "fixed"
+"""The one keypoint network by which the rows of a study of the detector are scored."""
+
+
+@dataclass(frozen=True)
+class Bench(ABC):
+    """Where a study runs: everything that is trained lies in the folder `run`. `annotations` is the rows' fingerprint.
+
+    What is `known` was made elsewhere, and is not made again. `boxes` are given ones, for which no detector is trained.
+    """
+
+    study: Study
+    data: tuple[Path, ...]
+    run: Path
+    limit: int
+    annotations: str
+    known: Known = field(default_factory=Known)
+    boxes: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Raise UserError when boxes are given, and a row asks for others."""
+        others = [row.name for row in self.study.rows if not self.boxes_are_those_of_the_base(row.settings)]
+        if self.boxes and (others or self.study.stage == "detector"):
+            raise UserError(
+                f"--boxes is {self.boxes}; expected none, since this study trains detectors"
+                + (f" (row {others[0]} changes theirs)" if others else "")
+            )
+
+    def boxes_are_those_of_the_base(self, settings: Settings) -> bool:
+        return of_boxes(asdict(settings)) == of_boxes(asdict(self.study.base))
+
+    @abstractmethod
+    def make(self, run: Run) -> None:
+        """Train and score; raises UserError (CollapseError) when that ends badly, BusyError when another process is at it."""
+
+    @abstractmethod
+    def records(self, run: Run) -> list[Path]:
+        """Return the records of the run, the one that is written last at the end."""
+
+    @abstractmethod
+    def inputs(self, run: Run) -> dict[str, Path]:
+        """Return the files, by their names in the last record, that the run was made from."""
+
+    @abstractmethod
+    def figures(self, records: Sequence[dict[str, Any]]) -> dict[str, float | None]:
+        """Return the figures of a run from its records."""
+
+    @abstractmethod
+    def forward(self, run: Run) -> tuple[Any, Callable[..., Any], int]:
+        """Return the network to be measured, what runs it, and the side of its pictures."""
+
+    @property
+    def notes(self) -> Path:
+        return self.run / "studies" / self.study.name
+
+    def boxes_folder(self, settings: Settings, name: str) -> Path:
+        """Return the run folder of the detectors of these settings: RUN itself for those of the base."""
+        if self.boxes_are_those_of_the_base(settings):
+            return self.run
+        return self.run / "detectors" / name
+
+    def costs(self, row: Row) -> Costs | None:
+        """Return what was measured of a row with these settings; None where nothing was."""
+        file = self.notes / "costs" / f"{row.name}.json"
+        known = read_json(file) if file.exists() else {}
+        if known.get("settings") != self._measured(row):
+            return self.known.costs.get(row.name)
+        return Costs(known["parameters"], known["flops"], known["images_per_second"], known["machine"])
+
+    def measure(self, run: Run) -> None:
+        """Measure the network of a row once."""
+        if self.costs(run.row) is None:
+            network, forward, size = self.forward(run)
+            group = getattr(run.row.settings, self.study.stage)
+            machine = provenance()["machine"]
+            costs = measure(network, forward, size, device_of(group.train), precision(group.train), machine)
+            write_json(
+                self.notes / "costs" / f"{run.row.name}.json", asdict(costs) | {"settings": self._measured(run.row)}
+            )
+
+    def _measured(self, row: Row) -> dict[str, Any]:
+        return asdict(getattr(row.settings, self.study.stage))
+
+
+class KeypointsBench(Bench):
+    """Every run is a network RUN/keypoints/ROW-seedS, trained without fold 0 and scored on it."""
+
+    def make(self, run: Run) -> None:
+        settings, boxes = on_one_device(run.settings), self._boxes(run)
+        if not self.boxes:
+            base = on_one_device(self.study.base)
+            shared = replace(base, detector=settings.detector, pictures=settings.pictures)
+            make_boxes(shared, self.data, self.run, boxes.parent, self.limit)
+            make_beside(shared, kinds_used(settings.keypoints.crop)[1:], self.data, boxes.parent, self.limit)
+        train_keypoints(settings, self.data, self.run, self.limit, boxes=boxes, name=run.name, val=True)
+
+    def _boxes(self, run: Run) -> Path:
+        return self.boxes or self.boxes_folder(run.settings, fingerprint(run.settings)) / "boxes.csv"
+
+    def records(self, run: Run) -> list[Path]:
+        return [self.run / "keypoints" / f"{run.name}.json"]
+
+    def inputs(self, run: Run) -> dict[str, Path]:
+        kinds = kinds_used(run.settings.keypoints.crop)
+        return {input_name(kind): boxes_file(self._boxes(run), kind) for kind in kinds}
+
+    def figures(self, records: Sequence[dict[str, Any]]) -> dict[str, float | None]:
+        val = records[-1]["figures"]["val"]
+        # First come the boxes that the row is to be judged by; a network of whole images has no other figure.
+        found, true = next(iter(val.values())), val.get(NAMED[TRUTH], {})
+        shown = {name: found[name] for name in SHOWN if name in found}
+        return {"ne": found["ne"], "ne_true_boxes": true.get("ne"), **shown, **found["by_category"]}
+
+    def forward(self, run: Run) -> tuple[Any, Callable[..., Any], int]:
+        return load.keypoints_forward(load_schema(run.row.settings.schema), run.row.settings.keypoints)
+
+
+class DetectorBench(Bench):
+    """Every run is the detectors and boxes of a run folder RUN/detectors/ROW-seedS, scored by the base's keypoint network."""
+
+    def folder(self, run: Run) -> Path:
+        return self.boxes_folder(run.settings, run.name)
+
+    def make(self, run: Run) -> None:
+        base = on_one_device(self.study.base)
+        make_boxes(base, self.data, self.run, self.run, self.limit)
+        try:
+            when_free(lambda: train_keypoints(base, self.data, self.run, self.limit, name=FIXED, val=True))
+        except CollapseError as error:  # not this run's fault
+            raise UserError(f"the keypoint network that all rows are scored with: {error}") from None
+        settings, folder = on_one_device(run.settings), self.folder(run)
+        make_boxes(settings, self.data, self.run, folder, self.limit)
+        self._score(settings, folder)
+
+    @property
+    def _network(self) -> Path:
+        return self.run / "keypoints" / f"{FIXED}.safetensors"
+
+    def _score(self, settings: Settings, folder: Path) -> None:
+        """Score the fixed keypoint network in the boxes of a folder."""
+        schema = load_schema(settings.schema)
+        training_set = load_training_set(
+            self.data, schema, settings.folds, folder, self.limit, settings.layout, settings.pictures
+        )
+        network, boxes, out = self._network, folder / "boxes.csv", folder / f"{FIXED}.csv"
+        inputs = inputs_of(training_set) | {"keypoints": file_hash(network), "boxes": file_hash(boxes)}
+        with alone(out):
+            if kept(out):
+                refuse_another_make(out, inputs, "remove it, and it is made again")
+                return
+            chosen, given = held_out(training_set, crop_boxes.read_matched(boxes, training_set.rows, schema))
+            with recorded(out, settings, self.data, inputs) as record:
+                record["figures"] = {"val": score_in_boxes(chosen, given, schema, settings, network, out)}
+
+    def records(self, run: Run) -> list[Path]:
+        folder = self.folder(run)
+        folds = [folder / "detector" / f"fold{fold}.json" for fold in range(run.row.settings.folds)]
+        return [*folds, folder / "boxes.json", folder / f"{FIXED}.json"]
+
+    def inputs(self, run: Run) -> dict[str, Path]:
+        return {"boxes": self.folder(run) / "boxes.csv", "keypoints": self._network}
+
+    def figures(self, records: Sequence[dict[str, Any]]) -> dict[str, float | None]:
+        boxes, scored = (record["figures"]["val"] for record in records[-2:])
+        names = ("ap", "ap50", "recall50", "contained_in_square", "ap50_every_garment", "recall_unlabelled")
+        measured = {name: boxes[name] for name in names if name in boxes}
+        return {"ne": scored["ne"], **measured, **scored["by_category"]}
+
+    def forward(self, run: Run) -> tuple[Any, Callable[..., Any], int]:
+        checkpoint = self.folder(run) / "detector" / "fold0.safetensors"
+        return load.detector_forward(load_schema(run.row.settings.schema), checkpoint)
+
+
+BENCHES: dict[str, type[Bench]] = {"keypoints": KeypointsBench, "detector": DetectorBench}
+"""By the stage of a study."""
+
+
+def outcome_of(bench: Bench, run: Run) -> Outcome:
+    """Read what became of a run. Raises UserError for what is left of a run of the same name with other settings."""
+    files = bench.records(run)
+    settings = deciding(asdict(run.settings))
+    if files[-1].exists():
+        records = [read_of(file, settings) for file in files]
+        there = {name: file_hash(one) for name, one in bench.inputs(run).items() if one.exists()}
+        refuse_other_inputs(files[-1], records[-1], {"annotations": bench.annotations, **there})
+        try:
+            return _done(bench.figures(records), records, bench.inputs(run))
+        except DAMAGE as error:
+            raise UserError(f"{files[-1]}: not the record of a study's run ({error!r}); {REMEDY}") from None
+    noted = bench.notes / f"{run.name}.json"
+    if noted.exists():
+        content = read_of(noted, settings)
+        return Outcome(content["state"], message=content["message"])
+    return bench.known.outcomes.get((run.row.name, run.seed), Outcome(PENDING))
+
+
+def _done(figures: dict[str, float | None], records: Sequence[dict[str, Any]], inputs: Iterable[str]) -> Outcome:
+    made, hashes = records[-1]["provenance"], records[-1]["inputs"]
+    return Outcome(
+        DONE,
+        figures,
+        seconds=sum(one["wall_s"] for one in records),
+        resumed=any(one["resumed"] for one in records),
+        machine=made["machine"],
+        commit=made["commit"],
+        command=made["command"],
+        inputs=", ".join(f"{name} {hashes[name][:8]}" for name in inputs),
+    )
+
+
+def note(bench: Bench, run: Run, state: str, message: str) -> None:
+    """Keep what a run ended in that has no result."""
+    content = {"state": state, "message": message, "provenance": provenance(), "settings": asdict(run.settings)}
+    write_json(bench.notes / f"{run.name}.json", content)

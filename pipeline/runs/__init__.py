@@ -1,0 +1,1 @@
+"""What a run folder is: provenance, locks, staged outputs, resume."""

@@ -1,0 +1,81 @@
+"""The ledger of predictions: what is done is known again, what is torn, changed or unread is done again."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.contract.faults import UserError
+from pipeline.data.photos import version_of
+from pipeline.engine.ledger import LINES, Ledger, open_ledger
+
+JOB = {"detector": "d", "threshold": 0.4}
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> list[Path]:
+    files = [tmp_path / f"{i}.jpg" for i in range(4)]
+    for file in files:
+        file.write_bytes(b"x")
+    return files
+
+
+def done(ledger: Ledger, files: list[Path]) -> list[bool]:
+    return [ledger.holds(str(file), version_of(file)) for file in files]
+
+
+def append(ledger: Ledger, files: list[Path], **more: object) -> None:
+    ledger.append([({"photo": str(file), **(more or {"garments": []})}, version_of(file)) for file in files])
+
+
+def test_what_is_done_is_known_again(tmp_path: Path, photos: list[Path]) -> None:
+    ledger = open_ledger(tmp_path / "out", JOB)
+    assert done(ledger, photos) == [False] * 4
+    append(ledger, photos[:2])
+    append(ledger, photos[2:3])
+    again = open_ledger(tmp_path / "out", JOB)
+    assert done(again, photos) == [True, True, True, False]
+    assert [line["photo"] for line in again.results()] == [str(file) for file in photos[:3]]
+    assert next(again.results()) == {"photo": str(photos[0]), "garments": []}
+
+
+def test_what_is_torn_changed_or_unread_is_done_again(tmp_path: Path, photos: list[Path]) -> None:
+    ledger = open_ledger(tmp_path / "out", JOB)
+    append(ledger, photos[:1], error="not an image")
+    append(ledger, photos[1:])
+    photos[1].write_bytes(b"longer")
+    lines = ledger.lines.read_bytes()
+    ledger.lines.write_bytes(lines + b'{"photo": "torn')
+    again = open_ledger(tmp_path / "out", JOB)
+    assert done(again, photos) == [False, False, True, True]
+    assert [line["photo"] for line in again.results()] == [str(file) for file in photos[2:]]
+    assert [file.name for file in sorted((tmp_path / "out").iterdir())] == ["job.json", LINES]
+
+
+def test_a_photo_that_is_gone_keeps_its_result(tmp_path: Path, photos: list[Path]) -> None:
+    append(open_ledger(tmp_path / "out", JOB), photos)
+    photos[0].unlink()
+    assert len(list(open_ledger(tmp_path / "out", JOB).results())) == 4
+
+
+def test_frames_are_of_the_version_of_their_video(tmp_path: Path, photos: list[Path]) -> None:
+    ledger = open_ledger(tmp_path / "out", JOB)
+    ledger.append([({"photo": f"{photos[0]}/000003", "garments": []}, version_of(photos[0]))])
+    assert open_ledger(tmp_path / "out", JOB).holds(f"{photos[0]}/000003", version_of(photos[0]))
+    photos[0].write_bytes(b"another video")
+    assert not list(open_ledger(tmp_path / "out", JOB).results())
+
+
+def test_another_job_and_foreign_folders_are_refused(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    append(open_ledger(out, JOB), [])
+    with pytest.raises(UserError, match=r"of another job \(threshold was 0.4, now 0.5\); choose another --out"):
+        open_ledger(out, JOB | {"threshold": 0.5})
+    (out / "job.json").write_text("{")
+    with pytest.raises(UserError, match=r"job\.json is damaged"):
+        open_ledger(out, JOB)
+    (out / "job.json").unlink()
+    with pytest.raises(UserError, match="is no folder of predictions"):
+        open_ledger(out, JOB)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="is no folder of predictions"):
+        open_ledger(tmp_path / "file", JOB)

@@ -1,0 +1,130 @@
+"""The second pass crops around the points of the first, by a locator that looks at pictures."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from keypoints.inference import load_locator
+from pipeline.contract.faults import UserError
+from pipeline.contract.records import ImageBatch, Points
+from pipeline.contract.schema import Schema
+from pipeline.engine.box_sources import GivenBoxes
+from pipeline.engine.refinement import OwnPoints, in_passes
+from pipeline.learning.loading import ImageDataset, collate
+from pipeline.learning.pairs import MANIFEST, Pair
+from pipeline.orchestrator import TwoStage, locate_in
+from tests.commands.running import run, submit_options
+from tests.oracle import Case, Dots, make_rows
+
+CASES = [Case((320, 260), "dress"), Case((257, 301), "skirt"), Case((300, 350), "outwear")]
+
+
+class Still(nn.Module):
+    """A locator that finds every point at one place of its crop."""
+
+    size_wh, padding = (64, 64), 0.1
+
+    def locate(self, crops: Tensor, category: Tensor) -> Points:
+        xy = torch.full((len(crops), 24, 2), 32.0)
+        return Points(xy, xy[..., 0], xy[..., 0])
+
+
+@pytest.fixture
+def pictures(tmp_path: Path, schema: Schema) -> tuple[ImageBatch, list]:
+    rows = make_rows(tmp_path, schema, CASES, apart=4)
+    dataset = ImageDataset(rows, [schema.category_index(row.category) for row in rows])
+    return collate([dataset[i] for i in range(len(rows))]), rows
+
+
+def test_the_second_box_is_that_of_the_points_of_the_category(pictures, schema: Schema) -> None:
+    batch, rows = pictures
+    loose = np.array([[-20.0, 0, *case.size_wh] for case in CASES])
+    locator = Dots((256, 256), padding=0.1)
+    source = OwnPoints(GivenBoxes(loose), locator, schema.mask, margin=0.05)
+    regions = source.regions(batch)
+    for row, case, box in zip(rows, CASES, regions.boxes, strict=True):
+        xy = row.xy[list(schema.members[row.category])]
+        low, high = xy.min(0), xy.max(0)
+        grown = np.concatenate([low - 0.05 * (high - low), high + 0.05 * (high - low)])
+        expected = grown.clip(0, np.tile(case.size_wh, 2))
+        np.testing.assert_allclose(box, expected, atol=1)
+    assert regions.score.tolist() == [1, 1, 1]
+    found = TwoStage(source, locator).predict_step(batch)["regions"]["xy"]
+    for row, xy in zip(rows, found, strict=True):
+        own = list(schema.members[row.category])
+        np.testing.assert_allclose(xy[own], row.xy[own], atol=0.5)
+
+
+def test_points_that_frame_nothing_leave_the_box(pictures, schema: Schema) -> None:
+    batch, _ = pictures
+    boxes = np.array([[10.0, 20, 100, 120]] * 3)
+    assert OwnPoints(GivenBoxes(boxes), Still(), schema.mask, 0.05).regions(batch).boxes.tolist() == boxes.tolist()
+
+
+def test_no_region_has_no_second(pictures, schema: Schema) -> None:
+    batch, _ = pictures
+    source = GivenBoxes(np.zeros((0, 4)), np.zeros(0, dtype=int))
+    assert OwnPoints(source, Still(), schema.mask, 0.05).regions(batch).boxes.shape == (0, 4)
+
+
+def test_a_third_pass_crops_around_the_mean_of_two(pictures, schema: Schema) -> None:
+    batch, _ = pictures
+    locator = load_locator(Pair.of("cpu", None, None).keypoints, schema, flip_test=False)
+    source = GivenBoxes(np.array([[0.0, 0, *case.size_wh] for case in CASES]))
+    assert in_passes(1, source, locator, schema, 0.05) is source
+    two = in_passes(2, source, locator, schema, 0.05)
+    three = in_passes(3, source, locator, schema, 0.05)
+    xy, _ = locate_in(batch, two.regions(batch), locator)
+    for case, points, box in zip(CASES, xy, three.regions(batch).boxes, strict=True):
+        own = points[list(schema.members[case.category])]
+        margin = 0.05 * (own.amax(0) - own.amin(0))
+        expected = torch.cat([own.amin(0) - margin, own.amax(0) + margin]).clamp(min=0)
+        torch.testing.assert_close(box, torch.minimum(expected, torch.tensor(case.size_wh * 2)))
+    assert not torch.equal(xy, locate_in(batch, source.regions(batch), locator)[0])
+    with pytest.raises(UserError, match="--passes is 4; expected 1 to 3"):
+        in_passes(4, source, locator, schema, 0.05)
+    locator.source = "image"
+    with pytest.raises(UserError, match="trained on whole images"):
+        in_passes(2, source, locator, schema, 0.05)
+
+
+def test_submit_in_two_passes(trained: Path, drawn: Path, tmp_path: Path) -> None:
+    options = submit_options(trained, drawn / "test")
+    for passes in (1, 2):
+        assert run("submit", *options, "--passes", passes, "--out", tmp_path / f"{passes}.csv") == 0
+    assert (tmp_path / "1.csv").read_bytes() != (tmp_path / "2.csv").read_bytes()
+    # Networks that were not published as a pair are for one pass.
+    assert run("submit", *options, "--passes", 0, "--out", tmp_path / "0.csv") == 0
+    assert (tmp_path / "0.csv").read_bytes() == (tmp_path / "1.csv").read_bytes()
+    assert run("submit", *options, "--passes", -1, "--out", tmp_path / "less.csv") == 1
+
+
+def test_a_pair_is_published_for_so_many_passes(trained: Path, drawn: Path, tmp_path: Path, capsys) -> None:
+    """They hold in the detector's boxes; whoever says otherwise is obeyed."""
+    detector, keypoints = trained / "detector" / "final.safetensors", trained / "keypoints" / "final.safetensors"
+    pair = ("--detector", detector, "--keypoints", keypoints, "--out", tmp_path / "pair", "--terms", "for tests")
+    assert run("publish", *pair, "--passes", 4) == 1
+    assert "--passes is 4; expected 0 to 3" in capsys.readouterr().err
+    assert run("publish", *pair, "--passes", 2) == 0
+    answers = drawn / "test" / "answer.csv"
+    options = ["--test", drawn / "test", "--weights", tmp_path / "pair", "--answers", answers, "--workers", 0]
+    for name, more in {
+        "own": [],
+        "one": ["--passes", 1],
+        "two": ["--passes", 2],
+        "truth": ["--boxes", "truth"],
+    }.items():
+        assert run("submit", *options, *more, "--out", tmp_path / f"{name}.csv") == 0
+    assert (tmp_path / "own.csv").read_bytes() == (tmp_path / "two.csv").read_bytes()
+    assert (tmp_path / "own.csv").read_bytes() != (tmp_path / "one.csv").read_bytes()
+    said = {name: json.loads((tmp_path / f"{name}.json").read_text())["job"]["passes"] for name in ("own", "truth")}
+    assert said == {"own": 2, "truth": 1}
+    assert Pair.of(str(tmp_path / "pair"), None, keypoints).passes == 1
+    manifest = tmp_path / "pair" / MANIFEST
+    manifest.write_text(manifest.read_text().replace('"passes": 2', '"passes": 9'))
+    assert run("submit", *options, "--out", tmp_path / "odd.csv") == 1
+    assert "passes is 9; expected 1 to 3" in capsys.readouterr().err
