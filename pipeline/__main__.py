@@ -24,9 +24,6 @@ VERBS = {
     "train-detector": "pipeline.commands.train_detector:train_detector",
     "boxes": "pipeline.commands.boxes:boxes",
     "train-keypoints": "pipeline.commands.train_keypoints:train_keypoints",
-    "pseudo-label": "pipeline.commands.pseudo_label:pseudo_label",
-    "backgrounds": "pipeline.commands.backgrounds:backgrounds",
-    "pseudo-points": "pipeline.commands.pseudo_points:pseudo_points",
     "calibrate": "pipeline.commands.calibrate:calibrate",
     "predict": "pipeline.commands.predict:predict",
     "catalogue": "pipeline.commands.catalogue:catalogue",
@@ -40,11 +37,14 @@ VERBS = {
     "publish": "pipeline.commands.publish:publish",
     "export": "pipeline.commands.export:export",
     "card": "pipeline.commands.card:card",
-    "report": "pipeline.commands.report:report",
     "ablate": "pipeline.lab.commands.ablate:ablate",
 }
 """The function of each verb. Its parameters are the options, its docstring is the help."""
 LABORATORY = {
+    "pseudo-points": "pipeline.lab.commands.pseudo_points:pseudo_points",
+    "pseudo-label": "pipeline.lab.commands.pseudo_label:pseudo_label",
+    "backgrounds": "pipeline.lab.commands.backgrounds:backgrounds",
+    "report": "pipeline.lab.commands.report:report",
     "match": "pipeline.lab.commands.match:match",
     "match-matrix": "pipeline.lab.commands.match_matrix:match_matrix",
 }

@@ -269,13 +269,13 @@ def test_report_writes_the_tables(trained: Path, drawn: Path, tmp_path: Path) ->
     answers = drawn / "test" / "answer.csv"
     assert run("submit", *submit_options(folder, drawn / "test"), "--answers", answers, "--out", out) == 0
     options = ["--run", folder, "--name", "tiny", "--results", tmp_path / "results", "--out", tmp_path / "results.md"]
-    assert run("report", *options) == 0
+    assert run("lab", "report", *options) == 0
     text = (tmp_path / "results.md").read_text()
     ne = json.loads(out.with_suffix(".json").read_text())["figures"]["ne"]
     assert f"| tiny | test | detector | 1 | 10 | {ne:.3f} |" in text
     assert "| tiny | val |" in text
     assert "`python -m pipeline" in text
-    assert run("report", "--results", tmp_path / "none", "--out", tmp_path / "r.md") == 1
+    assert run("lab", "report", "--results", tmp_path / "none", "--out", tmp_path / "r.md") == 1
 
 
 def test_an_answer_without_points_does_not_break_the_score(trained: Path, drawn: Path, tmp_path: Path, capsys) -> None:

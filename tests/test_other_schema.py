@@ -11,8 +11,8 @@ from PIL import Image, ImageDraw
 from pipeline.__main__ import main
 from pipeline.contract.formats.submission import read_submission
 from pipeline.contract.schema import Schema, load_schema
+from pipeline.lab.run_tables import tables
 from pipeline.reporting.pictures import LEFT, MIDDLE, RIGHT, side_colours
-from pipeline.reporting.tables import tables
 
 ROOT = Path(__file__).parent.parent
 TINY = ["--config", str(ROOT / "tests" / "tiny.yaml")]

@@ -82,7 +82,7 @@ def test_evaluate_and_report_overwrite_nothing_foreign(drawn: Path, tmp_path: Pa
     answer, mine = drawn / "test" / "answer.csv", tmp_path / "mine.json"
     mine.write_text("{}")
     assert run("evaluate", "--submission", answer, "--answers", answer, "--json", mine) == 1
-    assert run("report", "--out", mine) == 1
+    assert run("lab", "report", "--out", mine) == 1
     assert mine.read_text() == "{}"
 
 

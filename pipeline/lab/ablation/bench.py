@@ -29,8 +29,8 @@ from pipeline.lab.ablation.settings import (
     read_of,
     refuse_other_inputs,
 )
+from pipeline.lab.run_tables import DAMAGE
 from pipeline.learning.placement import device_of, precision
-from pipeline.reporting.tables import DAMAGE
 from pipeline.runs.claims import refuse_another_make
 from pipeline.runs.json_files import read_json, write_json
 from pipeline.runs.provenance import provenance

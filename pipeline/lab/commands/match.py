@@ -190,7 +190,7 @@ def boxes_of_test(
 
 def _table(content: dict[str, Any]) -> str:
     lines = [
-        "<!-- written by `python -m pipeline match`; do not edit -->\n",
+        "<!-- written by `python -m pipeline lab match`; do not edit -->\n",
         f"Boxes against the true ones; KS distance: to {content['to']}, the mean over IoU, shifts, scale and aspect. Crops "
         f"with padding {content['padding']:g}.\n",
         f"| boxes | {' | '.join(COLUMNS.values())} |",

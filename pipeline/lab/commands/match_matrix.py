@@ -220,7 +220,7 @@ def _text(bench: Bench, content: dict[str, Any], parts: Sequence[str]) -> str:
     about = [f"- {row.name}: {row.overrides or 'the base'}" for row in bench.study.rows]
     return "\n".join(
         [
-            "<!-- written by `python -m pipeline match-matrix`; do not edit -->\n",
+            "<!-- written by `python -m pipeline lab match-matrix`; do not edit -->\n",
             f"# {bench.study.name}\n",
             "NE in percent: mean over seeds ± standard deviation. Rows are what a network was trained on, columns what it is "
             "shown of images that it has not seen.\n",

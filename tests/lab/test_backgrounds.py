@@ -13,11 +13,11 @@ from PIL import Image
 from detector.config import DetectorConfig
 from detector.data import DetectorData, training_inputs
 from detector.losses import NO_GARMENT
-from pipeline.commands.backgrounds import largest_free, plain_picture
 from pipeline.contract.formats.boxed import read_boxed
 from pipeline.contract.formats.fashionai import read_annotations
 from pipeline.contract.records import NOTHING, BoxedImage, ImageBatch
 from pipeline.contract.schema import Schema
+from pipeline.lab.commands.backgrounds import largest_free, plain_picture
 from pipeline.learning.start import load_start
 from tests.commands.running import TINY, run
 
@@ -117,7 +117,7 @@ def test_a_detector_learns_from_garments_and_from_nothing(boxed: Path, drawn: Pa
     photos, floors = tmp_path / "photos", tmp_path / "floors"
     (photos / "bad.png").unlink()
     boxed.write_text("\n".join(boxed.read_text().splitlines()[:3]) + "\n")
-    assert run("backgrounds", "--boxed", boxed, "--photos", photos, "--out", floors) == 0
+    assert run("lab", "backgrounds", "--boxed", boxed, "--photos", photos, "--out", floors) == 0
     learn = ("train-detector", *TINY, "--data", drawn / "train", "--run", tmp_path / "run", "--only", "final")
     both = ("--boxed", boxed, floors / "boxed.csv", "--photos", photos, floors)
     assert run(*learn, *both) == 0

@@ -6,7 +6,7 @@ from torch import Tensor
 from pipeline.contract.records import ImageBatch, Points
 from pipeline.contract.schema import Schema
 from pipeline.engine.box_sources import GivenBoxes
-from pipeline.engine.consensus import Agreed
+from pipeline.lab.consensus import Agreed
 
 SIZE = 64
 BOX = torch.tensor([[20.0, 30, 60, 70]])

@@ -9,10 +9,10 @@ import pytest
 
 from detector.config import DetectorConfig
 from detector.data import DetectorData, target_boxes
-from pipeline.commands.pseudo_label import _boxed
 from pipeline.contract.formats.fashionai import read_annotations
 from pipeline.contract.records import BoxedImage, ImageRow
 from pipeline.contract.schema import Schema
+from pipeline.lab.commands.pseudo_label import _boxed
 from pipeline.learning.training_ids import training_ids
 from pipeline.learning.weights import read_checkpoint
 from tests.commands.running import TINY, run
@@ -67,7 +67,7 @@ def test_photos_are_boxed_and_learned_from(
 ) -> None:
     out, detector = tmp_path / "boxed.csv", trained / "detector" / "final.safetensors"
     options = ("--labels", tmp_path / "labels.csv", "--photos", photos, "--detector", detector, "--workers", 0)
-    assert run("pseudo-label", *options, "--names", *NAMES, "--out", out, "--least_score", 0.01) == 0
+    assert run("lab", "pseudo-label", *options, "--names", *NAMES, "--out", out, "--least_score", 0.01) == 0
     assert "labels left out: Hat 1" in capsys.readouterr().out
     assert "gone.jpg" in caplog.text
     rows = list(csv.DictReader(out.read_text().splitlines()))
@@ -101,7 +101,7 @@ def test_what_cannot_be_boxed(
 ) -> None:
     detector, out = trained / "detector" / "final.safetensors", tmp_path / "boxed.csv"
     given = ("--labels", tmp_path / "labels.csv", "--photos", photos, "--detector", detector, "--workers", 0)
-    assert run("pseudo-label", *given, "--out", out, *options) == 1
+    assert run("lab", "pseudo-label", *given, "--out", out, *options) == 1
     assert message in capsys.readouterr().err
     assert not out.exists()
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import refuse_foreign
-from pipeline.reporting.tables import HEAD, gather, write_report
+from pipeline.lab.run_tables import HEAD, gather, write_report
 from pipeline.runs.json_files import holds, write_json
 
 

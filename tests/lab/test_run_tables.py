@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pipeline.contract.faults import UserError
-from pipeline.reporting.tables import gather, tables, write_report
+from pipeline.lab.run_tables import gather, tables, write_report
 
 PROVENANCE = {"command": "c", "commit": "abc", "date": "d", "machine": "m", "python": "3", "versions": {"torch": "2"}}
 

@@ -34,7 +34,7 @@ def boxed(drawn: Path, schema: Schema, tmp_path_factory: pytest.TempPathFactory)
 
 def teach(boxed: Path, drawn: Path, network: Path, out: Path, *options: object) -> int:
     where = ["--boxed", boxed, "--photos", drawn / "test", "--keypoints", network, "--out", out, *CPU]
-    return run("pseudo-points", *where, "--least_score", 0, *options)
+    return run("lab", "pseudo-points", *where, "--least_score", 0, *options)
 
 
 def test_a_network_teaches_another(

@@ -16,9 +16,9 @@ from pipeline.contract.records import Keypoints
 from pipeline.contract.schema import Schema, load_schema
 from pipeline.data.select import RowSet, load_boxed
 from pipeline.engine.box_sources import GivenBoxes
-from pipeline.engine.consensus import Agreed
 from pipeline.engine.inference import Device, predict
 from pipeline.engine.shards import remove_shards
+from pipeline.lab.consensus import Agreed
 from pipeline.learning.pairs import DEFAULT, Pair
 from pipeline.learning.placement import device_of
 from pipeline.reporting.pictures import contact_sheet, draw_box, draw_points, drawable, save_png
