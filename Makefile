@@ -1,7 +1,8 @@
 # Photos of clothes in, key points out. `make` alone lists the targets.
 # DATA=   one or more train roots (folders with Annotations/*.csv and Images/); without it the sample is drawn
 # TEST=   folder with test.csv and Images/          ANSWERS=  its answers, to be scored (optional)
-# PRESET= sample | cpu | best | gpu (files in configs/)    RUN=      run folder, may lie anywhere
+# PRESET= cpu | best | gpu | sample (files in configs/): cpu for DATA=, also where there is a GPU, since gpu is untried
+# RUN=    run folder, may lie anywhere
 # NAME=   keypoint network of the run (final)       VAL=1     leave fold 0 out and score on it (network val)
 # PASSES= 2: make submit averages with crops around a first pass's points (more exact, twice the time of stage 2)
 # SCHEMA= categories and points of your own (YAML)  START=    pair of networks to start from: cpu (the shipped one), or a folder
@@ -26,7 +27,7 @@ TEST ?= $(SAMPLE)/test
 ANSWERS ?= $(wildcard $(TEST)/answer.csv)$(if $(wildcard $(TEST)/answer.csv),,$(SAMPLE)/test/answer.csv)
 ANNOTATIONS := $(SAMPLE)/test/answer.csv
 else
-PRESET ?= $(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu || echo cpu)
+PRESET ?= cpu
 ROOTS := $(DATA)
 ANNOTATIONS := $(wildcard $(addsuffix /Annotations/*.csv,$(DATA)))
 endif

@@ -10,7 +10,7 @@ from pipeline.contract.schema import Schema
 from pipeline.data.select import TrainingSet
 from pipeline.learning import configs
 
-PLACE = ("accelerator", "devices", "num_nodes", "strategy", "workers", "save_every")
+PLACE = ("accelerator", "devices", "num_nodes", "strategy", "workers", "save_every", "in_memory")
 """Settings of a training that say where it runs, and decide nothing about its weights."""
 
 

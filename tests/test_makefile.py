@@ -1,5 +1,6 @@
 """What `make submit` would run: the right data in a run folder of its own."""
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -31,6 +32,22 @@ def test_other_data_never_return_the_result_of_the_sample(drawn: Path) -> None:
         assert sample[option] != other[option]
     rehearsed, changed = planned(train, test, "LIMIT=8"), planned(train, test, "ARGS=--keypoints.train.lr 3e-4")
     assert len({run["keypoints"] for run in (other, rehearsed, changed)}) == 3
+
+
+def test_real_data_get_the_preset_of_cpus_whatever_the_machine_has(drawn: Path, tmp_path: Path) -> None:
+    """The preset gpu has no result yet: nobody gets it who did not ask for it."""
+    found = tmp_path / "nvidia-smi"
+    found.write_text("#!/bin/sh\n")
+    found.chmod(0o755)
+    done = subprocess.run(
+        ["make", "--no-print-directory", "-n", "train-detector", f"DATA={drawn}/train"],
+        cwd=ROOT,
+        env=os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "--config configs/cpu.yaml" in done.stdout
 
 
 def test_a_network_for_val_has_a_name_and_a_submission_of_its_own() -> None:

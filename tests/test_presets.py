@@ -76,3 +76,18 @@ def test_names_say_head_backbone_and_codec(file: Path) -> None:
             assert made.codec.name == name
     assert ("random" in rest) == (made.network.backbone_weights == "none" and "lite0" in [*rest, backbone])
     assert f"--name {file.stem} " in file.read_text()
+
+
+def test_the_preset_of_gpus_makes_the_steps_of_the_shipped_recipe_at_its_rates() -> None:
+    """A larger batch takes more epochs for as many steps; 2,799 images each."""
+    for files in ((), ("further",)):
+        made, shipped = (
+            settings(CONFIGS / name, *(CONFIGS / folder / name for folder in files))
+            for name in ("gpu.yaml", "best.yaml")
+        )
+        for stage in ("detector", "keypoints"):
+            ours, theirs = getattr(made, stage).train, getattr(shipped, stage).train
+            assert ours.epochs / ours.batch_size == theirs.epochs / theirs.batch_size
+            assert (ours.lr, ours.backbone_lr_factor) == (theirs.lr, theirs.backbone_lr_factor)
+        assert made.keypoints.network == shipped.keypoints.network
+        assert made.keypoints.codec == shipped.keypoints.codec

@@ -52,6 +52,8 @@ def fit(module: pl.LightningModule, data: TrainData, options: TrainOptions, run:
     """
     run.mkdir(parents=True, exist_ok=True)
     dataset = data.train_dataset()
+    if options.in_memory:
+        dataset.keep()
     trainer = build_trainer(options, run, name)
     total_steps = max(1, math.ceil(options.epochs * len(dataset) / options.batch_size))
     trainer.fit_loop.epoch_loop.max_steps = total_steps

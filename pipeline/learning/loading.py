@@ -3,7 +3,9 @@
 A picture that cannot be read travels from the loader's worker as what it is, a DataError; torch would hand on its text.
 """
 
+import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -33,13 +35,22 @@ class ImageDataset(Dataset[Item]):
         options: PictureOptions | None = None,
     ) -> None:
         self.rows, self.category, self.photometric, self.options = rows, category, photometric, options
+        self.kept: list[Picture] = []
+
+    def keep(self) -> None:
+        """Decode every picture now and keep them in memory, which forked workers share; reading costs no decoding then.
+
+        Raises DataError for the first that cannot be read.
+        """
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            self.kept = list(pool.map(lambda row: read_image(row.path, self.options), self.rows))
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, key: int | tuple[int, int]) -> Item:
         index, seed = key if isinstance(key, tuple) else (key, 0)
-        picture = read_image(self.rows[index].path, self.options)
+        picture = self.kept[index] if self.kept else read_image(self.rows[index].path, self.options)
         if self.photometric is not None:
             picture = replace(picture, pixels=self.photometric(picture.pixels, seed))
         return picture, self.category[index], index, np.random.default_rng(seed).random(UNIFORMS)

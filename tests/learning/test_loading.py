@@ -1,5 +1,6 @@
 """Batches follow from seed and step alone, whatever was interrupted and however many processes share them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +113,19 @@ def test_a_batch_by_hand(tmp_path: Path) -> None:
     assert batch.images[1, 2].tolist() == [[20, 0, 0]] * 4
     assert batch.sizes_wh.tolist() == [[3, 2], [1, 4]]
     assert (batch.category.tolist(), batch.index.tolist()) == ([3, 1], [7, 2])
+
+
+def test_kept_pictures_are_read_once_and_change_nothing(drawn: Path, schema: Schema) -> None:
+    rows = read_annotations([drawn / "train"], schema, [])[:4]
+    read, kept = (ImageDataset(rows, [0] * 4, Photometric(0.25, 0.25, 1.0, 1.0)) for _ in range(2))
+    kept.keep()
+    seen = [one.pixels.copy() for one in kept.kept]
+    gone = [replace(row, path=Path("gone")) for row in rows]
+    for again in range(2):
+        kept.rows = gone
+        for i in range(4):
+            np.testing.assert_array_equal(read[i, again][0].pixels, kept[i, again][0].pixels)
+            np.testing.assert_array_equal(seen[i], kept.kept[i].pixels)
 
 
 def test_batches_of_so_many_pixels_by_hand() -> None:
