@@ -12,7 +12,7 @@ TYPES = ("retinanet", "faster_rcnn")
 
 
 @dataclass
-class NetworkConfig:
+class DetectorNetworkConfig:
     """The network: its kind, backbone, pyramid and heads."""
 
     type: str = "retinanet"
@@ -52,7 +52,7 @@ class NetworkConfig:
 
 
 @dataclass
-class AugmentConfig:
+class DetectorAugmentConfig:
     """Random changes of training pictures."""
 
     flip: float = 0.5
@@ -82,8 +82,8 @@ class DetectorConfig:
     FORMER: ClassVar[dict[str, str]] = {"flip_test": ""}
     """Settings of older weights and files, and what they are called now; nothing: they are gone."""
 
-    network: NetworkConfig = field(default_factory=NetworkConfig)
-    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    network: DetectorNetworkConfig = field(default_factory=DetectorNetworkConfig)
+    augment: DetectorAugmentConfig = field(default_factory=DetectorAugmentConfig)
     train: TrainOptions = field(default_factory=TrainOptions)
     margin: float = 0.05
     """The target box is the extent of the annotated points, grown on each side by this fraction of its width and height."""

@@ -17,7 +17,7 @@ SOURCES = ("box", IMAGE)
 
 
 @dataclass
-class NetworkConfig:
+class KeypointsNetworkConfig:
     """The network: a backbone and a head."""
 
     head: str = "fpn"
@@ -123,7 +123,7 @@ class CropConfig:
 
 
 @dataclass
-class AugmentConfig:
+class KeypointsAugmentConfig:
     """Random changes of training crops."""
 
     jitter: float = 0.05
@@ -187,11 +187,11 @@ class KeypointsConfig:
     )
     """What predictions depend on: weights that do not say it are not used with a default."""
 
-    network: NetworkConfig = field(default_factory=NetworkConfig)
+    network: KeypointsNetworkConfig = field(default_factory=KeypointsNetworkConfig)
     codec: CodecConfig = field(default_factory=CodecConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     crop: CropConfig = field(default_factory=CropConfig)
-    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    augment: KeypointsAugmentConfig = field(default_factory=KeypointsAugmentConfig)
     alarm: AlarmConfig = field(default_factory=AlarmConfig)
     train: TrainOptions = field(default_factory=TrainOptions)
     without_fold: int = -1

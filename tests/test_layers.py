@@ -1,10 +1,12 @@
-"""Imports go one way, and the product never imports its laboratory.
+"""Imports go one way, the product never imports its laboratory, and a class name stands for one thing.
 
 contract <- learning, data, runs <- detector, keypoints <- settings, load, train, engine <- commands, api <- __main__; `lab` may
 import all of them but __main__. The stages never import each other. `orchestrator`, `reporting` and `sample` know no stage.
 """
 
 import ast
+import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,8 @@ TOP = {
 }
 """What those at the top must not import, beside the laboratory and __main__."""
 UPPER = ("pipeline.lab", "pipeline.__main__")
+TWICE = {"Photo", "Predictor"}
+"""Class names that still stand for two things."""
 
 
 def name(file: Path) -> str:
@@ -109,3 +113,18 @@ def test_a_file_stays_readable(file: Path) -> None:
 )
 def test_the_rule_is_seen_when_it_is_broken(importer: str, imported: str) -> None:
     assert not allowed(importer, imported)
+
+
+def test_a_class_name_exists_once() -> None:
+    """Aliases count as classes: a reader cannot tell `Run`, the class, from `Run`, the type of a function."""
+    names = Counter(name for file in FILES for name in classes(file))
+    assert {name for name, count in names.items() if count > 1} == TWICE
+
+
+def classes(file: Path) -> list[str]:
+    """Return the classes of a file, and what it names as a class would be named, such as `Key = tuple[str, int]`."""
+    tree = ast.parse(file.read_text())
+    found = [node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    values = [node for node in tree.body if isinstance(node, ast.Assign) and not isinstance(node.value, ast.Call)]
+    targets = [target.id for node in values for target in node.targets if isinstance(target, ast.Name)]
+    return found + [name for name in targets if re.fullmatch(r"[A-Z][a-z]\w*", name)]

@@ -12,8 +12,10 @@ from pipeline.contract.formats.yaml_files import read_yaml
 from pipeline.learning.configs import FORMAT
 from pipeline.settings import Settings
 
-CONFIGS = Path(__file__).parents[1] / "configs"
-LAID_OVER = sorted(file for folder in ("keypoints", "collapse") for file in (CONFIGS / folder).glob("*.yaml"))
+ROOT = Path(__file__).parents[1]
+CONFIGS = ROOT / "configs"
+COLLAPSE = ROOT / "pipeline" / "lab" / "configs" / "collapse"
+LAID_OVER = sorted(file for folder in (CONFIGS / "networks", COLLAPSE) for file in folder.glob("*.yaml"))
 
 
 @cache
@@ -61,7 +63,7 @@ HEADS = {
 BACKBONES = {"lite0": "tf_efficientnet_lite0", "vgg16": "vgg16_bn", "vgg19": "vgg19_bn", "movenet": "movenet_lightning"}
 
 
-@pytest.mark.parametrize("file", sorted((CONFIGS / "keypoints").glob("*.yaml")), ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", sorted((CONFIGS / "networks").glob("*.yaml")), ids=lambda file: file.stem)
 def test_names_say_head_backbone_and_codec(file: Path) -> None:
     head, backbone, *rest = file.stem.split("_")
     made = settings(CONFIGS / "cpu.yaml", file).keypoints

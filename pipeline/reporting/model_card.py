@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline.reporting.receptive_field import receptive_field
 
-Run = Callable[[nn.Module, Tensor], Any]
+Forward = Callable[[nn.Module, Tensor], Any]
 """How a network is called on pictures (1, 3, size, size) of 0..255."""
 DEPTH = 2
 """Layers are listed so many levels deep."""
@@ -44,7 +44,7 @@ def on_crops(network: nn.Module, images: Tensor) -> Any:
     return network(images, torch.zeros(len(images), dtype=torch.long))
 
 
-def network_costs(network: nn.Module, size: int, run: Run = on_crops) -> Costs:
+def network_costs(network: nn.Module, size: int, run: Forward = on_crops) -> Costs:
     """Count the costs of a network on the CPU for one picture of size x size pixels; it is left in evaluation mode."""
     with FlopCounterMode(display=False) as counter:
         _run_once(network, size, run)
@@ -53,7 +53,7 @@ def network_costs(network: nn.Module, size: int, run: Run = on_crops) -> Costs:
     return Costs(sum(p.numel() for p in parameters), counter.get_total_flops() / 1e9, trainable)
 
 
-def layers(network: nn.Module, size: int, run: Run = on_crops) -> list[Layer]:
+def layers(network: nn.Module, size: int, run: Forward = on_crops) -> list[Layer]:
     """List the parts of a network two levels deep, with what they give for one picture, each time that they are called.
 
     A network that only wraps another one is not a level of its own.
@@ -88,7 +88,9 @@ def tensors(output: Any) -> Iterator[Tensor]:
             yield from tensors(inner)
 
 
-def model_card(title: str, parts: str, network: nn.Module, size: int, run: Run = on_crops, head: Run = on_crops) -> str:
+def model_card(
+    title: str, parts: str, network: nn.Module, size: int, run: Forward = on_crops, head: Forward = on_crops
+) -> str:
     """Describe a network as Markdown; `parts` names what it is made of, `head` calls it for what its head gives.
 
     The first tensor of the head's last stage counts; a stride and a central cell are told of one that is a map (1, C, h, w).
@@ -116,7 +118,7 @@ def _head_output(outputs: Any) -> Tensor:
     return next(tensors(outputs[-1] if isinstance(outputs, list) else outputs))
 
 
-def _run_once(network: nn.Module, size: int, run: Run) -> None:
+def _run_once(network: nn.Module, size: int, run: Forward) -> None:
     network.eval()
     with torch.no_grad():
         run(network, _picture(size))

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from pipeline.sample import cloth
-from pipeline.sample.garments import Garment
+from pipeline.sample.garments import DrawnGarment
 from pipeline.sample.pose import LEFT, RIGHT, Rng
 
 SUBPIXEL_BITS = 4
@@ -57,7 +57,7 @@ class Canvas:
         self.picture = cloth.background(rng, shape_hw)
         self.garments: list[Worn] = []
 
-    def wear(self, garment: Garment, view: View, without: tuple[str, ...] = ()) -> Worn:
+    def wear(self, garment: DrawnGarment, view: View, without: tuple[str, ...] = ()) -> Worn:
         """Paint a garment but for some of its parts, which `add_part` paints later."""
         texture = cloth.cloth(self.rng, self.shape_hw, view.turn, view.scale)
         texture *= cloth.folds(self.rng, self.shape_hw, view.turn, view.scale)[..., None]

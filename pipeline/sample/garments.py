@@ -8,7 +8,7 @@ from pipeline.sample.pose import LEFT, RIGHT, SIDES, Pose, Rng, along, outward, 
 
 
 @dataclass
-class Garment:
+class DrawnGarment:
     """Keypoints by name (those that the garment has), and parts (outlines (n, 2)) in drawing order.
 
     `covered` names keypoints that the garment itself or the arm in it hides.
@@ -21,7 +21,7 @@ class Garment:
     open_front: np.ndarray | None = None
 
 
-def draw_garment(rng: Rng, category: str, pose: Pose) -> Garment:
+def draw_garment(rng: Rng, category: str, pose: Pose) -> DrawnGarment:
     """Draw a garment of a category for a pose."""
     if category == "trousers":
         return _trousers(rng, pose)
@@ -64,8 +64,8 @@ def _draw_cut(rng: Rng, category: str, pose: Pose) -> _Cut:
     return _Cut(loose, sleeve, strapless, neck, depth, shoulder, armpit_y, waist_y, fitted, upper, bottom, flare)
 
 
-def _top(rng: Rng, category: str, pose: Pose) -> Garment:
-    garment = Garment(category)
+def _top(rng: Rng, category: str, pose: Pose) -> DrawnGarment:
+    garment = DrawnGarment(category)
     cut = _draw_cut(rng, category, pose)
     sides = {side: _add_side(rng, garment, pose, side, cut) for side in (LEFT, RIGHT)}
     if category != "outwear":
@@ -85,7 +85,7 @@ def _top(rng: Rng, category: str, pose: Pose) -> Garment:
     return garment
 
 
-def _add_side(rng: Rng, garment: Garment, pose: Pose, side: int, cut: _Cut) -> tuple[np.ndarray, ...]:
+def _add_side(rng: Rng, garment: DrawnGarment, pose: Pose, side: int, cut: _Cut) -> tuple[np.ndarray, ...]:
     """Add the keypoints of one side; return armpit, waist, hip and hem (2,)."""
     waist = pose.waist if cut.fitted else pose.chest
     at_armpit = np.array([side * (pose.chest + cut.loose), cut.armpit_y])
@@ -123,7 +123,7 @@ def _hem(rng: Rng, category: str) -> tuple[float, float]:
     return rng.uniform(1.2, 2.45), rng.uniform(-0.02, 0.42)
 
 
-def _body_outline(garment: Garment, sides: dict[int, tuple[np.ndarray, ...]], cut: _Cut, rng: Rng) -> np.ndarray:
+def _body_outline(garment: DrawnGarment, sides: dict[int, tuple[np.ndarray, ...]], cut: _Cut, rng: Rng) -> np.ndarray:
     left = [garment.points["neckline_left"]]
     right = [garment.points["neckline_right"]]
     for side, line in ((LEFT, left), (RIGHT, right)):
@@ -145,7 +145,7 @@ def _body_outline(garment: Garment, sides: dict[int, tuple[np.ndarray, ...]], cu
     return np.array([*left, middle, *right[::-1], *neckline])
 
 
-def _open_front(garment: Garment, bottom: float, rng: Rng) -> np.ndarray:
+def _open_front(garment: DrawnGarment, bottom: float, rng: Rng) -> np.ndarray:
     """Return the gap (n, 2) of an open jacket or coat, through which the inner garment shows."""
     top = rng.uniform(0.02, 0.08)
     gap = rng.uniform(0.04, 0.16)
@@ -154,7 +154,7 @@ def _open_front(garment: Garment, bottom: float, rng: Rng) -> np.ndarray:
     )
 
 
-def _add_sleeve(rng: Rng, garment: Garment, pose: Pose, side: int, cut: _Cut, armpit: np.ndarray) -> None:
+def _add_sleeve(rng: Rng, garment: DrawnGarment, pose: Pose, side: int, cut: _Cut, armpit: np.ndarray) -> None:
     name = SIDES[side]
     start = 0.095 + cut.loose * 0.6
     cuff = rng.uniform(0.05, 0.075) + cut.loose * 0.4 + (rng.uniform(0.03, 0.09) if rng.random() < 0.2 else 0)
@@ -169,8 +169,8 @@ def _add_sleeve(rng: Rng, garment: Garment, pose: Pose, side: int, cut: _Cut, ar
     garment.parts.append((f"sleeve_{name}", np.concatenate([outer, inner[::-1]])))
 
 
-def _trousers(rng: Rng, pose: Pose) -> Garment:
-    garment = Garment("trousers")
+def _trousers(rng: Rng, pose: Pose) -> DrawnGarment:
+    garment = DrawnGarment("trousers")
     top = rng.uniform(0.5, 0.78)
     share = float(rng.choice([rng.uniform(0.2, 0.5), rng.uniform(0.6, 1.0)], p=[0.2, 0.8]))
     width = rng.uniform(0.01, 0.05)
@@ -198,8 +198,8 @@ def _trousers(rng: Rng, pose: Pose) -> Garment:
     return garment
 
 
-def _skirt(rng: Rng, pose: Pose) -> Garment:
-    garment = Garment("skirt")
+def _skirt(rng: Rng, pose: Pose) -> DrawnGarment:
+    garment = DrawnGarment("skirt")
     top, bottom = rng.uniform(0.48, 0.72), rng.choice([rng.uniform(1.1, 1.6), rng.uniform(1.6, 2.45)])
     flare = rng.choice([rng.uniform(-0.06, 0.04), rng.uniform(0.04, 0.45)])
     waist = pose.waist + (pose.hip - pose.waist) * (top - 0.45) / 0.55 + 0.01

@@ -7,7 +7,7 @@ import numpy as np
 
 from pipeline.sample import cloth
 from pipeline.sample.canvas import Canvas, View, Worn
-from pipeline.sample.garments import Garment, draw_garment, limb
+from pipeline.sample.garments import DrawnGarment, draw_garment, limb
 from pipeline.sample.pose import LEFT, RIGHT, SIDES, Pose, Rng, draw_pose
 
 TOPS = ("blouse", "outwear", "dress")
@@ -44,7 +44,7 @@ def _shape(rng: Rng, size: int) -> tuple[int, int]:
     return (size, narrow) if kind < 0.96 else (narrow, size)
 
 
-def _place(rng: Rng, garment: Garment, shape_hw: tuple[int, int]) -> View:
+def _place(rng: Rng, garment: DrawnGarment, shape_hw: tuple[int, int]) -> View:
     """Choose a view in which the garment fills a good part of the picture, sometimes cut by its border."""
     turn = np.deg2rad(rng.normal(0, 4) if rng.random() < 0.88 else rng.uniform(-25, 25))
     seen = {LEFT: rng.uniform(0.9, 1), RIGHT: rng.uniform(0.9, 1)}
@@ -63,7 +63,7 @@ def _place(rng: Rng, garment: Garment, shape_hw: tuple[int, int]) -> View:
     return View(scale, turn, seen, offset - scale * low)
 
 
-def _dress_body(rng: Rng, canvas: Canvas, pose: Pose, target: Garment, view: View) -> Worn:
+def _dress_body(rng: Rng, canvas: Canvas, pose: Pose, target: DrawnGarment, view: View) -> Worn:
     """Paint a person that wears the garment and what goes with it."""
     tone = cloth.skin(rng)
     _bare_body(canvas, pose, view, tone)
@@ -91,7 +91,7 @@ def _dress_body(rng: Rng, canvas: Canvas, pose: Pose, target: Garment, view: Vie
     return worn[id(target)]
 
 
-def _outfit(rng: Rng, category: str, pose: Pose) -> list[Garment]:
+def _outfit(rng: Rng, category: str, pose: Pose) -> list[DrawnGarment]:
     """Return the garments that go with one of the category; nobody labels them."""
     if category == "dress":
         return [draw_garment(rng, "outwear", pose)] if rng.random() < 0.06 else []
@@ -144,7 +144,7 @@ def _bag(rng: Rng, canvas: Canvas, pose: Pose, view: View) -> None:
     canvas.paint(view(np.array([[x - w, y], [x + w, y], [x + w, y + h * 2], [x - w, y + h * 2]])), colour)
 
 
-def _lay_out(rng: Rng, canvas: Canvas, pose: Pose, target: Garment, view: View) -> Worn:
+def _lay_out(rng: Rng, canvas: Canvas, pose: Pose, target: DrawnGarment, view: View) -> Worn:
     """Paint the garment on a hanger or flat, sometimes with another one beside or under it."""
     if rng.random() < 0.2:
         other = draw_garment(rng, str(rng.choice(["trousers", "skirt", "blouse"])), pose)
@@ -158,7 +158,7 @@ def _lay_out(rng: Rng, canvas: Canvas, pose: Pose, target: Garment, view: View) 
     return worn
 
 
-def _hanger(rng: Rng, canvas: Canvas, view: View, target: Garment) -> None:
+def _hanger(rng: Rng, canvas: Canvas, view: View, target: DrawnGarment) -> None:
     top = 0.0 if target.category in TOPS else float(target.points["waistband_left"][1]) - 0.02
     colour = tuple(float(c) for c in cloth.colour(rng))
     lines = [
@@ -170,7 +170,7 @@ def _hanger(rng: Rng, canvas: Canvas, view: View, target: Garment) -> None:
         cv2.polylines(canvas.picture, [points], False, colour, max(2, int(view.scale * 0.02)), cv2.LINE_AA)
 
 
-def _lining(rng: Rng, canvas: Canvas, view: View, worn: Worn, target: Garment) -> None:
+def _lining(rng: Rng, canvas: Canvas, view: View, worn: Worn, target: DrawnGarment) -> None:
     """Paint the inside of the back that shows above the front's neckline when nobody wears the garment."""
     left, right = target.points["neckline_left"], target.points["neckline_right"]
     depth = rng.uniform(0.015, 0.04)

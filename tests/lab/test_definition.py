@@ -166,10 +166,10 @@ def test_a_base_of_format_1_is_refused(tmp_path: Path) -> None:
         read(write(tmp_path, [{"name": "a"}], base="old.yaml"))
 
 
-ROOT = Path(__file__).parent.parent.parent
+STUDIES = Path(__file__).parents[2] / "pipeline" / "lab" / "configs" / "ablations"
 
 
-@pytest.mark.parametrize("file", sorted((ROOT / "configs" / "ablations").glob("*.yaml")), ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", sorted(STUDIES.glob("*.yaml")), ids=lambda file: file.stem)
 def test_the_studies_of_the_project_can_be_read(file: Path) -> None:
     study = read(file)
     assert len({str(row.settings) for row in study.rows}) == len(study.rows)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pipeline.contract.faults import UserError
-from pipeline.lab.ablation.costs import Costs
+from pipeline.lab.ablation.costs import MeasuredCosts
 from pipeline.lab.ablation.definition import Row
 from pipeline.lab.ablation.known import as_known, read_known
 from pipeline.lab.ablation.runs import COLLAPSED, DONE, FAILED, PENDING, Outcome, Run
@@ -16,7 +16,7 @@ BASE = {"folds": 2, "train.lr": 0.1}
 ROWS = {"a": BASE, "b": BASE | {"train.lr": 0.2}, "c": BASE}
 DONE_ONCE = Outcome(DONE, {"ne": 9.5, "dress": None}, 100.0, True, "2 cores", "abc", "run", inputs="boxes 12ab")
 LOST = Outcome(COLLAPSED, message="all alike")
-COSTS = {"a": Costs(3_000_000, 500_000_000, 12.5, "2 cores"), "b": None}
+COSTS = {"a": MeasuredCosts(3_000_000, 500_000_000, 12.5, "2 cores"), "b": None}
 
 
 def run(name: str, seed: int = 0) -> Run:

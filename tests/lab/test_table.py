@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from pipeline.lab.ablation.costs import Costs
+from pipeline.lab.ablation.costs import MeasuredCosts
 from pipeline.lab.ablation.definition import Row, Study
 from pipeline.lab.ablation.runs import COLLAPSED, DONE, FAILED, PENDING, Outcome
 from pipeline.lab.ablation.table import Line, as_csv, as_markdown, lines_of
@@ -45,7 +45,7 @@ OUTCOMES = {
     "half": [done(10.5, 3000, resumed=True), Outcome(PENDING), Outcome(PENDING)],
     "none": [Outcome(PENDING)] * 3,
 }
-COSTS = {"first": Costs(3_250_000, 512_000_000, 123.4, "2 cores")}
+COSTS = {"first": MeasuredCosts(3_250_000, 512_000_000, 123.4, "2 cores")}
 
 
 @pytest.fixture

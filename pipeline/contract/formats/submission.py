@@ -43,7 +43,7 @@ def write_submission(
 
 
 @dataclass(frozen=True, eq=False)
-class Predicted:
+class SubmittedRow:
     """A row of a submission: xy (K, 2) in image pixels, given (K,) bool (False for -1_-1_-1), its category and row."""
 
     xy: np.ndarray
@@ -52,7 +52,7 @@ class Predicted:
     csv_row: int
 
 
-def read_submission(file: Path, schema: Schema) -> dict[str, Predicted]:
+def read_submission(file: Path, schema: Schema) -> dict[str, SubmittedRow]:
     """Read predictions by image id. Raises DataError with all faults.
 
     Any cell but -1_-1_-1 is a prediction, whatever its v and wherever it lies; only a cell that takes itself back, such as
@@ -73,7 +73,7 @@ def read_submission(file: Path, schema: Schema) -> dict[str, Predicted]:
             if not found:
                 found += _taken_back(file, row, row_cells, points, given, schema, category)
             faults.extend(found)
-            predictions[image_id] = Predicted(points[:, :2].astype(float), given, category, row)
+            predictions[image_id] = SubmittedRow(points[:, :2].astype(float), given, category, row)
     if faults:
         raise DataError(faults)
     return predictions

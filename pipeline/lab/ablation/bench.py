@@ -17,7 +17,7 @@ from pipeline.contract.schema import load_schema
 from pipeline.data.select import load_training_set
 from pipeline.engine.validation import NAMED, SHOWN, held_out, score_in_boxes
 from pipeline.lab.ablation.boxes import make_beside, make_boxes
-from pipeline.lab.ablation.costs import Costs, measure
+from pipeline.lab.ablation.costs import MeasuredCosts, measure
 from pipeline.lab.ablation.definition import Row, Study
 from pipeline.lab.ablation.known import Known
 from pipeline.lab.ablation.runs import DONE, PENDING, Outcome, Run
@@ -98,13 +98,13 @@ class Bench(ABC):
             return self.run
         return self.run / "detectors" / name
 
-    def costs(self, row: Row) -> Costs | None:
+    def costs(self, row: Row) -> MeasuredCosts | None:
         """Return what was measured of a row with these settings; None where nothing was."""
         file = self.notes / "costs" / f"{row.name}.json"
         known = read_json(file) if file.exists() else {}
         if known.get("settings") != self._measured(row):
             return self.known.costs.get(row.name)
-        return Costs(known["parameters"], known["flops"], known["images_per_second"], known["machine"])
+        return MeasuredCosts(known["parameters"], known["flops"], known["images_per_second"], known["machine"])
 
     def measure(self, run: Run) -> None:
         """Measure the network of a row once."""

@@ -19,7 +19,7 @@ BATCH = 8
 
 
 @dataclass(frozen=True)
-class Costs:
+class MeasuredCosts:
     """Of one network: `flops` of one picture, forward (a multiplication and an addition are two), and what `machine` did."""
 
     parameters: int
@@ -31,7 +31,7 @@ class Costs:
 @torch.no_grad()
 def measure(
     network: nn.Module, forward: Callable[[Tensor], Any], size: int, device: str, precision: str, machine: str
-) -> Costs:
+) -> MeasuredCosts:
     """Measure a network; `forward` runs it on pictures (B, 3, size, size) of 0..255 RGB on `device`."""
     counted = network_costs(network.eval(), size, lambda _, images: forward(images))
     network.to(device)
@@ -41,7 +41,7 @@ def measure(
     mixed = MIXED.get(precision)
     with torch.autocast(device, dtype=mixed) if mixed else nullcontext():
         seconds = _seconds_a_call(lambda: forward(pictures), device)
-    return Costs(counted.parameters, round(1e9 * counted.gflops), BATCH / seconds, machine)
+    return MeasuredCosts(counted.parameters, round(1e9 * counted.gflops), BATCH / seconds, machine)
 
 
 def _seconds_a_call(call: Callable[[], Any], device: str) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.contract.faults import UserError
 from pipeline.contract.formats.yaml_files import read_yaml
-from pipeline.lab.ablation.overrides import Flat, flatten, nest
+from pipeline.lab.ablation.overrides import FlatSettings, flatten, nest
 from pipeline.learning.configs import check_format, restore
 
 STAGES = ("detector", "keypoints")
@@ -103,7 +103,9 @@ def check_seeds(seeds: Any, where: str) -> None:
         raise UserError(f"{where} is {seeds!r}; expected a whole number of 1 to {MOST_SEEDS}")
 
 
-def _read_row(file: Path, number: int, row: Any, stage: str, base: Any, start: Flat, shared: Flat) -> Row:
+def _read_row(
+    file: Path, number: int, row: Any, stage: str, base: Any, start: FlatSettings, shared: FlatSettings
+) -> Row:
     where = f"{file}: row {number}"
     if not isinstance(row, dict):
         raise UserError(f"{where} is {row!r}; expected name, and set or config")
@@ -116,7 +118,7 @@ def _read_row(file: Path, number: int, row: Any, stage: str, base: Any, start: F
     own = flatten(config, _group(row.get("set"), f"{where}: set"), f"{where}: set")
     _check_own(own, stage, f"{where}: set")
     words = [f"{key}={_written(value)}" for key, value in own.items()]
-    merged: Flat = {}
+    merged: FlatSettings = {}
     if "config" in row:
         place = file.parent / str(row["config"])
         if not place.is_file():
@@ -132,7 +134,7 @@ def _read_row(file: Path, number: int, row: Any, stage: str, base: Any, start: F
     return Row(name, ", ".join(words), settings)
 
 
-def _check_own(own: Flat, stage: str, where: str) -> None:
+def _check_own(own: FlatSettings, stage: str, where: str) -> None:
     """Raise UserError for what a row cannot change by itself."""
     for name, value in own.items():
         if name == f"{stage}.train.seed":
@@ -154,7 +156,7 @@ def _repeated(file: Path, rows: Sequence[Row]) -> list[str]:
     ]
 
 
-def _restored(config: type, flat: Flat, where: str) -> Any:
+def _restored(config: type, flat: FlatSettings, where: str) -> Any:
     try:
         return restore(config, nest(flat), where)
     except UserError as error:

@@ -7,8 +7,8 @@ from typing import Any
 
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import json_object
-from pipeline.lab.ablation.costs import Costs
-from pipeline.lab.ablation.overrides import Flat
+from pipeline.lab.ablation.costs import MeasuredCosts
+from pipeline.lab.ablation.overrides import FlatSettings
 from pipeline.lab.ablation.runs import COLLAPSED, DONE, Outcome, Run
 
 FORMAT = 1
@@ -20,15 +20,15 @@ class Known:
     """Outcomes by row and seed, and costs by row, of runs that were made elsewhere."""
 
     outcomes: Mapping[tuple[str, int], Outcome] = field(default_factory=dict)
-    costs: Mapping[str, Costs] = field(default_factory=dict)
+    costs: Mapping[str, MeasuredCosts] = field(default_factory=dict)
 
 
 def as_known(
     annotations: str,
-    base: Flat,
-    rows: Mapping[str, Flat],
+    base: FlatSettings,
+    rows: Mapping[str, FlatSettings],
     outcomes: Sequence[tuple[Run, Outcome]],
-    costs: Mapping[str, Costs | None],
+    costs: Mapping[str, MeasuredCosts | None],
 ) -> dict[str, Any]:
     """Return the content of the file; only runs that ended, since others are tried again.
 
@@ -50,14 +50,16 @@ def as_known(
     return {"format": FORMAT, "annotations": annotations, "base": dict(base), "rows": content}
 
 
-def read_known(files: Sequence[Path], annotations: str, defaults: Flat, rows: Mapping[str, Flat]) -> Known:
+def read_known(
+    files: Sequence[Path], annotations: str, defaults: FlatSettings, rows: Mapping[str, FlatSettings]
+) -> Known:
     """Read such files; of a run that two of them have, the first counts. Rows that the study does not have are passed over.
 
     `defaults` stand for settings that are newer than a file. Raises UserError for a file of other pictures, for a row with
     other settings than those of `rows`, and for what is no such file.
     """
     outcomes: dict[tuple[str, int], Outcome] = {}
-    costs: dict[str, Costs] = {}
+    costs: dict[str, MeasuredCosts] = {}
     for file in files:
         content = _read(file)
         if content.get("annotations") != annotations:
@@ -71,7 +73,7 @@ def read_known(files: Sequence[Path], annotations: str, defaults: Flat, rows: Ma
                     for seed, outcome in row["runs"].items():
                         outcomes.setdefault((name, int(seed)), Outcome(**outcome))
                     if row["costs"]:
-                        costs.setdefault(name, Costs(**row["costs"]))
+                        costs.setdefault(name, MeasuredCosts(**row["costs"]))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise UserError(
                 f"{file}: not the results of a study's runs ({error!r}); expected NAME.json of a run"
@@ -86,7 +88,7 @@ def _read(file: Path) -> dict[str, Any]:
     return content
 
 
-def _refuse_others(where: str, made: Flat, settings: Flat) -> None:
+def _refuse_others(where: str, made: FlatSettings, settings: FlatSettings) -> None:
     names = sorted(made.keys() | settings.keys())
     differing = [
         f"{name} was {made.get(name, 'not there')!r}, now {settings.get(name, 'not there')!r}"

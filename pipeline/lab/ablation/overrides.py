@@ -7,17 +7,17 @@ from typing import Any
 from pipeline.contract.faults import UserError
 from pipeline.learning.configs import KINDS
 
-Flat = dict[str, Any]
+FlatSettings = dict[str, Any]
 """Settings by dotted name."""
 
 
-def flatten(config: type, values: Mapping[Any, Any], where: str, group: str = "") -> Flat:
+def flatten(config: type, values: Mapping[Any, Any], where: str, group: str = "") -> FlatSettings:
     """Return settings, written nested, dotted or both, by dotted name.
 
     Raises UserError that begins with `where` for a name that `config` does not have, and for a value of another kind.
     """
     known = {field.name: field.type for field in fields(config)}  # type: ignore[arg-type]
-    flat: Flat = {}
+    flat: FlatSettings = {}
     for written, value in values.items():
         name, _, rest = str(written).partition(".")
         if name not in known:
@@ -35,7 +35,7 @@ def flatten(config: type, values: Mapping[Any, Any], where: str, group: str = ""
     return flat
 
 
-def nest(flat: Flat) -> dict[str, Any]:
+def nest(flat: FlatSettings) -> dict[str, Any]:
     """Return settings by dotted name as nested ones."""
     nested: dict[str, Any] = {}
     for name, value in flat.items():

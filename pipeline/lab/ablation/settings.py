@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.contract.faults import UserError
-from pipeline.lab.ablation.overrides import Flat, flatten
+from pipeline.lab.ablation.overrides import FlatSettings, flatten
 from pipeline.runs.claims import completed, differences
 from pipeline.runs.json_files import read_json
 from pipeline.runs.steps import REMEDY
@@ -29,7 +29,7 @@ def deciding(settings: Any) -> Any:
     return {name: deciding(value) for name, value in settings.items() if name not in left_out}
 
 
-def flat_deciding(settings: Settings, stage: str) -> Flat:
+def flat_deciding(settings: Settings, stage: str) -> FlatSettings:
     """Return what decides about a row of a study by dotted name; the seed of the stage is that of each run."""
     flat = flatten(Settings, deciding(asdict(settings)), "settings")
     flat.pop(f"{stage}.train.seed")

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.lab.ablation.costs import Costs
+from pipeline.lab.ablation.costs import MeasuredCosts
 from pipeline.lab.ablation.definition import Row, Study
 from pipeline.lab.ablation.runs import COLLAPSED, DONE, FAILED, PENDING, Outcome
 from pipeline.lab.noise import Mean, mean, within_noise
@@ -44,7 +44,7 @@ class Line:
     means: Mapping[str, Mean | None]
     difference: float | None = None
     noise: bool | None = None
-    costs: Costs | None = None
+    costs: MeasuredCosts | None = None
 
     @property
     def done(self) -> list[Outcome]:
@@ -57,7 +57,9 @@ class Line:
         return next((state for state in (FAILED, COLLAPSED, PENDING) if state in states), DONE)
 
 
-def lines_of(study: Study, outcomes: Mapping[str, Sequence[Outcome]], costs: Mapping[str, Costs | None]) -> list[Line]:
+def lines_of(
+    study: Study, outcomes: Mapping[str, Sequence[Outcome]], costs: Mapping[str, MeasuredCosts | None]
+) -> list[Line]:
     """Gather the lines; `outcomes` of each seed and `costs` are by name of the row."""
     every = [one for row in study.rows for one in outcomes[row.name] if one.figures]
     names = list(dict.fromkeys(name for one in every for name in one.figures)) or [MAIN]

@@ -16,7 +16,7 @@ from pipeline.lab.ablation.bench import BENCHES, Bench, note, outcome_of
 from pipeline.lab.ablation.chart import draw_chart
 from pipeline.lab.ablation.definition import Study, check_seeds, raise_all, read_study
 from pipeline.lab.ablation.known import as_known, read_known
-from pipeline.lab.ablation.overrides import Flat
+from pipeline.lab.ablation.overrides import FlatSettings
 from pipeline.lab.ablation.runs import COLLAPSED, DONE, FAILED, Run, planned, share
 from pipeline.lab.ablation.settings import flat_deciding
 from pipeline.lab.ablation.sweep import draw_sweep, swept
@@ -128,7 +128,7 @@ def _check_device(settings: Settings) -> None:
             )
 
 
-def _flat(study: Study, base: Settings) -> tuple[Flat, dict[str, Flat]]:
+def _flat(study: Study, base: Settings) -> tuple[FlatSettings, dict[str, FlatSettings]]:
     """Return by dotted name what decides of `base`, and of each row."""
     return flat_deciding(base, study.stage), {row.name: flat_deciding(row.settings, study.stage) for row in study.rows}
 
