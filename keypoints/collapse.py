@@ -1,6 +1,6 @@
 """The collapse alarm: stops a training that ended up answering much the same whatever it is shown.
 
-Regression and heatmap networks both fall into that hole (shared notes: seed.md; field/competition.md section 7). It shows
+Regression and heatmap networks both fall into that hole (docs/writeup.md, docs/collapse.md). It shows
 in two ways: an NE not better than that of the best constant in the same crops, and points that hardly vary. A training whose
 NE still falls is in no hole, however bad it is: slow ones pass for long what collapsed ones end at.
 """

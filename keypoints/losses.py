@@ -34,7 +34,7 @@ def _balanced(error: Tensor, targets: Tensor) -> Tensor:
 class SigmoidMSE:
     """Squared error of the sigmoid, averaged over all cells: nearly every cell is background, and the sigmoid saturates.
 
-    It is what the write-up's first belief maps were trained with (shared notes, seed.md), kept to show how that ends.
+    The write-up's first belief maps were trained with it (docs/writeup.md); kept to show how that ends.
     """
 
     takes = ("probability",)

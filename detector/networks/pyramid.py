@@ -35,7 +35,7 @@ class Pyramid(nn.Module):
 
 
 class Float32BoxCoder(BoxCoder):
-    """Decodes in float32: under bfloat16 autocast a box would be up to 6 pixels off (shared notes, field/peers.md)."""
+    """Decodes in float32: under bfloat16 autocast a box would be up to 6 pixels off (docs/coordinates.md)."""
 
     def decode_single(self, rel_codes: Tensor, boxes: Tensor) -> Tensor:
         return super().decode_single(rel_codes.float(), boxes.float())

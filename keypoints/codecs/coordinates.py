@@ -34,7 +34,7 @@ class CoordinatesCodec:
 class PixelsCodec(CoordinatesCodec):
     """The same in crop pixels, unnormalised: steps that suit a network's weights hardly move such outputs.
 
-    The write-up tried it (shared notes, seed.md); kept to show how that ends.
+    Tried in the write-up (docs/writeup.md); kept to show how that ends.
     """
 
     target = "pixels"

@@ -29,8 +29,8 @@ class CoordinatesHead(nn.Module):
 class RectifiedCoordinatesHead(CoordinatesHead):
     """The same with a ReLU behind the last layer, and its usual initial weights: half of the coordinates start at 0.
 
-    One that is below 0 for every crop has no gradient to come back by. The write-up's regression ended so (shared notes,
-    seed.md); kept to show it.
+    One that is below 0 for every crop has no gradient to come back by. The regression of docs/writeup.md ended
+    so; kept to show it.
     """
 
     def __init__(self, channels: list[int], num_keypoints: int, width: int, size: int) -> None:

