@@ -1,1 +1,1 @@
-"""What the verbs of the command line do, a file a group: read and check the input, call the stages, write results."""
+"""The verbs of the command line, one a file: read and check the input, call the stages, write results."""

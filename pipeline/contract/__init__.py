@@ -1,1 +1,1 @@
-"""What the stages agree on: schema, records, geometry, tables, metric, folds. Imports nothing else of the project."""
+"""What the stages agree on: schema, records, geometry, crops, formats, metrics. Imports nothing else of the project."""

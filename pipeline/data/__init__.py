@@ -1,1 +1,1 @@
-"""The rows of a run: what is in the pictures, what is wrong with them, how they are dealt into folds."""
+"""The rows of a run: what is in the pictures, what is wrong with them, and which fold each is in."""

@@ -1,1 +1,1 @@
-"""Both stages at work: pictures in, garments out (predicting), and rows in, points or boxes out (submissions, training boxes)."""
+"""Both stages at work: photos in, garments out (predictions); rows in, points or boxes out (submissions, training boxes)."""

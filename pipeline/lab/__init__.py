@@ -1,1 +1,1 @@
-"""The laboratory: ablations, studies of boxes and what only they need. The product imports nothing of it."""
+"""The laboratory: ablations, comparisons of boxes, pseudo-labels, and what only they need. The product imports nothing of it."""

@@ -1,1 +1,1 @@
-"""How either stage learns: options, optimizer, the loop, loading, colours, backbones, files of weights."""
+"""How either stage learns: options, optimizer, fit loop, data loading, photometric augmentation, backbones, weights files."""

@@ -1,1 +1,1 @@
-"""What a run leaves for people: records, scores, tables, pictures."""
+"""What a run leaves for people: scores, tables, pictures, pages."""

@@ -1,1 +1,1 @@
-"""Named settings, trained one after another, in one table."""
+"""Ablations: named settings, each trained with several seeds, in one table."""

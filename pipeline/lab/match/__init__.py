@@ -1,1 +1,1 @@
-"""Boxes of training against boxes of testing: their distributions, and the matrix of errors."""
+"""Training boxes against test boxes: their distributions, and the matrix of errors."""
