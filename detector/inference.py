@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from pipeline.contract import geometry, warp
 from pipeline.contract.files import file_hash
 from pipeline.contract.records import Detections, ImageBatch
 from pipeline.contract.schema import Schema
+from pipeline.learning.graphs import runtime_of
 from pipeline.learning.training_ids import training_ids
 from pipeline.learning.weights import fill, load_checkpoint, restored
 
@@ -24,7 +26,7 @@ class NetworkDetector(nn.Module):
     """A Detector (contract.protocols). `train_ids` are the images that it has seen (None: not asked), `name` where it
     came from.
 
-    `fingerprint` stands for its weights and settings.
+    `fingerprint` is the hash of its file: of its weights and settings.
     """
 
     def __init__(
@@ -39,6 +41,9 @@ class NetworkDetector(nn.Module):
         self.fingerprint = fingerprint or name
         self.network, self.fallback_score, self.margin = network.eval(), config.fallback_score, config.margin
         self.name, self.train_ids = name, None if train_ids is None else frozenset(train_ids)
+
+    def job(self) -> dict[str, Any]:
+        return {"detector": self.fingerprint, "runtime": runtime_of(self.network)}
 
     @torch.no_grad()
     def detect(self, batch: ImageBatch) -> Detections:

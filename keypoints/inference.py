@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,12 +10,14 @@ from torch import Tensor, nn
 from keypoints.config import KeypointsConfig, upgrade_config
 from keypoints.graph import GraphNetwork
 from keypoints.networks.build import build_codec, build_network, upgrade_state
+from pipeline.contract.files import file_hash
 from pipeline.contract.formats.yaml_files import read_yaml
 from pipeline.contract.protocols import Codec, Outputs
 from pipeline.contract.records import Points
 from pipeline.contract.schema import Schema
 from pipeline.learning.configs import restore
 from pipeline.learning.fit import RESUME, read_resume
+from pipeline.learning.graphs import runtime_of
 from pipeline.learning.weights import fill, load_checkpoint, restored
 
 STAGE = "keypoints"
@@ -26,7 +29,7 @@ class NetworkLocator(nn.Module):
     """A Locator (contract.protocols) around a network and its codec, with the flip test if wanted.
 
     `source` is what it was trained to be shown: a garment's box, or the whole image; `without_fold` the fold that it has not
-    seen (-1: it has seen all).
+    seen (-1: it has seen all); `fingerprint` the hash of its file: of its weights and settings.
     """
 
     def __init__(
@@ -39,12 +42,22 @@ class NetworkLocator(nn.Module):
         flip_test: bool,
         source: str = "box",
         without_fold: int = -1,
+        fingerprint: str = "",
     ) -> None:
         super().__init__()
-        self.source, self.without_fold = source, without_fold
+        self.source, self.without_fold, self.fingerprint = source, without_fold, fingerprint
         self.network, self.codec = network, codec
         self.size_wh, self.padding, self.flip_test = size_wh, padding, flip_test
         self.register_buffer("flip_index", flip_index, persistent=False)
+
+    def job(self) -> dict[str, Any]:
+        return {
+            "keypoints": self.fingerprint,
+            "runtime": runtime_of(self.network),
+            "size_wh": list(self.size_wh),
+            "padding": self.padding,
+            "flip_test": self.flip_test,
+        }
 
     def locate(self, crops: Tensor, category: Tensor) -> Points:
         """Map crops (N, 3, h, w) of 0..255 and their category (N,) to points in crop pixels."""
@@ -117,5 +130,5 @@ def load_locator(path: Path, schema: Schema, flip_test: bool = True) -> NetworkL
     crop, flip_index = config.crop, torch.tensor(schema.flip_index)
     size_wh = (crop.size, crop.size)
     return NetworkLocator(
-        network, codec, size_wh, crop.padding, flip_index, flip_test, crop.source, config.without_fold
+        network, codec, size_wh, crop.padding, flip_index, flip_test, crop.source, config.without_fold, file_hash(path)
     )

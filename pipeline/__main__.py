@@ -64,6 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with interruptible() as received:
         try:
             return 0 if _call(arguments) in (None, True) else 1
+        except ranks.OtherRank:
+            return 0
         except KeyboardInterrupt:
             print("interrupted; the same command goes on from here", file=sys.stderr)
             return 128 + received() if received() else 130

@@ -19,7 +19,6 @@ from keypoints.data import TrainingBoxes, match_boxes
 from keypoints.inference import load_locator
 from pipeline.contract.box_kinds import IMAGE, OUT_OF_FOLD, TRUTH
 from pipeline.contract.faults import UserError
-from pipeline.contract.files import file_hash
 from pipeline.contract.formats.boxes import read_boxes
 from pipeline.contract.images import PictureOptions
 from pipeline.contract.protocols import BoxSource
@@ -28,9 +27,8 @@ from pipeline.contract.schema import Schema
 from pipeline.data.select import RowSet
 from pipeline.data.survey import image_sizes
 from pipeline.engine.box_sources import GivenBoxes, SourceParts, build_source
-from pipeline.engine.inference import Device, Prediction, predict
+from pipeline.engine.inference import Device, Inference, InferenceResult
 from pipeline.engine.refinement import in_passes
-from pipeline.learning.placement import precision
 
 Predicted = Mapping[str, Sequence[Detection]]
 """Boxes from files, by their name in `contract.mixture`; those out of fold are always among them."""
@@ -103,19 +101,15 @@ def predict_fold(
     shards: Path,
     pictures: PictureOptions | None = None,
     seen: bool = False,
-) -> Prediction | None:
+) -> InferenceResult:
     """Predict the boxes of the rows of a fold as `submit` predicts those of test images; finished `shards` are kept.
 
     Raises UserError when the detector saw one of the rows; with `seen`, for boxes in sample, when it did not see them all.
-    Returns None on other processes than the first.
     """
     (refuse_unseen if seen else refuse_seen)(chosen.rows, detector, fold)
     source = box_source("detector", detector, chosen.sizes_wh, None)
-    job = {"detector": detector.fingerprint, "rows": chosen.fingerprint, "precision": precision(device)}
-    made = {"fold": -1 if seen else fold, "checkpoint": detector.name}
-    return predict(
-        chosen.rows, source, None, schema, device, shards, job, sizes_wh=chosen.sizes_wh, pictures=pictures, **made
-    )
+    inference = Inference(source, None, schema, device, pictures or PictureOptions())
+    return inference.run(chosen, shards).made_by(detector.name, -1 if seen else fold)
 
 
 def predict_around_points(
@@ -128,10 +122,10 @@ def predict_around_points(
     device: Device,
     shards: Path,
     pictures: PictureOptions | None = None,
-) -> Prediction | None:
+) -> InferenceResult:
     """Predict the boxes that a keypoint network's points in boxes `first` (N, 4) span, of rows of the fold that it left out.
 
-    Raises UserError for a network that did not leave the fold out. Returns None on other processes than the first.
+    Raises UserError for a network that did not leave the fold out.
     """
     locator = load_locator(network, schema)
     if locator.without_fold != fold:
@@ -140,9 +134,5 @@ def predict_around_points(
             f"--keypoints.without_fold {fold}, since its points on images that it has seen would be too good"
         )
     source = in_passes(2, GivenBoxes(first, origin="detector"), locator, schema, margin)
-    job = {"keypoints": file_hash(network), "rows": chosen.fingerprint, "precision": precision(device)}
-    job["boxes"] = first.tolist()
-    return predict(
-        chosen.rows, source, None, schema, device, shards, job,
-        sizes_wh=chosen.sizes_wh, pictures=pictures, fold=fold, checkpoint=network.stem,
-    )  # fmt: skip
+    inference = Inference(source, None, schema, device, pictures or PictureOptions())
+    return inference.run(chosen, shards).made_by(network.stem, fold)

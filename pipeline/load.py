@@ -54,7 +54,7 @@ def load_finder(
     pictures, passes = pictures or PictureOptions(), finding.passes or pair.passes
     source = build_source("detections", SourceParts(detector, threshold=finding.threshold))
     source = in_passes(passes, source, locator, schema, detector.margin)
-    job = {"detector": detector.fingerprint, "keypoints": file_hash(pair.keypoints), "schema": schema.fingerprint}
+    job = {"detector": detector.fingerprint, "keypoints": locator.fingerprint, "schema": schema.fingerprint}
     job |= {"threshold": finding.threshold, "flip_test": finding.flip_test, "passes": passes, "detail": pictures.detail}
     meaning = None
     if pair.calibration is not None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pipeline.contract import geometry, warp
-from pipeline.contract.protocols import BoxSource, Locator, Placer
+from pipeline.contract.protocols import BoxSource, Locator, PointPredictor
 from pipeline.contract.records import FALLBACK, ORIGINS, Detections, ImageBatch, Regions
 
 Flat = dict[str, Tensor]
@@ -37,7 +37,7 @@ class TwoStage(pl.LightningModule):
     Networks run in the Trainer's precision; boxes, affines, crops and points stay in float32.
     """
 
-    def __init__(self, source: BoxSource, locator: Locator | Placer) -> None:
+    def __init__(self, source: BoxSource, locator: Locator | PointPredictor) -> None:
         super().__init__()
         self.source, self.locator = source, locator
 
@@ -49,15 +49,15 @@ class TwoStage(pl.LightningModule):
         return result_of(batch, regions, flat_regions(regions) | {"xy": xy, "score": score})
 
 
-def locate_in(batch: ImageBatch, regions: Regions, locator: Locator | Placer) -> Placed:
+def locate_in(batch: ImageBatch, regions: Regions, locator: Locator | PointPredictor) -> Placed:
     """Return the points that the locator finds in crops of the regions, averaged with those of the looks before."""
     return averaged([*regions.earlier, look(batch, regions, locator)])
 
 
-def look(batch: ImageBatch, regions: Regions, locator: Locator | Placer) -> Placed:
+def look(batch: ImageBatch, regions: Regions, locator: Locator | PointPredictor) -> Placed:
     """Return the points that the locator finds in crops of the regions."""
-    if isinstance(locator, Placer):
-        return locator.place(batch, regions)
+    if isinstance(locator, PointPredictor):
+        return locator.predict_points(batch, regions)
     with torch.autocast(batch.images.device.type, enabled=False):
         boxes, size_wh = regions.boxes.float(), locator.size_wh
         crop_from_image = geometry.crop_from_image(boxes, size_wh, locator.padding)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,8 +13,9 @@ from torch import Tensor, nn
 from pipeline.contract.images import PictureOptions
 from pipeline.contract.records import Annotation, ImageBatch, ImageRow, Keypoints, Points, Regions
 from pipeline.contract.schema import Schema
+from pipeline.data.select import RowSet
 from pipeline.engine.box_sources import GivenBoxes
-from pipeline.engine.inference import Device, predict
+from pipeline.engine.inference import Device, Inference
 
 ROTATED = 6  # EXIF: show the picture a quarter clockwise
 # Every second step of each channel but the greys: 24 colours at least 127 apart, one a keypoint.
@@ -28,6 +30,9 @@ class Dots(nn.Module):
         super().__init__()
         self.size_wh, self.padding = size_wh, padding
         self.register_buffer("colours", torch.tensor(COLOURS, dtype=torch.float32))
+
+    def job(self) -> dict[str, Any]:
+        return {"keypoints": "dots", "size_wh": self.size_wh, "padding": self.padding}
 
     def locate(self, crops: Tensor, category: Tensor) -> Points:
         h, w = crops.shape[-2:]
@@ -47,6 +52,9 @@ class TrueBoxes(nn.Module):
         self.given = GivenBoxes(boxes, row)
         self.current = np.zeros(0, dtype=int)
 
+    def job(self) -> dict[str, Any]:
+        return self.given.job()
+
     def regions(self, batch: ImageBatch) -> Regions:
         found = self.given.regions(batch)
         # Which of the given boxes each region is, told by the box itself.
@@ -61,6 +69,9 @@ class TruePoints(nn.Module):
     def __init__(self, detector: TrueBoxes, xy: np.ndarray, size_wh: tuple[int, int], padding: float) -> None:
         super().__init__()
         self.detector, self.xy, self.size_wh, self.padding = detector, xy, size_wh, padding
+
+    def job(self) -> dict[str, Any]:
+        return {"keypoints": "truth", "size_wh": self.size_wh, "padding": self.padding}
 
     def locate(self, crops: Tensor, category: Tensor) -> Points:
         rows = self.detector.current
@@ -145,6 +156,6 @@ def run_predict(
 ) -> tuple[list[Keypoints], np.ndarray]:
     """Run the pipeline as `submit` does."""
     where = Device(**({"batch_size": 4, "workers": 0, "accelerator": "cpu"} | device))  # type: ignore[arg-type]
-    result = predict(rows, *stages, schema, where, shards, job={"detector": "truth"}, pictures=pictures)
-    assert result is not None
+    options = pictures or PictureOptions()
+    result = Inference(*stages, schema, where, options).run(RowSet.by_headers(rows, options), shards)
     return result.keypoints, result.sizes_wh

@@ -135,6 +135,9 @@ class Linear(nn.Module):
         self.ran_in: torch.dtype | None = None
         self.crops: Tensor | None = None
 
+    def job(self) -> dict[str, str]:
+        return {"keypoints": "linear"}
+
     def locate(self, crops: Tensor, category: Tensor) -> Points:
         self.ran_in, self.crops = self.layer(crops).dtype, crops
         xy = torch.linspace(0, 224, 48).reshape(1, 24, 2).expand(len(crops), 24, 2)

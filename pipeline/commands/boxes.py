@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +20,7 @@ from pipeline.contract.formats.every_garment import read_every_garment
 from pipeline.contract.records import EveryGarment
 from pipeline.contract.schema import Schema, load_schema
 from pipeline.data.select import RowSet, TrainingSet, load_training_set
-from pipeline.engine.inference import Device, Prediction
+from pipeline.engine.inference import Device, InferenceResult
 from pipeline.engine.validation import VAL_FOLD
 from pipeline.learning import ranks
 from pipeline.runs.claims import refuse_another_make, refuse_other_settings
@@ -51,7 +52,7 @@ class _Step:
         return Device.of(self.settings.detector.train)
 
 
-FoldPrediction = Callable[[RowSet, np.ndarray, int], Prediction | None]
+FoldInference = Callable[[RowSet, np.ndarray, int], InferenceResult]
 """Predicts the rows of a fold, given as such, by their positions and by the fold's number."""
 
 
@@ -82,15 +83,11 @@ def boxes(
     writing = alone(out, REMEDY, enabled=ranks.is_zero())
     resumed = any(step.shards.glob("*/*.jsonl"))
     with writing, recorded(out, settings, data, inputs_of(training_set) | inputs, resumed) as record:
-        for fold in range(settings.folds):
-            members = np.flatnonzero(training_set.folds == fold)
-            result = predict_fold(training_set.take(members), members, fold)
-            if result is None:
-                continue
+        folds = [np.flatnonzero(training_set.folds == fold) for fold in range(settings.folds)]
+        steps = (partial(predict_fold, training_set.take(own), own, fold) for fold, own in enumerate(folds))
+        for members, result in zip(folds, ranks.in_turn(steps), strict=True):
             for i, box, one in zip(members, result.boxes, result.found, strict=True):
                 chosen[i], found[i] = box, one
-        if None in found:
-            raise SystemExit(0)  # the first process has the boxes, and writes them
         val, every = np.flatnonzero(training_set.folds == VAL_FOLD), np.arange(len(rows))
         record["figures"] = {
             "val": _figures(step, val, chosen, found),
@@ -101,7 +98,7 @@ def boxes(
     print_figures(TITLES[source], list(record["figures"].values())[-1])
 
 
-def _by_detectors(step: _Step) -> tuple[FoldPrediction, dict[str, str]]:
+def _by_detectors(step: _Step) -> tuple[FoldInference, dict[str, str]]:
     """Return what predicts a fold by a detector, and the inputs by hash. In sample, it is that of the next fold."""
     folder, folds, seen = step.run / "detector", step.settings.folds, step.kind == IN_SAMPLE
     checkpoints = {fold: folder / f"fold{fold}.safetensors" for fold in range(folds)}
@@ -112,7 +109,7 @@ def _by_detectors(step: _Step) -> tuple[FoldPrediction, dict[str, str]]:
     settings = claimed(step.settings, step.training_set, step.schema, "detector")
     refuse_other_settings(folder, settings | further, unsaid("detector"))
 
-    def predict_fold(own: RowSet, members: np.ndarray, fold: int) -> Prediction | None:
+    def predict_fold(own: RowSet, members: np.ndarray, fold: int) -> InferenceResult:
         checkpoint = checkpoints[(fold + 1) % folds if seen else fold]
         detector = load_detector(checkpoint, step.schema, with_ids=True)
         place, pictures = step.shards / f"fold{fold}", step.settings.pictures
@@ -121,7 +118,7 @@ def _by_detectors(step: _Step) -> tuple[FoldPrediction, dict[str, str]]:
     return predict_fold, {file.stem: file_hash(file) for file in checkpoints.values()}
 
 
-def _by_points(step: _Step) -> tuple[FoldPrediction, dict[str, str]]:
+def _by_points(step: _Step) -> tuple[FoldInference, dict[str, str]]:
     """Return what predicts a fold by the points of a first pass, and the inputs by hash."""
     networks = {fold: step.run / "keypoints" / f"fold{fold}.safetensors" for fold in range(step.settings.folds)}
     missing = [file for file in networks.values() if not file.exists()]
@@ -137,7 +134,7 @@ def _by_points(step: _Step) -> tuple[FoldPrediction, dict[str, str]]:
     matched = crop_boxes.read_matched(first, step.training_set.rows, step.schema)
     given = torch.tensor(np.stack([box.box for box in matched]), dtype=torch.float32)
 
-    def predict_fold(own: RowSet, members: np.ndarray, fold: int) -> Prediction | None:
+    def predict_fold(own: RowSet, members: np.ndarray, fold: int) -> InferenceResult:
         margin, place, pictures = step.settings.detector.margin, step.shards / f"fold{fold}", step.settings.pictures
         return crop_boxes.predict_around_points(
             own, given[members], networks[fold], fold, step.schema, margin, step.device, place, pictures

@@ -9,13 +9,13 @@ import numpy as np
 from keypoints.inference import load_locator
 from pipeline import crop_boxes
 from pipeline.contract.faults import UserError
-from pipeline.contract.files import file_hash, json_object, refuse_foreign
+from pipeline.contract.files import json_object, refuse_foreign
 from pipeline.contract.metrics import normalized_error
 from pipeline.contract.records import ABSENT
 from pipeline.contract.schema import load_schema
 from pipeline.data.select import load_training_set
 from pipeline.engine.box_sources import GivenBoxes
-from pipeline.engine.inference import Device, predict
+from pipeline.engine.inference import Device, Inference
 from pipeline.engine.refinement import in_passes
 from pipeline.engine.shards import remove_shards
 from pipeline.engine.validation import held_out
@@ -62,16 +62,9 @@ def calibrate(
     training_set = load_training_set(data, schema, settings.folds, run, limit, settings.layout, settings.pictures)
     found = crop_boxes.read_matched(boxes or run / "boxes.csv", training_set.rows, schema)
     chosen, given = held_out(training_set, found)
-    digest, parts = file_hash(checkpoint), out.with_suffix(".parts")
-    job = {"keypoints": digest, "rows": chosen.fingerprint, "boxes": given.tolist(), "passes": passes}
-    device = Device.of(settings.keypoints.train)
+    device, parts = Device.of(settings.keypoints.train), out.with_suffix(".parts")
     source = in_passes(passes, GivenBoxes(given), locator, schema, settings.detector.margin)
-    result = predict(
-        chosen.rows, source, locator, schema, device, parts, job,
-        sizes_wh=chosen.sizes_wh, pictures=settings.pictures,
-    )  # fmt: skip
-    if result is None:
-        raise SystemExit(0)  # the first process has the points
+    result = Inference(source, locator, schema, device, settings.pictures).run(chosen, parts)
     xy, score = (np.stack([getattr(one, part) for one in result.keypoints]) for part in ("xy", "score"))
     errors = normalized_error(chosen.rows, xy, np.ones(score.shape, dtype=bool), schema).errors
     visibility = np.stack([row.visibility for row in chosen.rows])
@@ -84,7 +77,7 @@ def calibrate(
         "images": len(chosen.rows),
         "figures": figures,
     }
-    fit(score, errors, visible, digest).save(out, schema, about)
+    fit(score, errors, visible, locator.fingerprint).save(out, schema, about)
     save_png(out.with_suffix(".png"), draw_reliability(panels))
     remove_shards(parts)
     for title, figure in figures.items():

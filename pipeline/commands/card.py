@@ -26,9 +26,11 @@ def card(weights: str, record: Path, schema: str = "fashionai") -> None:
     pair, loaded, scored = find_pair(weights), load_schema(schema), read_json(record)
     if not {"job", "figures", "provenance", "test"} <= scored.keys() or "ne" not in scored["figures"]:
         raise UserError(f"{record}: not the record of a scored submission; name the .json of a `submit` with --answers")
+    # Older records name the networks in the job.
+    networks = scored.get("networks", scored["job"])
     for stage in FILES:
         known = {file_hash(getattr(one, stage)) for one in (pair, find_pair(weights, "onnx"))}
-        if scored["job"].get(stage) not in known:
+        if networks.get(stage) not in known:
             raise UserError(
                 f"{record}: of another {stage} network than that of {weights}; submit with --weights {weights}"
             )

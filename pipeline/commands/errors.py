@@ -22,8 +22,8 @@ from pipeline.contract.images import PictureOptions
 from pipeline.contract.metrics import normalized_error
 from pipeline.contract.records import Annotation, Detection
 from pipeline.contract.schema import Schema, load_schema
-from pipeline.data.survey import image_sizes
-from pipeline.engine.inference import Device, predict
+from pipeline.data.select import RowSet
+from pipeline.engine.inference import Device, Inference
 from pipeline.engine.shards import remove_shards
 from pipeline.learning.pairs import Pair
 from pipeline.reporting.decomposition import Scored, decomposition
@@ -78,14 +78,15 @@ def errors(
     rows, xy, given = _predicted(submission, find_layout(layout).read_answers(answers, loaded), loaded)
     scored = normalized_error(rows, xy, given, loaded)
     kinds = kinds_of(rows, xy, given, scored.errors, loaded)
-    sizes_wh = image_sizes(rows)
+    pictured = RowSet.by_headers(rows, pictures)
+    sizes_wh = pictured.sizes_wh
     per_image = scored.per_image()
     order = [int(i) for i in np.argsort(-np.nan_to_num(per_image, nan=-1)) if np.isfinite(per_image[i])][:worst]
     boxes = maps = iou = None
     if weights or (detector and keypoints):
         pair = Pair.of(weights, detector, keypoints)
         finder = load_detector(pair.detector, loaded)
-        boxes = _boxes(finder, rows, sizes_wh, loaded, device, pictures, out / PARTS)
+        boxes = _boxes(finder, pictured, loaded, device, pictures, out / PARTS)
         # Of the boxes that the detector was to find, which have its margin.
         truth = true_boxes(rows, torch.tensor(sizes_wh), finder.margin)
         iou = geometry.box_iou(torch.tensor(np.stack([box.box for box in boxes])), truth.double()).numpy()
@@ -153,19 +154,15 @@ def _predicted(
 
 def _boxes(
     finder: NetworkDetector,
-    rows: Sequence[Annotation],
-    sizes_wh: np.ndarray,
+    rows: RowSet,
     schema: Schema,
     device: Device,
     pictures: PictureOptions,
     shards: Path,
 ) -> list[Detection]:
     """Return the box of each row as `submit` chooses it."""
-    source = crop_boxes.box_source("detector", finder, sizes_wh, None)
-    job = {"detector": finder.fingerprint, "rows": [row.image_id for row in rows]}
-    result = predict(rows, source, None, schema, device, shards, job, sizes_wh=sizes_wh, pictures=pictures)
-    if result is None:
-        raise SystemExit(0)  # the first process has the boxes
+    source = crop_boxes.box_source("detector", finder, rows.sizes_wh, None)
+    result = Inference(source, None, schema, device, pictures).run(rows, shards)
     remove_shards(shards)
     return result.boxes
 

@@ -1,6 +1,7 @@
 """The verb that scores a keypoint network on the fold that it has not seen, in boxes of any detector."""
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from pipeline.contract.files import file_hash, refuse_foreign
 from pipeline.contract.schema import load_schema
 from pipeline.data.select import RowSet, load_training_set
 from pipeline.engine.validation import VAL_FOLD, held_out, score_in_boxes
+from pipeline.learning import ranks
 from pipeline.learning.pairs import MOST_PASSES
 from pipeline.learning.training_ids import training_ids
 from pipeline.learning.weights import read_trained
@@ -74,14 +76,20 @@ def evaluate_val(
         given[TRUTH] = target_boxes(extents, sizes, settings.detector.margin).float()
     inputs = inputs_of(training_set) | {file.as_posix(): file_hash(file) for file in files}
     record: dict[str, Any] = {"provenance": provenance(), "network": file_hash(checkpoint), "inputs": inputs}
-    folder, figures = out.with_suffix(""), []
+    folder = out.with_suffix("")
+    tries = {
+        folder / f"boxes_{i}_passes_{number}.csv": (source, number)
+        for (i, source), number in product(enumerate(given), passes)
+    }
+    steps = (
+        partial(score_in_boxes, chosen, given[source], schema, settings, checkpoint, points, number)
+        for points, (source, number) in tries.items()
+    )
     with measured(record):
-        for (i, (source, found)), number in product(enumerate(given.items()), passes):
-            points = folder / f"boxes_{i}_passes_{number}.csv"
-            one = score_in_boxes(chosen, found, schema, settings, checkpoint, points, number)
-            if one is None:
-                return  # the first process has the points
-            figures.append({"boxes": source, "passes": number, "points_file": points.name, **one})
+        figures = [
+            {"boxes": source, "passes": number, "points_file": points.name, **one}
+            for (points, (source, number)), one in zip(tries.items(), ranks.in_turn(steps), strict=True)
+        ]
     write_json(out, record | {"figures": figures})
     rows = [[one["boxes"], str(one["passes"]), str(one["images"]), f"{one['ne']:.3f}"] for one in figures]
     print(as_table(["boxes", "passes", "images", "NE %"], rows))

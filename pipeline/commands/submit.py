@@ -12,15 +12,14 @@ from detector.inference import load_detector
 from keypoints.inference import load_locator
 from pipeline import crop_boxes
 from pipeline.contract.faults import UserError
-from pipeline.contract.files import file_hash
 from pipeline.contract.formats.submission import write_submission
 from pipeline.contract.images import PictureOptions
 from pipeline.contract.records import Annotation, Keypoints
 from pipeline.contract.schema import Schema, load_schema
-from pipeline.data.select import PredictionSet, RowSet, load_test_rows
-from pipeline.engine.inference import Device, Prediction, predict
+from pipeline.data.select import PredictionSet, load_test_rows
+from pipeline.engine.inference import Device, Inference, InferenceResult
 from pipeline.engine.refinement import PASSES, in_passes
-from pipeline.engine.shards import open_shards, remove_shards
+from pipeline.engine.shards import remove_shards
 from pipeline.learning.pairs import Weights
 from pipeline.learning.placement import device_of
 from pipeline.reporting.pictures import prediction_sheet, save_png
@@ -84,21 +83,14 @@ def submit(
     truth = answers_of(tested.rows, answers, loaded, layout, tested.sizes_wh) if answers else None
     kept = [i for i in range(len(tested.rows)) if i not in tested.unread]
     read, known = tested.take(kept), None if truth is None else [truth[i] for i in kept]
-    job = {"detector": file_hash(pair.detector), "keypoints": file_hash(pair.keypoints), "rows": read.fingerprint}
-    job |= {"boxes": boxes, "flip_test": flip_test, "passes": passes, "detail": pictures.detail}
-    if boxes == "truth" and known is not None:
-        job["truth"] = RowSet(rows=known, sizes_wh=read.sizes_wh, digests=read.digests).fingerprint
     source = crop_boxes.box_source(boxes, network, read.sizes_wh, known)
     source = in_passes(passes, source, locator, loaded, network.margin)
-    resumed = bool(open_shards(shards, job))
-    record: dict[str, Any] = {"provenance": provenance(), "job": job, "test": test.name, "resumed": resumed}
+    inference = Inference(source, locator, loaded, device, pictures, skip)
+    record: dict[str, Any] = {"provenance": provenance(), "test": test.name}
     with measured(record):
-        result = predict(
-            read.rows, source, locator, loaded, device, shards, job,
-            sizes_wh=read.sizes_wh, pictures=pictures, skip=skip,
-        )  # fmt: skip
-    if result is None:
-        return
+        result = inference.run(read, shards)
+    networks_used = {"detector": network.fingerprint, "keypoints": locator.fingerprint}
+    record |= {"job": inference.job(read), "networks": networks_used, "passes": passes, "resumed": result.resumed}
     predictions = _one_a_row(tested, result, boxes)
     made, lines = [".csv"], []
     _write(results.staged(".csv"), tested, predictions, loaded)
@@ -117,7 +109,7 @@ def submit(
         print("\n".join(lines))
 
 
-def _one_a_row(tested: PredictionSet, result: Prediction, boxes: str) -> list[Keypoints | None]:
+def _one_a_row(tested: PredictionSet, result: InferenceResult, boxes: str) -> list[Keypoints | None]:
     """Return the prediction of each row, None where its picture was skipped; raise UserError unless there is one a row."""
     by_key = {one.key: one for one in result.keypoints}
     skipped = {tested.rows[i].key for i in tested.unread} | result.unread.keys()
@@ -137,7 +129,7 @@ def _write(out: Path, tested: PredictionSet, predictions: Sequence[Keypoints | N
 
 
 def _boxes_report(
-    known: Sequence[Annotation], result: Prediction, schema: Schema, margin: float, padding: float
+    known: Sequence[Annotation], result: InferenceResult, schema: Schema, margin: float, padding: float
 ) -> dict[str, float]:
     """Return the detector's figures over the pictures that could still be read when their turn came."""
     seen = [i for i, row in enumerate(known) if row.key not in result.unread]
@@ -146,7 +138,7 @@ def _boxes_report(
 
 
 def _counts(
-    tested: PredictionSet, predictions: Sequence[Keypoints | None], result: Prediction, most_fallback: float
+    tested: PredictionSet, predictions: Sequence[Keypoints | None], result: InferenceResult, most_fallback: float
 ) -> dict[str, Any]:
     """Return how many images there were, how many without a box, and which were skipped; warn of both."""
     fallback = sum(one.fallback for one in predictions if one is not None)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -68,6 +69,10 @@ class PictureOptions:
                 raise UserError(f"{name} is {getattr(self, name)}; expected a number above 0")
         if self.detail != 0 and self.detail < 64:
             raise UserError(f"detail is {self.detail}; expected 64 pixels or more, or 0")
+
+    def job(self) -> dict[str, Any]:
+        """Return what decides a picture's pixels; the limits only say which are refused."""
+        return {"detail": self.detail}
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,7 @@
 """What a stage must offer, as the orchestrator sees it, and what the keypoint stage's parts must offer each other."""
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -14,21 +14,31 @@ Beside maps there may be background (N, 1, h, w), the map of where no point is.
 """
 
 
-class Detector(Protocol):
+class Part(Protocol):
+    """What takes part in a prediction, and says what decides its share of the result."""
+
+    def job(self) -> dict[str, Any]:
+        """Return as plain values everything that decides what it gives: weights by hash, settings, given boxes.
+
+        Predictions that an interrupt left are gone on with only under the same.
+        """
+
+
+class Detector(Part, Protocol):
     """Stage 1 as the orchestrator sees it."""
 
     def detect(self, batch: ImageBatch) -> Detections:
         """Return everything found, of every category, image by image."""
 
 
-class BoxSource(Protocol):
+class BoxSource(Part, Protocol):
     """What says where to crop: a choice among a detector's boxes, given boxes, whole images."""
 
     def regions(self, batch: ImageBatch) -> Regions:
         """Return what to crop: none, one or several regions an image."""
 
 
-class Locator(Protocol):
+class Locator(Part, Protocol):
     """Stage 2 as the orchestrator sees it. `padding` is a fraction of the box's width and height on each side."""
 
     size_wh: tuple[int, int]
@@ -39,10 +49,10 @@ class Locator(Protocol):
 
 
 @runtime_checkable
-class Placer(Protocol):
-    """Instead of a Locator, what places the points of regions by more than a crop each."""
+class PointPredictor(Part, Protocol):
+    """Instead of a Locator, what predicts the points of regions from more than a crop each."""
 
-    def place(self, batch: ImageBatch, regions: Regions) -> tuple[Tensor, Tensor]:
+    def predict_points(self, batch: ImageBatch, regions: Regions) -> tuple[Tensor, Tensor]:
         """Return points (M, K, 2) in image pixels and their scores (M, K)."""
 
 

@@ -17,7 +17,7 @@ from pipeline.contract.records import Annotation, BoxedImage, Detection, ImageRo
 from pipeline.contract.schema import Schema
 from pipeline.data.fold_file import FOLDS, Dealt, read_dealt, write_dealt
 from pipeline.data.folds import assign_folds
-from pipeline.data.survey import progress, survey
+from pipeline.data.survey import digest, image_sizes, progress, survey
 from pipeline.learning import ranks
 
 Row = TypeVar("Row", bound=ImageRow)
@@ -33,15 +33,23 @@ class RowSet:
 
     @property
     def fingerprint(self) -> str:
-        """Short hash of ids, categories, answers or boxes, and the pictures' bytes."""
+        """Short hash of ids, instances, categories, answers or boxes, and the pictures' bytes."""
         everything = hashlib.sha256()
         for row, sha256 in zip(self.rows, self.digests, strict=True):
             everything.update(f"{row.image_id},{row.category},{sha256}".encode())
+            if row.instance:
+                everything.update(f",{row.instance}".encode())
             if isinstance(row, Annotation):
                 everything.update(row.xy.tobytes() + row.visibility.tobytes())
             if isinstance(row, BoxedImage):
                 everything.update(row.box.tobytes())
         return everything.hexdigest()[:12]
+
+    @classmethod
+    def by_headers(cls, rows: Sequence[ImageRow], pictures: PictureOptions | None = None) -> "RowSet":
+        """Return rows with their pictures' sizes and hashes, without a look at the pixels; raises DataError naming the file."""
+        sizes_wh = image_sizes(rows, pictures)
+        return cls(rows=rows, sizes_wh=sizes_wh, digests=[digest(row.path) for row in rows])
 
     @classmethod
     def joined(cls, sets: "Sequence[RowSet]") -> "RowSet":

@@ -95,9 +95,9 @@ def far_points(row: Annotation, size_wh: np.ndarray) -> list[Fault]:
     return [Fault(row.csv or row.image_id, problem, remedy, row.csv_row, value=f"{x:.0f}_{y:.0f} of {row.image_id}")]
 
 
-def image_sizes(rows: Sequence[ImageRow]) -> np.ndarray:
+def image_sizes(rows: Sequence[ImageRow], options: PictureOptions | None = None) -> np.ndarray:
     """Return the sizes_wh (N, 2) of the rows' pictures as EXIF turns them, mostly from their headers alone."""
-    return np.array([image_size(row.path) for row in rows])
+    return np.array([image_size(row.path, options) for row in rows])
 
 
 def progress(description: str) -> Callable[[Iterable, int], Iterable]:

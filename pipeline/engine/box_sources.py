@@ -1,7 +1,8 @@
 """Where crops come from, by name. A further source is a class with `build` and `regions`, and a line in SOURCES."""
 
+import hashlib
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -45,6 +46,9 @@ class BestOfCategory(nn.Module):
     def build(cls, parts: SourceParts) -> "BestOfCategory":
         return cls(_detector_of(parts), parts.fallback_score)
 
+    def job(self) -> dict[str, Any]:
+        return {"boxes": "detector", "fallback_score": self.fallback_score, **self.detector.job()}
+
     def regions(self, batch: ImageBatch) -> Regions:
         found = self.detector.detect(batch)
         fitting = _croppable(found) & (found.category == batch.category[found.image])
@@ -75,6 +79,9 @@ class EveryDetection(nn.Module):
     def build(cls, parts: SourceParts) -> "EveryDetection":
         return cls(_detector_of(parts), parts.threshold)
 
+    def job(self) -> dict[str, Any]:
+        return {"boxes": "detections", "threshold": self.threshold, **self.detector.job()}
+
     def regions(self, batch: ImageBatch) -> Regions:
         found = self.detector.detect(batch)
         kept = found[(_croppable(found) & (found.score >= self.threshold)).nonzero()[:, 0]]
@@ -101,6 +108,12 @@ class GivenBoxes(nn.Module):
             raise UserError("the box source truth needs given boxes; name the answers, or take another source")
         return cls(parts.boxes, parts.row)
 
+    def job(self) -> dict[str, Any]:
+        given = hashlib.sha256()
+        for part in (self.boxes, self.row):
+            given.update(part.cpu().numpy().tobytes())
+        return {"boxes": self.origin, "count": len(self.boxes), "given": given.hexdigest()}
+
     def regions(self, batch: ImageBatch) -> Regions:
         image, given = (batch.index[:, None] == self.row).nonzero().unbind(-1)
         score = torch.ones(len(given), device=given.device)
@@ -113,6 +126,9 @@ class WholeImages(nn.Module):
     @classmethod
     def build(cls, parts: SourceParts) -> "WholeImages":
         return cls()
+
+    def job(self) -> dict[str, Any]:
+        return {"boxes": "image"}
 
     def regions(self, batch: ImageBatch) -> Regions:
         image, boxes = _positions(batch), whole_images(batch)

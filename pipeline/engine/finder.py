@@ -1,6 +1,5 @@
 """Find the garments in photos whose content is not known: every garment of every photo, some hundreds of photos at a time."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,7 +13,8 @@ from pipeline.contract.images import PictureOptions, image_size
 from pipeline.contract.protocols import BoxSource, Locator
 from pipeline.contract.records import ImageRow
 from pipeline.contract.schema import Schema
-from pipeline.engine.inference import Device, predict
+from pipeline.data.select import RowSet
+from pipeline.engine.inference import Device, Inference
 from pipeline.engine.refinement import PASSES
 from pipeline.engine.shards import remove_shards
 
@@ -69,10 +69,9 @@ class Finder:
             # The category is not known; the source of the regions does not ask for it.
             rows = [ImageRow(names[i], self.schema.categories[0], files[i]) for i in fine]
             device = replace(self.device, devices="1", workers=min(self.device.workers, len(rows) - 1))
-            result = predict(
-                rows, self.source, self.locator, self.schema, device, shards, self.job | {"photos": _digest(rows)},
-                sizes_wh=np.array([sizes_wh[i] for i in fine]), pictures=self.pictures, skip=True,
-            )  # fmt: skip
+            known = RowSet(rows=rows, sizes_wh=np.array([sizes_wh[i] for i in fine]), digests=[*map(_version, rows)])
+            inference = Inference(self.source, self.locator, self.schema, device, self.pictures, skip=True)
+            result = inference.run(known, shards)
             for one in result.keypoints:
                 found.setdefault(one.image_id, []).append(Garment.of(one, self.schema, self.meaning))
             errors |= {i: result.unread[row.key] for i, row in zip(fine, rows, strict=True) if row.key in result.unread}
@@ -95,7 +94,7 @@ class Finder:
         return sizes_wh, errors
 
 
-def _digest(rows: Sequence[ImageRow]) -> str:
-    """Return a hash of the photos' names and of what changes with their content."""
-    known = [(row.image_id, row.path.stat().st_size, row.path.stat().st_mtime_ns) for row in rows]
-    return hashlib.sha256(repr(known).encode()).hexdigest()[:16]
+def _version(row: ImageRow) -> str:
+    """Return what changes with a photo's content; to hash it would read every photo twice."""
+    state = row.path.stat()
+    return f"{state.st_size}-{state.st_mtime_ns}"

@@ -1,27 +1,28 @@
 """Both stages, or the first alone, over a list of pictures, on whatever devices there are, continued after interrupts."""
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 from torch.utils.data import Subset
 
 from pipeline.contract.images import PictureOptions, reduction
-from pipeline.contract.protocols import BoxSource, Locator, Placer
-from pipeline.contract.records import Detection, ImageRow, Key, Keypoints
+from pipeline.contract.protocols import BoxSource, Locator, PointPredictor
+from pipeline.contract.records import Detection, Key, Keypoints
 from pipeline.contract.schema import Schema
-from pipeline.data.survey import image_sizes
+from pipeline.data.select import RowSet
 from pipeline.engine.shards import ShardWriter, boxes_of, found_in, keypoints_of, merge_shards, open_shards
 from pipeline.learning import ranks
 from pipeline.learning.configs import check_ranges
 from pipeline.learning.fit import silenced
 from pipeline.learning.loading import Batches, ImageDataset, PixelBatchSampler, loader
 from pipeline.learning.options import COUNT, Placement
-from pipeline.learning.placement import placed
+from pipeline.learning.placement import device_of, placed, precision
 from pipeline.orchestrator import OneStage, TwoStage
 
 log = logging.getLogger("pipeline")
@@ -48,12 +49,12 @@ class Device(Placement):
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """What came out of a run over rows, in their order.
+class InferenceResult:
+    """What came out of an inference over rows, in their order.
 
     `keypoints` of every region, `boxes` of every region as rows of boxes.csv, sizes_wh (N, 2) of the rows' pictures,
     everything that a detector found in each (lists `boxes`, `scores`, `category`; empty where none was asked), and of
-    pictures that could not be read any more, and were skipped, why.
+    pictures that could not be read any more, and were skipped, why. `resumed` tells that a part had been done before.
     """
 
     keypoints: list[Keypoints]
@@ -61,60 +62,81 @@ class Prediction:
     sizes_wh: np.ndarray
     found: list[dict[str, list]]
     unread: dict[Key, str]
+    resumed: bool
+
+    def made_by(self, checkpoint: str, fold: int = -1) -> "InferenceResult":
+        """Return the result with boxes that name their checkpoint, and the fold that it has not seen."""
+        return replace(self, boxes=[replace(box, checkpoint=checkpoint, fold=fold) for box in self.boxes])
 
 
-@ranks.one_voice()
-def predict(
-    rows: Sequence[ImageRow],
-    source: BoxSource,
-    locator: Locator | Placer | None,
-    schema: Schema,
-    device: Device,
-    shards: Path,
-    job: dict,
-    *,
-    sizes_wh: np.ndarray | None = None,
-    pictures: PictureOptions | None = None,
-    skip: bool = False,
-    fold: int = -1,
-    checkpoint: str = "",
-) -> Prediction | None:
-    """Run both stages (without a locator: the first alone) over the rows; returns None on other ranks.
+@dataclass(frozen=True)
+class Inference:
+    """Rows in, points or boxes out: both stages (without `points` the first alone), on one or many devices.
 
-    `job` says what decides the result: shards of the same job are continued. sizes_wh (N, 2) of the rows' pictures are read
-    from them where they are not given. With `skip`, a picture that cannot be read costs its own row alone. `fold` and
-    `checkpoint` go into the boxes.
+    With `skip`, a picture that cannot be read costs its own row alone.
     """
-    trainer = _trainer(device)
-    ranks.join(trainer)
-    done = trainer.strategy.broadcast(open_shards(shards, job))
-    remaining = [i for i, row in enumerate(rows) if row.key not in done]
-    if done and remaining:
-        log.info("%d of %d images are done already", len(rows) - len(remaining), len(rows))
-    if remaining:
-        sizes_wh = image_sizes(rows) if sizes_wh is None else sizes_wh
-        categories = [schema.category_index(row.category) for row in rows]
-        dataset = ImageDataset(rows, categories, options=pictures or PictureOptions())
-        module = OneStage(source) if locator is None else TwoStage(source, locator)
-        writer = ShardWriter(shards, rows)
+
+    source: BoxSource
+    points: Locator | PointPredictor | None
+    schema: Schema
+    device: Device = field(default_factory=Device)
+    pictures: PictureOptions = field(default_factory=PictureOptions)
+    skip: bool = False
+
+    def job(self, rows: RowSet) -> dict[str, Any]:
+        """Return everything that decides the result over these rows, as plain values."""
+        return {
+            "source": self.source.job(),
+            "points": None if self.points is None else self.points.job(),
+            "rows": rows.fingerprint,
+            "pictures": self.pictures.job(),
+            "precision": precision(self.device),
+            "device": device_of(self.device),
+            "schema": self.schema.fingerprint,
+        }
+
+    @ranks.one_voice()
+    def run(self, rows: RowSet, shards: Path) -> InferenceResult:
+        """Predict the rows, and keep what is done in the folder `shards`: the same job goes on with it after an interrupt.
+
+        Returns on rank 0 alone; other ranks end here. Raises DataError for a picture that cannot be read, without `skip`.
+        """
+        trainer = _trainer(self.device)
+        ranks.join(trainer)
+        done = trainer.strategy.broadcast(open_shards(shards, self.job(rows)))
+        remaining = [i for i, row in enumerate(rows.rows) if row.key not in done]
+        if done and remaining:
+            log.info("%d of %d images are done already", len(rows.rows) - len(remaining), len(rows.rows))
+        if remaining:
+            self._predict(rows, remaining, shards, trainer)
+        ranks.only_zero_goes_on(trainer)
+        return self._merged(rows, shards, resumed=bool(done))
+
+    def _predict(self, rows: RowSet, remaining: list[int], shards: Path, trainer: pl.Trainer) -> None:
+        """Write this rank's share of the remaining rows into the shards."""
+        categories = [self.schema.category_index(row.category) for row in rows.rows]
+        dataset = ImageDataset(rows.rows, categories, options=self.pictures)
+        module = OneStage(self.source) if self.points is None else TwoStage(self.source, self.points)
+        writer = ShardWriter(shards, rows.rows)
         trainer.callbacks.append(writer)
-        batches = _batches(dataset, remaining, sizes_wh, device, trainer, writer.skip if skip else None)
+        batches = _batches(dataset, remaining, rows.sizes_wh, self.device, trainer, writer.skip if self.skip else None)
         with silenced():
             try:
                 trainer.predict(module, batches, return_predictions=False)
             except SystemExit:
+                # Lightning turns Ctrl-C into an exit of its own.
                 raise KeyboardInterrupt from None
-    trainer.strategy.barrier()
-    if not trainer.is_global_zero:
-        return None
-    lines = list(zip(rows, merge_shards(shards, rows), strict=True))
-    return Prediction(
-        keypoints=[p for row, line in lines for p in keypoints_of(row, line, schema)] if locator else [],
-        boxes=[b for row, line in lines for b in boxes_of(row, line, schema, fold, checkpoint)],
-        sizes_wh=np.array([line["size_wh"] for _, line in lines]),
-        found=[found_in(line) for _, line in lines],
-        unread={row.key: line["unread"] for row, line in lines if "unread" in line},
-    )
+
+    def _merged(self, rows: RowSet, shards: Path, resumed: bool) -> InferenceResult:
+        lines = list(zip(rows.rows, merge_shards(shards, rows.rows), strict=True))
+        return InferenceResult(
+            keypoints=[p for row, line in lines for p in keypoints_of(row, line, self.schema)] if self.points else [],
+            boxes=[box for row, line in lines for box in boxes_of(row, line, self.schema)],
+            sizes_wh=np.array([line["size_wh"] for _, line in lines]),
+            found=[found_in(line) for _, line in lines],
+            unread={row.key: line["unread"] for row, line in lines if "unread" in line},
+            resumed=resumed,
+        )
 
 
 def _batches(

@@ -1,7 +1,7 @@
 """A second pass: crops around the points that a first one found, a further look at the garment to average with the first."""
 
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +37,10 @@ class OwnPoints(nn.Module):
         super().__init__()
         self.source, self.locator, self.margin, self.average = source, locator, margin, average
         self.register_buffer("has", has, persistent=False)
+
+    def job(self) -> dict[str, Any]:
+        around = {"points": self.locator.job(), "margin": self.margin, "average": self.average}
+        return {"around": around, "of": self.source.job()}
 
     def regions(self, batch: ImageBatch) -> Regions:
         first = self.source.regions(batch)

@@ -156,8 +156,8 @@ def keypoints_of(row: ImageRow, record: dict[str, Any], schema: Schema) -> list[
     ]
 
 
-def boxes_of(row: ImageRow, record: dict[str, Any], schema: Schema, fold: int, checkpoint: str) -> list[Detection]:
-    """Return the regions of a row's line as rows of boxes.csv."""
+def boxes_of(row: ImageRow, record: dict[str, Any], schema: Schema) -> list[Detection]:
+    """Return the regions of a row's line as rows of boxes.csv, of no checkpoint yet."""
     return [
         Detection(
             row.image_id,
@@ -165,8 +165,8 @@ def boxes_of(row: ImageRow, record: dict[str, Any], schema: Schema, fold: int, c
             np.array(region["box"]),
             region["box_score"],
             "image" if region["fallback"] else ORIGINS[region["origin"]],
-            fold,
-            checkpoint,
+            -1,
+            "",
             region["fallback"],
             instance=row.instance + region["instance"],
         )

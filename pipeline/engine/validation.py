@@ -1,6 +1,7 @@
 """The score on `val`: both stages over the fold that a keypoint network has not seen, to choose settings by."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,16 @@ from pipeline import crop_boxes
 from pipeline.contract.box_kinds import IMAGE, IN_SAMPLE, OUT_OF_FOLD, TRUTH, TWO_PASS
 from pipeline.contract.crops import BoxSet
 from pipeline.contract.faults import UserError
-from pipeline.contract.files import alone, file_hash
+from pipeline.contract.files import alone
 from pipeline.contract.formats.submission import write_submission
-from pipeline.contract.protocols import BoxSource
 from pipeline.contract.records import Detection
 from pipeline.contract.schema import Schema
 from pipeline.data.select import RowSet, TrainingSet
 from pipeline.engine.box_sources import GivenBoxes
-from pipeline.engine.inference import Device, predict
+from pipeline.engine.inference import Device, Inference
 from pipeline.engine.refinement import in_passes
 from pipeline.engine.shards import remove_shards
+from pipeline.learning import ranks
 from pipeline.reporting.scores import score, score_figures, score_lines
 from pipeline.runs.claims import refuse_another_make
 from pipeline.runs.steps import kept, recorded
@@ -51,10 +52,11 @@ def score_on_val(
     if settings.keypoints.crop.source != IMAGE:
         sources[NAMED[TRUTH]] = target_boxes(extents, sizes, settings.detector.margin).float()
     folder, padding = checkpoint.with_suffix(""), settings.keypoints.crop.padding
-    figures = {
-        name: score_in_boxes(chosen, given, schema, settings, checkpoint, folder / f"{name}.csv")
+    steps = (
+        partial(score_in_boxes, chosen, given, schema, settings, checkpoint, folder / f"{name}.csv")
         for name, given in sources.items()
-    }
+    )
+    figures = dict(zip(sources, ranks.in_turn(steps), strict=True))
     shown = {
         name: BoxSet(name, chosen.rows, given.double().numpy(), extents.numpy(), np.zeros(len(given)))
         for name, given in sources.items()
@@ -62,7 +64,7 @@ def score_on_val(
     measured = {
         name: dict(zip(SHOWN, (of.contained(padding), of.zoom(padding)), strict=True)) for name, of in shown.items()
     }
-    return {name: one | measured[name] for name, one in figures.items() if one is not None}
+    return {name: one | measured[name] for name, one in figures.items()}
 
 
 def held_out(training_set: TrainingSet, boxes: Sequence[Detection]) -> tuple[RowSet, torch.Tensor]:
@@ -87,38 +89,21 @@ def score_in_boxes(
     out: Path,
     passes: int = 1,
     title: str = "val",
-) -> dict[str, Any] | None:
+) -> dict[str, Any]:
     """Return the figures of a network on these rows in the given boxes (N, 4); its predictions stay in `out`.
 
-    With two passes the last one crops around the points of the first, and both are averaged. Returns None on other processes
-    than the first.
+    With two passes the last one crops around the points of the first, and both are averaged.
     """
     locator = load_locator(checkpoint, schema)
-    job = {"keypoints": file_hash(checkpoint), "rows": chosen.fingerprint, "boxes": given.tolist(), "passes": passes}
     source = in_passes(passes, GivenBoxes(given), locator, schema, settings.detector.margin)
-    if not place_points(chosen, source, locator, schema, settings, job, out):
-        return None
+    device, parts = Device.of(settings.keypoints.train), out.with_suffix(".parts")
+    result = Inference(source, locator, schema, device, settings.pictures).run(chosen, parts)
+    write_submission(out, chosen.rows, np.stack([p.xy for p in result.keypoints]), result.sizes_wh, schema)
+    remove_shards(parts)
     scored = score(out, chosen.rows, schema)
     print(f"{title}, {out.stem.replace('_', ' ')}")
     print("\n".join(score_lines(scored, "default")))
     return {"images": len(chosen.rows), **score_figures(scored, "default")}
-
-
-def place_points(
-    chosen: RowSet, source: BoxSource, placer: Any, schema: Schema, settings: Settings, job: dict[str, Any], out: Path
-) -> bool:
-    """Write the points that a placer puts into the crops of a source, as a submission file; False on other processes.
-
-    `job` says what decides the points: what an interrupt leaves of another one is not gone on with.
-    """
-    device, parts, rows = Device.of(settings.keypoints.train), out.with_suffix(".parts"), chosen.rows
-    sizes_wh, pictures = chosen.sizes_wh, settings.pictures
-    result = predict(rows, source, placer, schema, device, parts, job, sizes_wh=sizes_wh, pictures=pictures)
-    if result is None:
-        return False
-    write_submission(out, rows, np.stack([p.xy for p in result.keypoints]), result.sizes_wh, schema)
-    remove_shards(parts)
-    return True
 
 
 def errors_of(
@@ -128,7 +113,7 @@ def errors_of(
     settings: Settings,
     data: Sequence[Path],
     inputs: dict[str, str],
-    make: Callable[[], dict[str, Any] | None],
+    make: Callable[[], dict[str, Any]],
 ) -> np.ndarray:
     """Return the errors (N, K) of the submission file `out`, which `make` writes unless it has been made of these inputs."""
     with alone(out):

@@ -4,6 +4,7 @@ After data distillation (Radosavovic et al. 2018, 1712.04440), where an ensemble
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,7 @@ from pipeline.orchestrator import Placed, averaged
 
 
 class Agreed(nn.Module):
-    """A Placer: the mean, by their scores, of what networks find in crops of several paddings and in their mirror images.
+    """A PointPredictor: the mean, by their scores, of what networks find in crops of several paddings and in their mirror images.
 
     A point's score is the mean one, or 0 where any look is further from the mean than `tolerance`, in longer sides of the
     box. flip_index (K,) exchanges sides.
@@ -28,7 +29,14 @@ class Agreed(nn.Module):
         self.locators, self.paddings, self.tolerance = locators, paddings, tolerance
         self.register_buffer("flip_index", flip_index, persistent=False)
 
-    def place(self, batch: ImageBatch, regions: Regions) -> Placed:
+    def job(self) -> dict[str, Any]:
+        return {
+            "agreed": [one.job() for one in self.locators],
+            "paddings": list(self.paddings),
+            "tolerance": self.tolerance,
+        }
+
+    def predict_points(self, batch: ImageBatch, regions: Regions) -> Placed:
         looks = [
             one for locator in self.locators for padding in self.paddings
             for one in self._both_sides(batch, regions, locator, padding)

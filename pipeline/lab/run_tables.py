@@ -72,9 +72,10 @@ def _end_to_end(records: Sequence[Record]) -> str:
     for record in records:
         for submission in record["submissions"]:
             f = submission["figures"]
+            passes = submission.get("passes", submission.get("job", {}).get("passes", 1))
             categories = [_number(f.get("by_category", {}).get(c)) for c in names]
             rows.append([
-                record["name"], submission["test"], f["boxes"], submission.get("job", {}).get("passes", 1), f["images"],
+                record["name"], submission["test"], f["boxes"], passes, f["images"],
                 _number(f.get("ne")), *categories,
                 f.get("points", MISSING), f.get("images_skipped", MISSING), f.get("fallback", MISSING),
             ])  # fmt: skip

@@ -35,8 +35,13 @@ class Graph(nn.Module):
         super().__init__()
         self.session = _session(path)
         self.outputs = [one.name for one in self.session.get_outputs()]
-        if EIGHT_BIT in self.session.get_modelmeta().custom_metadata_map:
+        if self.runtime == "int8":
             refuse_without_instructions(path, torch.cpu.get_capabilities())
+
+    @property
+    def runtime(self) -> str:
+        """What `--runtime` calls it: onnx, or int8."""
+        return "int8" if EIGHT_BIT in self.session.get_modelmeta().custom_metadata_map else "onnx"
 
     @property
     def header(self) -> dict[str, Any]:
@@ -48,6 +53,11 @@ class Graph(nn.Module):
         device = inputs.device
         arrays = self.session.run(self.outputs, {INPUTS: np.ascontiguousarray(inputs.float().cpu().numpy())})
         return {name: torch.from_numpy(one).to(device) for name, one in zip(self.outputs, arrays, strict=True)}
+
+
+def runtime_of(network: nn.Module) -> str:
+    """Return what runs a network: torch, onnx or int8."""
+    return next((one.runtime for one in network.modules() if isinstance(one, Graph)), "torch")
 
 
 def _session(path: Path) -> Any:

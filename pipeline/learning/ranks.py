@@ -1,7 +1,8 @@
 """Processes that train or predict together: who writes, who speaks, and that all of them end when one does.
 
 The process that the user starts is rank 0. It starts the other ranks of its machine with its own command line (unless
-torchrun or SLURM did), so that each of them comes to the same point by itself. Only rank 0 writes files that others read.
+torchrun or SLURM did), so that each of them comes to the same point by itself. Only rank 0 writes files that others read: once
+all have predicted, the others end (`only_zero_goes_on`), and no command has to ask which rank it is.
 """
 
 import atexit
@@ -14,10 +15,10 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pipeline.contract.faults import UserError
 
@@ -34,6 +35,8 @@ LOST = re.compile(
 )
 """What gloo and NCCL say when a process that they talk to is gone; they have no class of error for it."""
 
+Step = TypeVar("Step")
+
 _others: list[subprocess.Popen] = []
 _watched = False
 _over = False
@@ -42,6 +45,31 @@ _over = False
 def is_zero() -> bool:
     """Tell whether this process is rank 0 of all machines, from the environment: known before the ranks are connected."""
     return all(int(os.environ.get(name, 0)) == 0 for name in ("RANK", "SLURM_PROCID", "NODE_RANK", "LOCAL_RANK"))
+
+
+class OtherRank(BaseException):
+    """Ends a command on a rank other than 0, which has done its share; `main` takes it for success."""
+
+
+def only_zero_goes_on(trainer: Any) -> None:
+    """Wait for all ranks of a Lightning `trainer`; then rank 0 returns with what all have made, and OtherRank ends the others."""
+    trainer.strategy.barrier()
+    if not trainer.is_global_zero:
+        raise OtherRank
+
+
+def in_turn(steps: Iterable[Callable[[], Step]]) -> Iterator[Step]:
+    """Yield the result of each step on rank 0. The other ranks take part in all of them, and end after the last."""
+    ended = None
+    for step in steps:
+        try:
+            result = step()
+        except OtherRank as end:
+            ended = end
+        else:
+            yield result
+    if ended is not None:
+        raise ended
 
 
 def join(trainer: Any) -> None:

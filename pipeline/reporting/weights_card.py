@@ -41,7 +41,7 @@ def _overview(networks: dict[str, NetworkFile]) -> str:
 
 
 def _passes(record: dict[str, Any]) -> str:
-    passes = record["job"].get("passes", 1)
+    passes = record.get("passes", record["job"].get("passes", 1))
     return f", averaged with {passes - 1} more around the points" if passes > 1 else ""
 
 

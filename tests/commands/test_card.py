@@ -39,7 +39,7 @@ def test_the_card_holds_what_the_record_and_the_files_say(scored: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda record: record["job"].update(keypoints="0"), "of another keypoints network than that of"),
+        (lambda record: record["networks"].update(keypoints="0"), "of another keypoints network than that of"),
         (lambda record: record["figures"].pop("ne"), "not the record of a scored submission"),
         (lambda record: record.pop("job"), "not the record of a scored submission"),
     ],

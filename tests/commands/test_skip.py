@@ -68,7 +68,7 @@ def test_unreadable_pictures_stop_a_submission_before_it_begins(
     trained: Path, data: Path, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bad, out = break_two(data), tmp_path / "out" / "s.csv"
-    monkeypatch.setattr("pipeline.commands.submit.predict", None)  # a call of it would be a fault of the program
+    monkeypatch.setattr("pipeline.commands.submit.Inference", None)  # a call of it would be a fault of the program
     assert run("submit", *submit_options(trained, data), "--out", out) == 1
     error = capsys.readouterr().err
     assert error.startswith("error: 2 faults: ")

@@ -142,9 +142,9 @@ def test_a_fallback_is_recorded_as_the_whole_image(schema: Schema) -> None:
     expected = {"detector": ("detector", False), "truth": ("truth", False), "image": ("image", False)}
     for origin, named in (expected | {"fallback": ("image", True)}).items():
         one = region | {"origin": ORIGINS.index(origin), "fallback": origin == "fallback"}
-        (box,) = boxes_of(ImageRow("a", "skirt", Path("a")), {"regions": [one]}, schema, 1, "fold1")
+        (box,) = boxes_of(ImageRow("a", "skirt", Path("a")), {"regions": [one]}, schema)
         assert (box.source, box.fallback) == named
-        assert (box.fold, box.checkpoint, box.category) == (1, "fold1", schema.categories[4])
+        assert (box.fold, box.checkpoint, box.category) == (-1, "", schema.categories[4])
 
 
 def test_whole_images_are_as_wide_and_high_as_their_pictures() -> None:

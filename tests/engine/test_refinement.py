@@ -121,7 +121,7 @@ def test_a_pair_is_published_for_so_many_passes(trained: Path, drawn: Path, tmp_
         assert run("submit", *options, *more, "--out", tmp_path / f"{name}.csv") == 0
     assert (tmp_path / "own.csv").read_bytes() == (tmp_path / "two.csv").read_bytes()
     assert (tmp_path / "own.csv").read_bytes() != (tmp_path / "one.csv").read_bytes()
-    said = {name: json.loads((tmp_path / f"{name}.json").read_text())["job"]["passes"] for name in ("own", "truth")}
+    said = {name: json.loads((tmp_path / f"{name}.json").read_text())["passes"] for name in ("own", "truth")}
     assert said == {"own": 2, "truth": 1}
     assert Pair.of(str(tmp_path / "pair"), None, keypoints).passes == 1
     manifest = tmp_path / "pair" / MANIFEST

@@ -40,7 +40,7 @@ def batch() -> ImageBatch:
 def test_all_looks_see_the_same_point_of_the_image(schema: Schema) -> None:
     """At three paddings and in the mirror, at the middle of what is bright."""
     placer = Agreed([Blob()], [0.0, 0.1, 0.3], torch.tensor(schema.flip_index), tolerance=0.05)
-    xy, score = placer.place(batch(), GivenBoxes(BOX).regions(batch()))
+    xy, score = placer.predict_points(batch(), GivenBoxes(BOX).regions(batch()))
     assert (xy - torch.tensor([33.0, 45])).abs().max() < 1
     assert (score == 0.5).all()
 
@@ -50,7 +50,7 @@ def test_a_point_that_moves_with_the_mirror_is_not_agreed_on(schema: Schema) -> 
     k = schema.keypoints.index("armpit_left")
     partner = schema.flip_index[k]
     placer = Agreed([Blob(stubborn=k)], [0.0], torch.tensor(schema.flip_index), tolerance=0.05)
-    _, score = placer.place(batch(), GivenBoxes(BOX).regions(batch()))
+    _, score = placer.predict_points(batch(), GivenBoxes(BOX).regions(batch()))
     assert (score[0] == 0).nonzero().flatten().tolist() == sorted([k, partner])
 
 
@@ -59,4 +59,4 @@ def test_two_networks_have_to_agree(schema: Schema) -> None:
     regions = GivenBoxes(BOX).regions(batch())
     for tolerance, agreed in ((0.05, True), (0.02, False)):
         placer = Agreed([Blob(), Blob(off=4)], [0.0], torch.tensor(schema.flip_index), tolerance)
-        assert bool(placer.place(batch(), regions)[1].any()) == agreed
+        assert bool(placer.predict_points(batch(), regions)[1].any()) == agreed

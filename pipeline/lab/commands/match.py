@@ -21,7 +21,7 @@ from pipeline.contract.records import Annotation, Detection, Key
 from pipeline.contract.schema import Schema, load_schema
 from pipeline.data.select import RowSet, load_test_rows
 from pipeline.data.survey import image_sizes
-from pipeline.engine.inference import Device, predict
+from pipeline.engine.inference import Device, Inference
 from pipeline.engine.shards import remove_shards
 from pipeline.lab.match.distributions import PADDINGS, cumulative, distances_above, jittered, summary
 from pipeline.lab.noise import Difference
@@ -175,14 +175,8 @@ def boxes_of_test(
         return rows, crop_boxes.read_matched(detector, rows.rows, schema)
     network = load_detector(detector, schema)
     source = crop_boxes.box_source("detector", network, rows.sizes_wh, None)
-    job = {"detector": network.fingerprint, "rows": rows.fingerprint, "detail": pictures.detail}
     shards = place.with_suffix(".parts")
-    result = predict(
-        rows.rows, source, None, schema, device, shards, job,
-        sizes_wh=rows.sizes_wh, pictures=pictures, checkpoint=network.name,
-    )  # fmt: skip
-    if result is None:
-        raise SystemExit(0)  # the first process has the boxes
+    result = Inference(source, None, schema, device, pictures).run(rows, shards).made_by(network.name)
     remove_shards(shards)
     write_boxes(place, result.boxes)
     return rows, crop_boxes.read_matched(place, rows.rows, schema)  # as whoever names the file will have them

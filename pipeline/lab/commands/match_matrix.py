@@ -23,6 +23,7 @@ from pipeline.engine.inference import Device
 from pipeline.engine.validation import VAL_FOLD, errors_of, score_in_boxes
 from pipeline.lab.ablation.bench import Bench, KeypointsBench, outcome_of
 from pipeline.lab.ablation.runs import DONE, Run, share
+from pipeline.lab.ablation.settings import on_one_device
 from pipeline.lab.commands.ablate import make_runs, opened
 from pipeline.lab.commands.match import TEST_BOXES, boxes_of_test
 from pipeline.lab.match.chart import draw_matrix
@@ -194,10 +195,10 @@ def _errors(bench: Bench, one: Run, scene: _Scene, column: str, checkpoint: Path
     given = torch.tensor(scene.boxes[column], dtype=torch.float32)
     digest = hashlib.sha256(json.dumps([given.tolist(), column == TWO_PASS]).encode()).hexdigest()
     inputs = {"keypoints": file_hash(checkpoint), "rows": scene.rows.fingerprint, "boxes": digest}
-    settings: Any = one.settings
+    settings = on_one_device(one.settings)
     passes = 2 if column == TWO_PASS else 1
 
-    def make() -> dict[str, Any] | None:
+    def make() -> dict[str, Any]:
         return score_in_boxes(scene.rows, given, schema, settings, checkpoint, out, passes, scene.title)
 
     return errors_of(out, scene.rows, schema, settings, bench.data, inputs, make)

@@ -12,14 +12,13 @@ from detector.out_of_fold import Found
 from pipeline.contract.faults import DataError, UserError
 from pipeline.contract.files import file_hash
 from pipeline.contract.formats.boxed import write_boxed
-from pipeline.contract.images import PictureOptions, image_size
+from pipeline.contract.images import PictureOptions
 from pipeline.contract.records import BoxedImage, ImageRow
 from pipeline.contract.schema import Schema, load_schema
 from pipeline.data.class_labels import read_class_labels
-from pipeline.data.photos import version_of
-from pipeline.data.select import sample_rows
+from pipeline.data.select import RowSet, sample_rows
 from pipeline.engine.box_sources import SourceParts, build_source
-from pipeline.engine.inference import Device, predict
+from pipeline.engine.inference import Device, Inference
 from pipeline.engine.shards import remove_shards
 from pipeline.learning.pairs import DEFAULT, Pair, Runtime
 from pipeline.learning.placement import device_of
@@ -71,40 +70,43 @@ def pseudo_label(
     results.claim()
     loaded = load_schema(schema)
     rows, left_out = read_class_labels(labels, photos, names, loaded)
-    rows, sizes_wh = _readable(sample_rows(rows, limit), pictures)
+    readable = _readable(sample_rows(rows, limit), pictures)
     network = load_detector(detector or Pair.of(weights, None, None, runtime, device_of(device)).detector, loaded)
     record = {"provenance": provenance(), "inputs": {"labels": file_hash(labels), "detector": network.fingerprint}}
     with measured(record):
-        found = _found(rows, sizes_wh, network, loaded, device, shards, pictures)
-        boxed = [one for row, of in zip(rows, found, strict=True) if (one := _boxed(row, of, loaded, least_score))]
+        found = _found(readable, network, loaded, device, shards, pictures)
+        boxed = [
+            one for row, of in zip(readable.rows, found, strict=True) if (one := _boxed(row, of, loaded, least_score))
+        ]
     if not boxed:
-        raise UserError(f"{labels}: no box of at least {least_score} in {len(rows)} photos; lower --least_score")
+        raise UserError(f"{labels}: no box of at least {least_score} in {len(found)} photos; lower --least_score")
     write_boxed(results.staged(".csv"), boxed)
     counts = Counter(one.category for one in boxed)
-    record["figures"] = {"photos": len(rows), "boxed": dict(counts), "labels left out": dict(left_out)}
+    record["figures"] = {"photos": len(found), "boxed": dict(counts), "labels left out": dict(left_out)}
     results.publish(record, (".csv",))
     remove_shards(shards)
-    print(f"{out}: {len(boxed)} of {len(rows)} photos: " + ", ".join(f"{name} {n}" for name, n in counts.most_common()))
+    print(
+        f"{out}: {len(boxed)} of {len(found)} photos: " + ", ".join(f"{name} {n}" for name, n in counts.most_common())
+    )
     if left_out:
         print("labels left out: " + ", ".join(f"{name} {n}" for name, n in left_out.most_common()))
 
 
-def _readable(rows: Sequence[ImageRow], pictures: PictureOptions) -> tuple[list[ImageRow], np.ndarray]:
-    """Return the rows whose photos can be read by their headers, with their sizes_wh (N, 2); tell of the others."""
-    sizes_wh: dict[int, tuple[int, int]] = {}
-    for i, row in enumerate(rows):
+def _readable(rows: Sequence[ImageRow], pictures: PictureOptions) -> RowSet:
+    """Return the rows whose photos can be read by their headers; tell of the others."""
+    readable = []
+    for row in rows:
         try:
-            sizes_wh[i] = image_size(row.path, pictures)
+            readable.append(RowSet.by_headers([row], pictures))
         except DataError as error:
             log.warning("left out: %s", error.faults[0])
-    if not sizes_wh:
+    if not readable:
         raise UserError(f"none of {len(rows)} photos can be read, first {rows[0].path}; is --photos their folder?")
-    return [rows[i] for i in sizes_wh], np.array(list(sizes_wh.values()))
+    return RowSet.joined(readable)
 
 
 def _found(
-    rows: Sequence[ImageRow],
-    sizes_wh: np.ndarray,
+    rows: RowSet,
     network: NetworkDetector,
     schema: Schema,
     device: Device,
@@ -113,10 +115,7 @@ def _found(
 ) -> list[Found]:
     """Return everything that the detector finds in each photo; one that cannot be decoded has nothing, and is told."""
     source = build_source("detector", SourceParts(network, network.fallback_score))
-    job = {"detector": network.fingerprint, "photos": [(row.image_id, version_of(row.path)) for row in rows]}
-    result = predict(rows, source, None, schema, device, shards, job, sizes_wh=sizes_wh, pictures=pictures, skip=True)
-    if result is None:
-        raise SystemExit(0)  # the first process has the boxes
+    result = Inference(source, None, schema, device, pictures, skip=True).run(rows, shards)
     for reason in result.unread.values():
         log.warning("left out: %s", reason)
     return result.found

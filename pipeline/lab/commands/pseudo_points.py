@@ -16,7 +16,7 @@ from pipeline.contract.records import Keypoints
 from pipeline.contract.schema import Schema, load_schema
 from pipeline.data.select import RowSet, load_boxed
 from pipeline.engine.box_sources import GivenBoxes
-from pipeline.engine.inference import Device, predict
+from pipeline.engine.inference import Device, Inference
 from pipeline.engine.shards import remove_shards
 from pipeline.lab.consensus import Agreed
 from pipeline.learning.pairs import DEFAULT, Pair
@@ -84,13 +84,8 @@ def pseudo_points(
         paddings = [teachers[0].padding + step for step in PADDINGS]
         placer = Agreed(teachers, paddings, torch.tensor(loaded.flip_index), tolerance)
         given = GivenBoxes(torch.tensor(np.stack([row.box for row in rows.rows])), origin="detector")
-        job = content["inputs"] | {"rows": rows.fingerprint, "paddings": paddings, "tolerance": tolerance}
         shards = out / "points.parts"
-        result = predict(
-            rows.rows, given, placer, loaded, device, shards, job, sizes_wh=rows.sizes_wh, pictures=pictures
-        )
-        if result is None:
-            return
+        result = Inference(given, placer, loaded, device, pictures).run(rows, shards)
     xy, agreed = _agreed(rows, result.keypoints, loaded, least_score)
     members = loaded.mask.numpy()[[loaded.category_index(row.category) for row in rows.rows]]
     kept = np.flatnonzero(agreed.sum(1) >= np.maximum(1, least_share * members.sum(1)))
