@@ -22,8 +22,10 @@ from PIL import Image
 
 from pipeline.contract.faults import DataError, UserError
 from pipeline.contract.formats.results import coco_result
+from pipeline.contract.garment_values import stacked
 from pipeline.contract.garments import Garment, PhotoResult
 from pipeline.contract.images import Picture, PictureOptions, from_pillow, read_image
+from pipeline.contract.outputs import ADDED
 from pipeline.contract.records import ImageBatch, Keypoints
 from pipeline.contract.schema import Schema, load_schema
 from pipeline.engine.finder import Finder, Finding
@@ -77,6 +79,13 @@ class Result(PhotoResult):
     def keypoints(self) -> tuple[str, ...]:
         return self.schema.keypoints
 
+    def column(self, key: str) -> np.ndarray:
+        """Return a column (contract/outputs.py) over the garments, such as `score`, `points.visible`, or one of your own.
+
+        It is (G,), (G, parts) or (G, K); NaN, or None of what is no number, stands for no value.
+        """
+        return stacked(key, self.garments, self.schema)
+
     def plot(self) -> Image.Image:
         """Return the photo with its garments drawn on; raise ValueError for one that could not be read."""
         if self.picture is None:
@@ -101,7 +110,7 @@ class Result(PhotoResult):
             xy=np.nan_to_num(self.xy).astype(np.float32),
             confidence=np.nan_to_num(self.point_score).astype(np.float32),
             class_id=np.array([self.schema.category_index(name) for name in self.category], dtype=int),
-            data={"class_name": np.array(self.category)},
+            data={"class_name": np.array(self.category), **{key: self.column(key) for key in ADDED}},
         )
 
 

@@ -1,6 +1,8 @@
 """Fixtures shared by all tests: the schema, a small drawn dataset, and the real data where FASHIONAI_ROOT names it."""
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ import torch
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
+from pipeline.contract.outputs import ADDED, GROUPS
 from pipeline.contract.schema import Schema, load_schema
 from pipeline.sample.write import draw_dataset
 from tests.commands.running import TINY, run
@@ -33,6 +36,21 @@ def trained(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for verb in ("train-detector", "boxes", "train-keypoints"):
         assert run(verb, *TINY, "--data", drawn / "train", "--run", folder) == 0
     return folder
+
+
+@pytest.fixture
+def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The present folder, for modules of a user's own; what they are and add is forgotten afterwards."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [one for one in sys.path if one])
+    modules, added, groups = set(sys.modules), dict(ADDED), dict(GROUPS)
+    yield tmp_path
+    for registry, before in ((ADDED, added), (GROUPS, groups)):
+        registry.clear()
+        registry.update(before)
+    for name in set(sys.modules) - modules:
+        if str(getattr(sys.modules[name], "__file__", None)).startswith(str(tmp_path)):
+            del sys.modules[name]
 
 
 @pytest.fixture(scope="session")

@@ -132,4 +132,4 @@ def test_the_lines_of_the_readme(files: list[Path], tmp_path: Path, monkeypatch:
     monkeypatch.chdir(tmp_path)
     shutil.copy(files[0], "coat.jpg")
     exec(code, {})
-    assert re.match(r"\w+ 0\.\d\d \(\d+, 2\)", capsys.readouterr().out)
+    assert re.match(r"\w+ 0\.\d+ \[\[", capsys.readouterr().out)

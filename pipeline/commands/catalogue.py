@@ -66,6 +66,7 @@ def catalogue(
     cores: int = 2,
     shard_size: int = 10_000,
     schema: str = "fashionai",
+    columns: str = "",
 ) -> None:
     """Find the garments of a catalogue of photos on a cluster of Ray; the same command goes on where it was.
 
@@ -81,6 +82,7 @@ def catalogue(
         cores: cores of a predictor
         shard_size: photos a shard
         schema: packaged schema, or a YAML file of your own
+        columns: more columns, as those of `predict`; their module must be installed on every machine
     """
     if predictors < 0 or cores < 1:
         raise UserError(f"--predictors is {predictors}, --cores {cores}; expected 0 or more, and 1 or more")
@@ -88,7 +90,7 @@ def catalogue(
         raise UserError(f"--shard_size is {shard_size}; expected 1 or more")
     found, place = open_manifest(manifest.absolute()), out.absolute()
     networks = _absolute(networks)
-    job = CatalogueJob(found.file, place, "1/1", shard_size, device, pictures, networks, finding, schema)
+    job = CatalogueJob(found.file, place, "1/1", shard_size, device, pictures, networks, finding, schema, columns)
     place.mkdir(parents=True, exist_ok=True)
     ray = _connected(address)
     try:

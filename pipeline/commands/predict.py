@@ -13,6 +13,7 @@ from pipeline.contract.files import alone, write_text
 from pipeline.contract.formats.results import YOLO, write_tables, yolo_data, yolo_labels
 from pipeline.contract.garments import PhotoResult
 from pipeline.contract.images import PictureOptions
+from pipeline.contract.outputs import register_named
 from pipeline.contract.schema import Schema, load_schema
 from pipeline.data.photos import PHOTOS, Photo, find_photos
 from pipeline.engine.finder import Finder, Finding
@@ -76,6 +77,7 @@ def predict(
     shard: str = "1/1",
     shard_size: int = 10_000,
     schema: str = "fashionai",
+    columns: str = "",
 ) -> None:
     """Find the garments in photos, with their categories and points; the same command goes on where it was.
 
@@ -95,16 +97,21 @@ def predict(
         shard: of a catalogue make only share I/N of the shards, such as 2/8, one of N processes
         shard_size: photos a shard
         schema: packaged schema, or a YAML file of your own
+        columns: more columns of what is written: MODULE:OBJECT, a Column of pipeline.contract.outputs or a list of them, in a
+            module of your own, such as mine:columns
     """
     if (manifest is None) == (not source):
         raise UserError("expected photos to predict, or a catalogue (--manifest), and not both")
     if manifest is not None:
-        predict_manifest(CatalogueJob(manifest, out, shard, shard_size, device, pictures, networks, finding, schema))
+        predict_manifest(
+            CatalogueJob(manifest, out, shard, shard_size, device, pictures, networks, finding, schema, columns)
+        )
         return
     if every < 1 or limit < 0:
         raise UserError(f"--every is {every}, --limit {limit}; expected 1 or more, and 0 or more")
     with alone(out, "choose another --out", enabled=ranks.is_zero()):
         loaded, pair = load_schema(schema), networks.pair(device_of(device))
+        register_named(columns, loaded)
         finder = load.load_finder(pair, loaded, finding, device, pictures)
         photos = islice(find_photos(source, every, without=out), limit or None)
         _predict_photos(photos, finder, _Drawing(out, loaded, overlays, save_crop))

@@ -5,6 +5,8 @@ from dataclasses import asdict
 from pipeline import api
 from pipeline.contract.faults import UserError
 from pipeline.contract.images import PictureOptions
+from pipeline.contract.outputs import register_named
+from pipeline.contract.schema import load_schema
 from pipeline.engine.finder import Finding
 from pipeline.learning.pairs import Weights
 
@@ -19,6 +21,7 @@ def serve(
     megabytes: float = 20.0,
     per_minute: int = 60,
     schema: str = "fashionai",
+    columns: str = "",
 ) -> None:
     """Serve a page to drop photos on, and the endpoint behind it; nothing that is sent is kept. Ctrl-C ends it.
 
@@ -32,6 +35,7 @@ def serve(
         megabytes: size of a request, at most
         per_minute: photos a minute and client, at most
         schema: packaged schema, or a YAML file of your own
+        columns: more columns of what is answered and shown, as those of `predict`
     """
     for name, value in (("port", port), ("photos", photos), ("megabytes", megabytes), ("per_minute", per_minute)):
         if not 0 < value < 65536:
@@ -42,6 +46,7 @@ def serve(
         from pipeline.serving.app import Limits, create_app
     except ImportError as error:
         raise UserError(f"serve needs the package {error.name}: pip install 'garment-keypoints[demo]'") from None
+    register_named(columns, load_schema(schema))
     predictor = api.load(**asdict(networks), **asdict(finding), schema=schema, pictures=pictures)
     app = create_app(predictor, networks.weights, Limits(photos, megabytes, per_minute))
     print(f"http://{host}:{port}")

@@ -1,15 +1,15 @@
 """What is found in a photo of unknown content: its garments with their points, or why it cannot be read."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
 
+from pipeline.contract.garment_values import from_plain, plain, read_added
+from pipeline.contract.outputs import POINTS
 from pipeline.contract.records import Keypoints
 from pipeline.contract.schema import Schema
-
-DIGITS = 2
-"""Decimals of pixels in what is written; a hundredth of one is nothing that anyone sees."""
 
 
 class Meaning(Protocol):
@@ -28,7 +28,7 @@ class Garment:
     category does not have are NaN, and so is their score.
 
     Of calibrated weights also expected_error (K,), of each point, in widths of the garment (those of NE), and visible (K,), the
-    chance that it is not occluded.
+    chance that it is not occluded. `values` are those of the columns that others have added, by key (contract/outputs.py).
     """
 
     category: str
@@ -38,6 +38,7 @@ class Garment:
     point_score: np.ndarray
     expected_error: np.ndarray | None = None
     visible: np.ndarray | None = None
+    values: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
 
     @classmethod
     def of(cls, found: Keypoints, schema: Schema, meaning: Meaning | None = None) -> "Garment":
@@ -48,34 +49,24 @@ class Garment:
         told = (
             () if meaning is None else (part(score[None])[0] for part in (meaning.expected_error, meaning.visibility))
         )
-        return cls(found.category, float(found.box_score), found.box, xy, score, *told)
+        garment = cls(found.category, float(found.box_score), found.box, xy, score, *told)
+        return replace(garment, values=read_added(garment, schema))
 
     def to_dict(self, schema: Schema) -> dict[str, Any]:
-        """Return plain values: the points of its category by name."""
-        points = {
-            schema.keypoints[k]: {
-                "x": round(float(self.xy[k, 0]), DIGITS),
-                "y": round(float(self.xy[k, 1]), DIGITS),
-                "score": round(float(self.point_score[k]), 4),
-                **({} if self.expected_error is None else {"expected_error": round(float(self.expected_error[k]), 4)}),
-                **({} if self.visible is None else {"visible": round(float(self.visible[k]), 3)}),
-            }
-            for k in schema.members[self.category]
-        }
-        box = [round(float(value), DIGITS) for value in self.box]
-        return {"category": self.category, "score": round(self.score, 4), "box": box, "points": points}
+        """Return plain values: the points of its category by name, and what other columns say of it (contract/outputs.py)."""
+        return plain(self, schema)
 
     @classmethod
-    def from_dict(cls, plain: dict[str, Any], schema: Schema) -> "Garment":
+    def from_dict(cls, values: dict[str, Any], schema: Schema) -> "Garment":
         """Return what `to_dict` wrote."""
-        values = dict.fromkeys(("x", "y", "score", "expected_error", "visible"))
-        for name, point in plain["points"].items():
-            for part, value in point.items():
-                if values[part] is None:
-                    values[part] = np.full(len(schema.keypoints), np.nan)
-                values[part][schema.keypoints.index(name)] = value
-        xy = np.stack([values.pop("x"), values.pop("y")], 1)
-        return cls(plain["category"], plain["score"], np.array(plain["box"]), xy, *values.values())
+        read = from_plain(values, schema)
+        none = np.full(len(schema.keypoints), np.nan)
+        x, y, score = (
+            none if one is None else one for one in (read.pop(f"{POINTS}.{name}") for name in ("x", "y", "score"))
+        )
+        calibrated = (read.pop(f"{POINTS}.expected_error"), read.pop(f"{POINTS}.visible"))
+        found = (read.pop("category"), read.pop("score"), np.array(read.pop("box")))
+        return cls(*found, np.stack([x, y], 1), score, *calibrated, values=read)
 
 
 @dataclass(frozen=True, eq=False)

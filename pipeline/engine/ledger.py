@@ -12,6 +12,7 @@ import numpy as np
 
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import json_object, write_text
+from pipeline.contract.outputs import added_names
 from pipeline.data.photos import version_of
 
 LINES = "predictions.jsonl"
@@ -61,7 +62,7 @@ def open_ledger(folder: Path, job: dict[str, Any]) -> Ledger:
     Lines of photos that could not be read, or have changed since, are dropped: they are done again. Raises UserError when the
     folder is of another job, or somebody else's.
     """
-    described = {"format": FORMAT, **json.loads(json.dumps(job))}
+    described = {"format": FORMAT, **json.loads(json.dumps(job | added_names()))}
     file = folder / JOB
     if file.exists():
         _refuse_other(folder, json_object(file), described)
@@ -77,9 +78,8 @@ def open_ledger(folder: Path, job: dict[str, Any]) -> Ledger:
 def _refuse_other(folder: Path, known: dict[str, Any] | None, job: dict[str, Any]) -> None:
     if known == job:
         return
-    named = (
-        [f"{key} was {known.get(key)}, now {job[key]}" for key in job if known.get(key) != job[key]] if known else []
-    )
+    keys = {**known, **job} if known else ()
+    named = [f"{key} was {known.get(key)}, now {job.get(key)}" for key in keys if known.get(key) != job.get(key)]
     raise UserError(
         f"{folder} holds predictions of another job ({'; '.join(named) or f'{JOB} is damaged'}); choose another --out, or "
         "remove it"

@@ -18,6 +18,7 @@ from pipeline.contract.faults import BusyError, UserError
 from pipeline.contract.files import alone
 from pipeline.contract.formats.catalogue import Manifest, open_manifest
 from pipeline.contract.images import PictureOptions
+from pipeline.contract.outputs import added_names, register_named
 from pipeline.contract.schema import load_schema
 from pipeline.engine.catalogue import ShardJob, predict_shard, state_of
 from pipeline.engine.finder import Finding
@@ -49,6 +50,7 @@ class CatalogueJob:
     networks: Weights
     finding: Finding
     schema: str
+    columns: str = ""
 
     def own(self, count: int) -> list[int]:
         """Return the numbers of the shards, of a manifest of `count` photos, that this process makes."""
@@ -160,11 +162,12 @@ class ShardMaker:
 
     def __init__(self, job: CatalogueJob) -> None:
         self.job, self.schema = job, load_schema(job.schema)
+        register_named(job.columns, self.schema)
         pair = job.networks.pair(device_of(job.device))
         self.finder = load.load_finder(pair, self.schema, job.finding, job.device, job.pictures)
         self.manifest = open_manifest(job.manifest)
         self.count = len(self.manifest)
-        self.decides = json.loads(json.dumps(self.finder.job))
+        self.decides = json.loads(json.dumps(self.finder.job | added_names()))
         claim(job.out, self.decides | {"manifest": _fingerprint(self.manifest), "shard_size": job.shard_size})
         self.digest = hashlib.sha256(json.dumps(self.decides, sort_keys=True).encode()).hexdigest()[:8]
 

@@ -16,6 +16,7 @@ from fastapi import FastAPI, HTTPException, Request, UploadFile
 from fastapi.responses import FileResponse, JSONResponse, Response
 
 from pipeline.contract.garments import PhotoResult
+from pipeline.contract.outputs import GROUPS, PAGE, columns
 from pipeline.contract.schema import Schema
 
 HERE = Path(__file__).parent
@@ -97,7 +98,10 @@ def create_app(predictor: Finds, name: str, limits: Limits | None = None) -> Fas
         schema = predictor.schema
         members = {category: [schema.keypoints[k] for k in points] for category, points in schema.members.items()}
         sides = [[schema.keypoints[k] for k in pair] for pair in schema.sides]
-        return {"weights": name, "categories": members, "sides": sides, "limits": vars(limits)}
+        shown = {
+            group: [{"name": one.name, "unit": one.unit} for one in columns(PAGE, group)] for group in ("", *GROUPS)
+        }
+        return {"weights": name, "categories": members, "sides": sides, "columns": shown, "limits": vars(limits)}
 
     @app.post("/predict")
     def predict(request: Request, photos: list[UploadFile]) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ const at = id => document.getElementById(id);
 const canvas = at("canvas"), context = canvas.getContext("2d");
 const BOXES = ["#ffbe00", "#c850ff", "#3cdc5a", "#00c8dc", "#ff78a0", "#a0c83c"];
 const entries = [];
-let shown = -1, chosen = [], about = {categories: {}, sides: [], limits: {photos: 1}};
+let shown = -1, chosen = [], about = {categories: {}, sides: [], columns: {"": [], points: []}, limits: {photos: 1}};
 
 fetch("/about").then(answer => answer.json()).then(told => {
   about = told;
@@ -13,6 +13,16 @@ fetch("/about").then(answer => answer.json()).then(told => {
 
 const colourOf = category => BOXES[Object.keys(about.categories).indexOf(category) % BOXES.length];
 const sideOf = name => ["#ff463c", "#2896ff"].find((_, side) => about.sides.some(pair => pair[side] === name)) || "#3cdc5a";
+
+// What the server says of further columns: {"": those of a garment, points: those of its points, GROUP: those of others}.
+const shownOf = (columns, values) => columns.filter(({name}) => values[name] !== undefined)
+  .map(({name, unit}) => `${name} ${[values[name]].flat().join(" ")}${unit ? " " + unit : ""}`).join(", ");
+function facts(garment) {
+  const groups = Object.entries(about.columns).filter(([group]) => group !== "" && group !== "points");
+  const rows = groups.flatMap(([group, columns]) => Object.entries(garment[group] || {})
+    .map(([name, values]) => `${name}: ${shownOf(columns, values)}`));
+  return [...about.columns[""].map(column => shownOf([column], garment)), ...rows].filter(text => text);
+}
 
 async function send(files) {
   const photos = [...files].filter(file => file.type.startsWith("image/") || /\.(jpe?g|png|webp|avif|gif|bmp|tiff?)$/i.test(file.name));
@@ -70,6 +80,7 @@ function show(number) {
   if (image) { canvas.width = result.width; canvas.height = result.height }
   at("garments").replaceChildren(...(result.garments || []).map(garment => {
     const block = document.createElement("div"), head = document.createElement("b"), points = document.createElement("ul");
+    const lines = facts(garment).map(text => { const line = document.createElement("p"); line.textContent = text; return line });
     block.className = "garment"; block.style.borderColor = colourOf(garment.category);
     head.textContent = `${garment.category} ${garment.score.toFixed(2)}`;
     points.replaceChildren(...Object.entries(garment.points).map(([name, point]) => {
@@ -77,7 +88,7 @@ function show(number) {
       item.textContent = `${name} ${Math.round(point.x)}, ${Math.round(point.y)}`;
       return item;
     }));
-    block.append(head, points);
+    block.append(head, ...lines, points);
     return block;
   }));
   if (!result.error && !result.garments.length) say("No garment was found.");
@@ -124,7 +135,8 @@ canvas.onmousemove = event => {
   tip.style.display = point ? "block" : "none";
   if (!point) return;
   const error = point.expected_error === undefined ? "" : `, error about ${(100 * point.expected_error).toFixed(0)} %`;
-  tip.textContent = `${point.category}: ${point.name}, score ${point.score.toFixed(2)}${error}`;
+  const more = [shownOf(about.columns.points, point)].filter(text => text).map(text => `, ${text}`).join("");
+  tip.textContent = `${point.category}: ${point.name}, score ${point.score.toFixed(2)}${error}${more}`;
   tip.style.left = `${event.clientX - frame.left + 14}px`; tip.style.top = `${event.clientY - frame.top + 10}px`;
 };
 
@@ -147,10 +159,13 @@ function download(name, kind, text) {
 
 at("json").onclick = () => download("predictions.json", "application/json", JSON.stringify(entries.map(entry => entry.result), null, 1));
 at("csv").onclick = () => {
-  const quoted = text => `"${String(text).replaceAll('"', '""')}"`, rows = ["photo,garment,category,score,keypoint,x,y,point_score"];
+  const quoted = text => `"${String(text).replaceAll('"', '""')}"`, names = group => about.columns[group].map(({name}) => name);
+  const cells = (group, values) => names(group).map(name => quoted([values[name] ?? ""].flat().join(" ")));
+  const rows = [["photo,garment,category,score,keypoint,x,y,point_score", ...names(""), ...names("points")].join(",")];
   for (const {result} of entries)
     (result.garments || []).forEach((garment, g) => Object.entries(garment.points).forEach(([name, point]) =>
-      rows.push([quoted(result.photo), g, garment.category, garment.score, name, point.x, point.y, point.score].join(","))));
+      rows.push([quoted(result.photo), g, garment.category, garment.score, name, point.x, point.y, point.score,
+        ...cells("", garment), ...cells("points", point)].join(","))));
   download("points.csv", "text/csv", rows.join("\n") + "\n");
 };
 

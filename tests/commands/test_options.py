@@ -64,7 +64,7 @@ def test_help_explains_every_option(verb: str, capsys: pytest.CaptureFixture) ->
 
 def test_presets_lists_and_dashes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Values come as the types of the parameters; an option may be written with - or _."""
-    from pipeline.assemble import Settings
+    from pipeline.settings import Settings
 
     seen = {}
 

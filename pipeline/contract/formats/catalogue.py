@@ -13,7 +13,9 @@ from typing import Any
 
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import write_bytes
+from pipeline.contract.garment_values import flat_cells, plain
 from pipeline.contract.garments import PhotoResult
+from pipeline.contract.outputs import PARQUET, columns, groups
 from pipeline.contract.schema import Schema
 
 ID, URI, CATEGORY = "id", "uri", "category"
@@ -162,20 +164,23 @@ def _rows(entry: Entry, result: PhotoResult, schema: Schema) -> Iterator[dict[st
     if not garments:
         yield own
     for number, one in enumerate(garments):
-        plain = one.to_dict(schema)
-        points = [{"keypoint": name, **place} for name, place in plain["points"].items()]
-        box = dict(zip(("x0", "y0", "x1", "y1"), plain["box"], strict=True))
-        yield own | {"garment": number, CATEGORY: one.category, "score": plain["score"], **box, "points": points}
+        values = plain(one, schema, PARQUET)
+        lists = {
+            group.name: [{group.item: name, **row} for name, row in values.get(group.name, {}).items()]
+            for group in groups(PARQUET)
+        }
+        yield own | {"garment": number, **dict(flat_cells(values, PARQUET)), **lists}
 
 
 def _arrow_schema(pa: Any, job: str) -> Any:
-    numbers = ("x", "y", "score", "expected_error", "visible")
-    point = pa.struct([("keypoint", pa.string()), *((name, pa.float32()) for name in numbers)])
+    types = {float: pa.float32(), int: pa.int64(), str: pa.string(), bool: pa.bool_()}
     fields = [(ID, pa.string()), (URI, pa.string()), ("width", pa.int32()), ("height", pa.int32())]
-    fields += [("garment", pa.int32()), (CATEGORY, pa.string()), ("score", pa.float32())]
-    fields += [(name, pa.float32()) for name in ("x0", "y0", "x1", "y1")]
-    fields += [("points", pa.list_(point)), ("error", pa.string())]
-    return pa.schema(fields, metadata={JOB: job.encode()})
+    fields += [("garment", pa.int32())]
+    fields += [(name, types[column.kind]) for column in columns(PARQUET) for name in column.flat]
+    for group in groups(PARQUET):
+        own = [(column.name, types[column.kind]) for column in columns(PARQUET, group.name)]
+        fields += [(group.name, pa.list_(pa.struct([(group.item, pa.string()), *own])))]
+    return pa.schema([*fields, ("error", pa.string())], metadata={JOB: job.encode()})
 
 
 def _pyarrow(module: str = "") -> Any:

@@ -6,7 +6,7 @@ Results come one by one, and files are written so: neither grows with the number
 import csv
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TextIO
@@ -14,7 +14,9 @@ from typing import Any, TextIO
 import numpy as np
 import yaml
 
+from pipeline.contract.garment_values import plain, row
 from pipeline.contract.garments import Garment, PhotoResult
+from pipeline.contract.outputs import COCO, header
 from pipeline.contract.schema import Schema
 
 GARMENTS, COCO_RESULTS, COCO_IMAGES, YOLO = "garments.csv", "coco_results.json", "coco_images.json", "data.yaml"
@@ -35,13 +37,13 @@ def write_tables(folder: Path, results: Iterable[PhotoResult], schema: Schema) -
             for name in names
         )
         rows = csv.writer(table, lineterminator="\n")
-        rows.writerow(_header(schema))
+        rows.writerow(["photo", *header(schema)])
         found_list, image_list = _JsonList(found, "["), _JsonList(images, '{"images": [')
         for number, result in enumerate((one for one in results if not one.error), 1):
             width, height = result.size_wh
             image_list.add({"id": number, "file_name": result.photo, "width": width, "height": height})
             for garment in result.garments:
-                rows.writerow(_row(result.photo, garment, schema))
+                rows.writerow([result.photo, *row(garment, schema)])
                 found_list.add(coco_result(number, garment, schema))
         found_list.end("]\n")
         image_list.end(f'], "categories": {json.dumps(coco_categories(schema))}}}\n')
@@ -50,8 +52,12 @@ def write_tables(folder: Path, results: Iterable[PhotoResult], schema: Schema) -
 
 
 def coco_result(image_id: int, garment: Garment, schema: Schema) -> dict[str, Any]:
-    """Return a garment as COCO's keypoint results have it: category ids from 1, boxes xywh, absent points 0, 0, 0."""
+    """Return a garment as COCO's keypoint results have it: category ids from 1, boxes xywh, absent points 0, 0, 0.
+
+    What has no field there, such as columns of your own (contract/outputs.py), is in `attributes`.
+    """
     x0, y0, x1, y1 = (round(float(value), 2) for value in garment.box)
+    attributes = plain(garment, schema, COCO)
     triplets = np.nan_to_num(np.concatenate([garment.xy, garment.point_score[:, None]], 1))
     return {
         "image_id": image_id,
@@ -59,6 +65,7 @@ def coco_result(image_id: int, garment: Garment, schema: Schema) -> dict[str, An
         "keypoints": [round(float(value), 4) for value in triplets.ravel()],
         "score": round(garment.score, 4),
         "bbox": [x0, y0, round(x1 - x0, 2), round(y1 - y0, 2)],
+        **({"attributes": attributes} if attributes else {}),
     }
 
 
@@ -109,18 +116,3 @@ class _JsonList:
 
     def end(self, text: str) -> None:
         self.file.write("\n" + text)
-
-
-def _header(schema: Schema) -> Iterator[str]:
-    yield from ("photo", "category", "score", "x0", "y0", "x1", "y1")
-    for name in schema.keypoints:
-        yield from (f"{name}_x", f"{name}_y", f"{name}_score")
-
-
-def _row(photo: str, garment: Garment, schema: Schema) -> list[object]:
-    plain = garment.to_dict(schema)
-    row: list[object] = [photo, garment.category, plain["score"], *plain["box"]]
-    for name in schema.keypoints:
-        point = plain["points"].get(name)
-        row += [point["x"], point["y"], point["score"]] if point else ["", "", ""]
-    return row
