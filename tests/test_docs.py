@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from pipeline.__main__ import LABORATORY, VERBS
+from pipeline.cli.verbs import LABORATORY, VERBS
 
 ROOT = Path(__file__).parents[1]
 WRITTEN = "<!-- written by "

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from keypoints.config import KeypointsConfig
-from pipeline.__main__ import VERBS
-from pipeline.cli.arguments import build_parser
+from pipeline.cli.arguments import Verb, parse_words
+from pipeline.commands.train_keypoints import train_keypoints
 from pipeline.contract.formats.yaml_files import read_yaml
 from pipeline.learning.configs import FORMAT
 from pipeline.settings import Settings
@@ -22,10 +22,8 @@ LAID_OVER = sorted(file for folder in (CONFIGS / "networks", COLLAPSE) for file 
 def settings(*files: Path) -> Settings:
     """Parse the files as train-keypoints does, later ones over earlier ones."""
     options = [part for file in files for part in ("--config", str(file))]
-    verb = "train-keypoints"
-    parser = build_parser(VERBS, [verb])
-    parsed = parser.instantiate(parser.parse_args([verb, *options, "--data", ".", "--run", "."]))[verb]
-    return Settings(**{name: getattr(parsed, name) for name in Settings.__dataclass_fields__})
+    parsed = parse_words(Verb("train-keypoints", train_keypoints), [*options, "--data", ".", "--run", "."])
+    return Settings(**{name: parsed[name] for name in Settings.__dataclass_fields__})
 
 
 @pytest.mark.parametrize("preset", ["sample", "cpu", "best", "gpu"])

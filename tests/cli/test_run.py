@@ -14,7 +14,7 @@ def fail(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> int:
     def raising(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("pipeline.__main__.call", raising)
+    monkeypatch.setattr("pipeline.cli.run.dispatch", raising)
     return run("sample", "--out", "my folder")
 
 

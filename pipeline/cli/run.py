@@ -1,0 +1,75 @@
+"""Run one verb: parse, call, report errors as one line."""
+
+import errno
+import logging
+import shlex
+import sys
+import traceback
+from collections.abc import Sequence
+
+from pipeline.cli.usage import UsageError, installed_version, program
+from pipeline.cli.verbs import LAB, find_verb, laboratory_overview, overview
+from pipeline.contract.faults import UserError
+from pipeline.learning import ranks
+from pipeline.runs.signals import interruptible
+
+ELSEWHERE = "choose another folder"
+REMEDIES = dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "free space, or choose another folder")
+REMEDIES |= dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST), ELSEWHERE)
+REMEDIES |= {errno.ENOENT: "check the path", errno.EISDIR: "name a file, not a folder"}
+HELP = ("--help", "-h", "help")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb and return the exit status.
+
+    0 on success, 1 for faulty input or output, 2 for a wrong command line, 130 after Ctrl-C, 143 after SIGTERM.
+    """
+    logging.basicConfig(level=logging.INFO if ranks.is_zero() else logging.ERROR, format="%(message)s")
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    with interruptible() as received:
+        try:
+            return 0 if dispatch(arguments) in (None, True) else 1
+        except ranks.OtherRank:
+            return 0
+        except KeyboardInterrupt:
+            print("interrupted; the same command goes on from here", file=sys.stderr)
+            return 128 + received() if received() else 130
+        except OSError as error:
+            print(f"error: {_with_remedy(error)}", file=sys.stderr)
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2 if isinstance(error, UsageError) else 1
+        except Exception:
+            traceback.print_exc()
+            print(
+                f"this is a fault of the program; please report it with the lines above, the command "
+                f"`{program()} {shlex.join(arguments)}` and the version {installed_version()}",
+                file=sys.stderr,
+            )
+    return 1
+
+
+def dispatch(words: list[str]) -> object:
+    """Call what the words name: a verb, one of the laboratory, the list of verbs, or the version."""
+    laboratory = words[:1] == [LAB]
+    words = words[1:] if laboratory else words
+    if not words:
+        raise UsageError(f"name a verb; `{program()}{f' {LAB}' if laboratory else ''} --help` lists them")
+    if words[0] in HELP:
+        print(laboratory_overview() if laboratory else overview())
+        return None
+    if words[0] == "--version":
+        print(program(), installed_version())
+        return None
+    path = find_verb(words[0], laboratory)
+    from pipeline.cli.arguments import call  # importing what reads options takes longer than the help
+
+    return call(words[0], path, words[1:], laboratory)
+
+
+def _with_remedy(error: OSError) -> str:
+    """Say what to do about an error that has a number; a failed download, say, has none."""
+    place = f"{error.filename}: " if error.filename else ""
+    remedy = REMEDIES.get(error.errno or 0)
+    return f"{place}{error.strerror or error}" + (f"; {remedy}" if remedy else "")

@@ -1,0 +1,44 @@
+"""What a wrong command line is answered with: one line, and the nearest thing that is right."""
+
+import sys
+from collections.abc import Iterable
+from difflib import get_close_matches
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from pipeline.contract.faults import UserError
+
+COMMAND = "garment-keypoints"
+
+
+class UsageError(UserError):
+    """A command line that no command can be made of; the exit status is 2."""
+
+
+def program() -> str:
+    """Return how this program was called."""
+    return COMMAND if Path(sys.argv[0]).stem == COMMAND else "python -m pipeline"
+
+
+def installed_version() -> str:
+    """Return the version that was installed; a copy that only lies there has none to tell."""
+    try:
+        return version(COMMAND)
+    except PackageNotFoundError:
+        return "of a copy that is not installed"
+
+
+def guess(word: str, known: Iterable[str], prefix: str = "") -> str:
+    """Return `; did you mean X?` for the nearest of the known words, or nothing where none is near.
+
+    A last part that is exactly the word's wins: keypoints.train.lr for lr.
+    """
+    known = sorted(known)
+    leaf = word.rpartition(".")[2]
+    near = [one for one in known if one.rpartition(".")[2] == leaf and "." in one]
+    near = near if len(near) <= 2 else get_close_matches(word, near, n=2)
+    near = near or get_close_matches(word, known, n=1, cutoff=0.6)
+    if not near:
+        leaves = {one.rpartition(".")[2]: one for one in known}
+        near = [leaves[one] for one in get_close_matches(leaf, leaves, n=1, cutoff=0.75)]
+    return f"; did you mean {' or '.join(f'{prefix}{one}' for one in near)}?" if near else ""
