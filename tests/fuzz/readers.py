@@ -248,8 +248,8 @@ def readers(folder: Path) -> dict[str, Reader]:
 
 def _study(name: str) -> bytes:
     """Return a study of the project that lies anywhere."""
-    text = (ROOT / "configs" / "ablations" / f"{name}.yaml").read_text(encoding="utf-8")
-    return text.replace("../cpu.yaml", str(ROOT / "configs" / "cpu.yaml")).encode()
+    text = (ROOT / "pipeline" / "lab" / "configs" / "ablations" / f"{name}.yaml").read_text(encoding="utf-8")
+    return text.replace("../../../../configs/cpu.yaml", str(ROOT / "configs" / "cpu.yaml")).encode()
 
 
 OWN_SCHEMA = b"""name: accessories
