@@ -4,7 +4,7 @@
 # PRESET= cpu | best | gpu | sample (files in configs/): cpu for DATA=, also where there is a GPU, since gpu is untried
 # RUN=    run folder, may lie anywhere
 # NAME=   keypoint network of the run (final)       VAL=1     leave fold 0 out and score on it (network val)
-# PASSES= 2: make submit averages with crops around a first pass's points (more exact, twice the time of stage 2)
+# REFINE= 1: make submit averages with a further crop around the points of the first (more exact, twice the time of stage 2)
 # SCHEMA= categories and points of your own (YAML)  START=    pair of networks to start from: cpu (the shipped one), or a folder
 # STUDY=  file of what make ablate-* compares       SEEDS=    so many seeds a row;  ONLY=I/N share I of N of its runs, or ROW,ROW
 # KNOWN=  results (NAME.json) of runs of the study that were made elsewhere, not to be made again
@@ -32,12 +32,18 @@ ROOTS := $(DATA)
 ANNOTATIONS := $(wildcard $(addsuffix /Annotations/*.csv,$(DATA)))
 endif
 
+# Until this release the first crop was counted too.
+ifneq ($(strip $(PASSES)),)
+REFINE ?= $(shell expr $(PASSES) - 1)
+$(warning PASSES=$(PASSES) is now REFINE=$(REFINE); the former name works for this release only)
+endif
+
 CONFIG := configs/$(PRESET).yaml
 # Settings laid over the preset for a second training of stage 2, which goes on from the first, or from START=.
 FURTHER := $(wildcard configs/further/$(PRESET).yaml)
 # Run folders are named after what went in, so that two data sets never share results.
 DATA_PRINT := $(shell (cat $(CONFIG) $(FURTHER) $(SCHEMA) $(if $(DATA),$(ANNOTATIONS)); echo $(SAMPLE) $(LIMIT) $(ARGS)) 2>/dev/null | cksum | cut -d' ' -f1)
-TEST_PRINT := $(shell (cat $(wildcard $(TEST)/test.csv); echo $(TEST) $(LIMIT) $(PASSES)) | cksum | cut -d' ' -f1)
+TEST_PRINT := $(shell (cat $(wildcard $(TEST)/test.csv); echo $(TEST) $(LIMIT) $(REFINE)) | cksum | cut -d' ' -f1)
 RUN ?= runs/$(PRESET)-$(DATA_PRINT)
 NAME ?= $(if $(VAL),val,final)
 OUT ?= $(RUN)/submit-$(if $(filter-out final,$(NAME)),$(NAME)-)$(TEST_PRINT)
@@ -53,7 +59,7 @@ OPTIONS = --config $(CONFIG) $(RUN_OPTIONS) $(ARGS)
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
-	@echo "  with DATA=, TEST=, ANSWERS=, RUN=, NAME=, VAL=1, PASSES=, PRESET=sample|cpu|best|gpu, LIMIT=, ARGS=, STUDY=, SEEDS=, ONLY=, KNOWN=, BOXES=, TEST_BOXES=, START= as the head of the Makefile says"
+	@echo "  with DATA=, TEST=, ANSWERS=, RUN=, NAME=, VAL=1, REFINE=, PRESET=sample|cpu|best|gpu, LIMIT=, ARGS=, STUDY=, SEEDS=, ONLY=, KNOWN=, BOXES=, TEST_BOXES=, START= as the head of the Makefile says"
 
 install: $(INSTALLED)  ## make .venv with exact versions
 $(INSTALLED): pyproject.toml constraints.txt
@@ -136,7 +142,7 @@ $(OUT)/submission.json: $(DETECTOR).json $(KEYPOINTS).json
 	@test -n "$(TEST)" || { echo "TEST= must name a folder with test.csv"; exit 2; }
 	$(PIPELINE) submit --test $(TEST) --detector $(DETECTOR).safetensors --keypoints $(KEYPOINTS).safetensors \
 		--out $(OUT)/submission.csv $(if $(ANSWERS),--answers $(ANSWERS)) $(if $(LIMIT),--limit $(LIMIT)) \
-		$(if $(PASSES),--passes $(PASSES)) $(WITH_SCHEMA)
+		$(if $(REFINE),--refine $(REFINE)) $(WITH_SCHEMA)
 	@echo "submission: $(OUT)/submission.csv"
 
 # Without STUDY= the preset's own: a small one on the sample, pipeline/lab/configs/ablations/detector.yaml or keypoints.yaml elsewhere.

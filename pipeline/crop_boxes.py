@@ -28,7 +28,7 @@ from pipeline.data.select import RowSet
 from pipeline.data.survey import image_sizes
 from pipeline.engine.box_sources import GivenBoxes, SourceParts, build_source
 from pipeline.engine.inference import Device, Inference, InferenceResult
-from pipeline.engine.refinement import in_passes
+from pipeline.engine.refinement import refined
 
 Predicted = Mapping[str, Sequence[Detection]]
 """Boxes from files, by their name in `contract.mixture`; those out of fold are always among them."""
@@ -133,6 +133,6 @@ def predict_around_points(
             f"{network} left out fold {locator.without_fold} (-1: none); expected one that was trained with "
             f"--keypoints.without_fold {fold}, since its points on images that it has seen would be too good"
         )
-    source = in_passes(2, GivenBoxes(first, origin="detector"), locator, schema, margin)
+    source = refined(1, GivenBoxes(first, origin="detector"), locator, schema, margin)
     inference = Inference(source, None, schema, device, pictures or PictureOptions())
     return inference.run(chosen, shards).made_by(network.stem, fold)

@@ -17,7 +17,7 @@ from pipeline.contract.schema import Schema
 from pipeline.engine.box_sources import SourceParts, build_source
 from pipeline.engine.finder import Finder, Finding
 from pipeline.engine.inference import Device
-from pipeline.engine.refinement import in_passes
+from pipeline.engine.refinement import refined
 from pipeline.learning.calibration import Calibration
 from pipeline.learning.pairs import Pair
 
@@ -51,9 +51,9 @@ def load_finder(
         raise UserError(
             f"{pair.keypoints}: trained on whole images; garments in photos need a network trained on boxes"
         )
-    pictures, passes = pictures or PictureOptions(), finding.passes or pair.passes
+    pictures, passes = pictures or PictureOptions(), finding.passes or pair.refine + 1
     source = build_source("detections", SourceParts(detector, threshold=finding.threshold))
-    source = in_passes(passes, source, locator, schema, detector.margin)
+    source = refined(passes - 1, source, locator, schema, detector.margin)
     job = {"detector": detector.fingerprint, "keypoints": locator.fingerprint, "schema": schema.fingerprint}
     job |= {"threshold": finding.threshold, "flip_test": finding.flip_test, "passes": passes, "detail": pictures.detail}
     meaning = None

@@ -9,12 +9,10 @@ from torch import Tensor
 
 from pipeline.contract import geometry, warp
 from pipeline.contract.protocols import BoxSource, Locator, PointPredictor
-from pipeline.contract.records import FALLBACK, ORIGINS, Detections, ImageBatch, Regions
+from pipeline.contract.records import FALLBACK, ORIGINS, Detections, ImageBatch, PointView, Regions
 
 Flat = dict[str, Tensor]
 """Tensors of one length, by name; `image` is the position of each entry's picture in the batch."""
-Placed = tuple[Tensor, Tensor]
-"""Points (M, K, 2) in image pixels and their scores (M, K)."""
 
 
 class OneStage(pl.LightningModule):
@@ -49,12 +47,12 @@ class TwoStage(pl.LightningModule):
         return result_of(batch, regions, flat_regions(regions) | {"xy": xy, "score": score})
 
 
-def locate_in(batch: ImageBatch, regions: Regions, locator: Locator | PointPredictor) -> Placed:
-    """Return the points that the locator finds in crops of the regions, averaged with those of the looks before."""
-    return averaged([*regions.earlier, look(batch, regions, locator)])
+def locate_in(batch: ImageBatch, regions: Regions, locator: Locator | PointPredictor) -> PointView:
+    """Return the points that the locator finds in crops of the regions, averaged with the views before."""
+    return averaged([*regions.views, view(batch, regions, locator)])
 
 
-def look(batch: ImageBatch, regions: Regions, locator: Locator | PointPredictor) -> Placed:
+def view(batch: ImageBatch, regions: Regions, locator: Locator | PointPredictor) -> PointView:
     """Return the points that the locator finds in crops of the regions."""
     if isinstance(locator, PointPredictor):
         return locator.predict_points(batch, regions)
@@ -66,16 +64,16 @@ def look(batch: ImageBatch, regions: Regions, locator: Locator | PointPredictor)
         )
     located = locator.locate(crops, regions.category)
     with torch.autocast(batch.images.device.type, enabled=False):
-        return geometry.apply(geometry.invert(crop_from_image), located.xy.float()), located.score.float()
+        return PointView(geometry.apply(geometry.invert(crop_from_image), located.xy.float()), located.score.float())
 
 
-def averaged(looks: Sequence[Placed]) -> Placed:
-    """Return the mean of several looks, weighted by their scores, and the mean score."""
-    if len(looks) == 1:
-        return looks[0]
-    xy, score = (torch.stack(part) for part in zip(*looks, strict=True))
+def averaged(views: Sequence[PointView]) -> PointView:
+    """Return the mean of several views of the same regions, weighted by their scores, and the mean score."""
+    if len(views) == 1:
+        return views[0]
+    xy, score = (torch.stack(part) for part in zip(*views, strict=True))
     weight = score.clamp(min=1e-6)[..., None]
-    return (xy * weight).sum(0) / weight.sum(0), score.mean(0)
+    return PointView((xy * weight).sum(0) / weight.sum(0), score.mean(0))
 
 
 def flat_regions(regions: Regions) -> Flat:

@@ -65,10 +65,11 @@ def test_a_network_for_val_has_a_name_and_a_submission_of_its_own() -> None:
     assert len({run["out"] for run in (final, val, other)}) == 3
 
 
-def test_a_submission_in_two_passes_is_another() -> None:
-    one, two = planned(), planned("PASSES=2")
-    assert "passes" not in one
-    assert two["passes"] == "2"
+def test_a_submission_with_a_refinement_is_another() -> None:
+    one, two = planned(), planned("REFINE=1")
+    assert "refine" not in one
+    assert two["refine"] == "1"
+    assert planned("PASSES=2") == two  # as older versions called it
     assert one["keypoints"] == two["keypoints"]
     assert one["out"] != two["out"]
 

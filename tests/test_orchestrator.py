@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from pipeline.contract.formats.submission import read_submission, write_submission
 from pipeline.contract.metrics import normalized_error
-from pipeline.contract.records import ORIGINS, ImageBatch, ImageRow, Points, Regions
+from pipeline.contract.records import ORIGINS, ImageBatch, ImageRow, Points, PointView, Regions
 from pipeline.contract.schema import Schema
 from pipeline.engine.box_sources import GivenBoxes, WholeImages
 from pipeline.learning.loading import ImageDataset, collate
-from pipeline.orchestrator import TwoStage
+from pipeline.orchestrator import TwoStage, averaged
 from tests.oracle import Case, Dots, TrueBoxes, TruePoints, boxes_of, make_rows, run_predict
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.* is deprecated:FutureWarning")
@@ -170,6 +170,15 @@ def test_crops_and_points_do_not_depend_on_the_batch(tmp_path: Path, schema: Sch
         alone = module.predict_step(collate([dataset[i]]))
         torch.testing.assert_close(alone["regions"]["xy"][0], together["regions"]["xy"][i], rtol=0, atol=1e-3)
         torch.testing.assert_close(locator.crops[0], crops[i], rtol=0, atol=0.05)
+
+
+def test_views_are_averaged_by_their_scores() -> None:
+    near = PointView(torch.tensor([[[10.0, 20], [1, 1]]]), torch.tensor([[0.75, 0.5]]))
+    far = PointView(torch.tensor([[[14.0, 28], [3, 5]]]), torch.tensor([[0.25, 0.5]]))
+    xy, score = averaged([near, far])
+    assert xy.tolist() == [[[11, 22], [2, 3]]]
+    assert score.tolist() == [[0.5, 0.5]]
+    assert averaged([near]) is near
 
 
 def test_whole_images_take_the_real_size_not_the_padded_one(tmp_path: Path, schema: Schema) -> None:

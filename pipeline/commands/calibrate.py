@@ -16,7 +16,7 @@ from pipeline.contract.schema import load_schema
 from pipeline.data.select import load_training_set
 from pipeline.engine.box_sources import GivenBoxes
 from pipeline.engine.inference import Device, Inference
-from pipeline.engine.refinement import in_passes
+from pipeline.engine.refinement import refined
 from pipeline.engine.shards import remove_shards
 from pipeline.engine.validation import held_out
 from pipeline.learning.calibration import LARGEST, fit, reliability
@@ -34,7 +34,7 @@ def calibrate(
     name: str = "val",
     boxes: Path | None = None,
     limit: int = 0,
-    passes: int = 1,
+    refine: int = 0,
 ) -> None:
     """Fit what a keypoint network's scores say of the error to expect and of visibility, on the fold that it has not seen.
 
@@ -47,7 +47,7 @@ def calibrate(
         name: network RUN/keypoints/NAME, trained with --val
         boxes: the boxes out of fold; without it RUN/boxes.csv
         limit: rehearse on so many images (0: all)
-        passes: in so many the pair is to place points (`publish --passes`): the scores are the mean of all
+        refine: with so many refinements the pair is to predict (`publish --refine`): the scores are the mean of all crops
     """
     if out.suffix != ".json":
         raise UserError(f"--out is {out}; expected a name in .json")
@@ -63,7 +63,7 @@ def calibrate(
     found = crop_boxes.read_matched(boxes or run / "boxes.csv", training_set.rows, schema)
     chosen, given = held_out(training_set, found)
     device, parts = Device.of(settings.keypoints.train), out.with_suffix(".parts")
-    source = in_passes(passes, GivenBoxes(given), locator, schema, settings.detector.margin)
+    source = refined(refine, GivenBoxes(given), locator, schema, settings.detector.margin)
     result = Inference(source, locator, schema, device, settings.pictures).run(chosen, parts)
     xy, score = (np.stack([getattr(one, part) for one in result.keypoints]) for part in ("xy", "score"))
     errors = normalized_error(chosen.rows, xy, np.ones(score.shape, dtype=bool), schema).errors
@@ -73,7 +73,7 @@ def calibrate(
     about = {
         "provenance": provenance(),
         "network": name,
-        "passes": passes,
+        "refine": refine,
         "images": len(chosen.rows),
         "figures": figures,
     }

@@ -17,7 +17,7 @@ from pipeline.contract.schema import load_schema
 from pipeline.data.select import RowSet, load_training_set
 from pipeline.engine.validation import VAL_FOLD, held_out, score_in_boxes
 from pipeline.learning import ranks
-from pipeline.learning.pairs import MOST_PASSES
+from pipeline.learning.pairs import MOST_REFINEMENTS
 from pipeline.learning.training_ids import training_ids
 from pipeline.learning.weights import read_trained
 from pipeline.reporting.tables import as_table
@@ -35,13 +35,13 @@ def evaluate_val(
     name: str = "val",
     boxes: Sequence[Path] = (),
     truth: bool = False,
-    passes: Sequence[int] = (1,),
+    refine: Sequence[int] = (0,),
     limit: int = 0,
 ) -> None:
-    """Score a keypoint network on the fold that it left out, in several detectors' boxes and numbers of passes.
+    """Score a keypoint network on the fold that it left out, in several detectors' boxes, with more or fewer refinements.
 
     What `train-keypoints --val` tells at its end of the boxes it was given, this tells of others: to choose a detector or a
-    number of passes without looking at a test set.
+    number of refinements without looking at a test set.
 
     Args:
         settings: both stages, folds, schema
@@ -51,13 +51,13 @@ def evaluate_val(
         name: network RUN/keypoints/NAME, trained with --val
         boxes: files of boxes out of fold, of the run's folds; without any RUN/boxes.csv
         truth: score in the true boxes too, which no detector can better
-        passes: numbers of passes; each is tried in each file's boxes
+        refine: numbers of refinements; each is tried in each file's boxes
         limit: rehearse on so many images (0: all)
     """
     if out.suffix != ".json":
         raise UserError(f"--out is {out}; expected a name in .json")
-    if not passes or not all(1 <= one <= MOST_PASSES for one in passes):
-        raise UserError(f"--passes is {list(passes)}; expected numbers of 1 to {MOST_PASSES}")
+    if not refine or not all(0 <= one <= MOST_REFINEMENTS for one in refine):
+        raise UserError(f"--refine is {list(refine)}; expected numbers of 0 to {MOST_REFINEMENTS}")
     refuse_foreign(
         out, lambda file: holds(file, "network", "figures"), "what this command wrote", "choose another --out"
     )
@@ -78,8 +78,8 @@ def evaluate_val(
     record: dict[str, Any] = {"provenance": provenance(), "network": file_hash(checkpoint), "inputs": inputs}
     folder = out.with_suffix("")
     tries = {
-        folder / f"boxes_{i}_passes_{number}.csv": (source, number)
-        for (i, source), number in product(enumerate(given), passes)
+        folder / f"boxes_{i}_refine_{number}.csv": (source, number)
+        for (i, source), number in product(enumerate(given), refine)
     }
     steps = (
         partial(score_in_boxes, chosen, given[source], schema, settings, checkpoint, points, number)
@@ -87,12 +87,12 @@ def evaluate_val(
     )
     with measured(record):
         figures = [
-            {"boxes": source, "passes": number, "points_file": points.name, **one}
+            {"boxes": source, "refine": number, "points_file": points.name, **one}
             for (points, (source, number)), one in zip(tries.items(), ranks.in_turn(steps), strict=True)
         ]
     write_json(out, record | {"figures": figures})
-    rows = [[one["boxes"], str(one["passes"]), str(one["images"]), f"{one['ne']:.3f}"] for one in figures]
-    print(as_table(["boxes", "passes", "images", "NE %"], rows))
+    rows = [[one["boxes"], str(one["refine"]), str(one["images"]), f"{one['ne']:.3f}"] for one in figures]
+    print(as_table(["boxes", "refinements", "images", "NE %"], rows))
 
 
 def _refuse_seen(checkpoint: Path, chosen: RowSet, file: Path) -> None:

@@ -7,13 +7,14 @@ from safetensors import SafetensorError, safe_open
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import refuse_foreign
 from pipeline.learning.pairs import (
+    AS_PUBLISHED,
     CALIBRATION,
     FILES,
     MANIFEST,
-    MOST_PASSES,
+    MOST_REFINEMENTS,
     is_manifest,
-    passes_of,
     publish_pair,
+    published_refine,
 )
 from pipeline.runs.provenance import provenance
 
@@ -25,7 +26,7 @@ def publish(
     terms: str,
     calibration: Path | None = None,
     float16: bool = True,
-    passes: int = 0,
+    refine: int = AS_PUBLISHED,
 ) -> None:
     """Make a pair of weights to be shared: both networks in the present format and in float16, and their hashes.
 
@@ -36,11 +37,11 @@ def publish(
         terms: what others may do with the weights, and what they were made from, in one sentence
         calibration: what the scores of the keypoint network mean: a file that `calibrate` wrote for one of the same recipe
         float16: weights in float16, half the size
-        passes: in so many the points are placed where nobody says otherwise; 2 crops again around the points of a first pass
-            and averages both (0: one, unless the pair that is there has more, which is asked)
+        refine: where nobody says otherwise, so many times a garment is cropped again around its points, and the points of all
+            crops are averaged (-1: never, unless the pair that is there was published with more, which is asked)
     """
-    if not 0 <= passes <= MOST_PASSES:
-        raise UserError(f"--passes is {passes}; expected 0 to {MOST_PASSES}")
+    if not AS_PUBLISHED <= refine <= MOST_REFINEMENTS:
+        raise UserError(f"--refine is {refine}; expected 0 to {MOST_REFINEMENTS}")
     files = [out / name for name in FILES.values()]
     for file in files:
         refuse_foreign(file, _is_weights, "a file of weights", "choose another --out")
@@ -49,12 +50,12 @@ def publish(
         raise UserError(
             f"{out / CALIBRATION} is of the pair that is there; name it --calibration if it fits these networks too, or remove it"
         )
-    if not passes and (out / MANIFEST).exists() and (before := passes_of(out / MANIFEST)) > 1:
+    if refine == AS_PUBLISHED and (out / MANIFEST).exists() and (before := published_refine(out / MANIFEST)):
         raise UserError(
-            f"{out / MANIFEST}: the pair that is there places points in {before} passes; name --passes {before} if these "
-            "networks are to as well, or --passes 1"
+            f"{out / MANIFEST}: the pair that is there was published with --refine {before}; name --refine {before} if these "
+            "networks are to predict like that as well, or --refine 0"
         )
-    about = {"terms": terms, "passes": passes or 1, "provenance": provenance()}
+    about = {"terms": terms, "refine": max(0, refine), "provenance": provenance()}
     publish_pair({"detector": detector, "keypoints": keypoints}, out, about, float16, calibration)
     for file in files:
         print(f"{file}: {file.stat().st_size / 1e6:.1f} MB")

@@ -18,9 +18,9 @@ from pipeline.contract.records import Annotation, Keypoints
 from pipeline.contract.schema import Schema, load_schema
 from pipeline.data.select import PredictionSet, load_test_rows
 from pipeline.engine.inference import Device, Inference, InferenceResult
-from pipeline.engine.refinement import PASSES, in_passes
+from pipeline.engine.refinement import refined
 from pipeline.engine.shards import remove_shards
-from pipeline.learning.pairs import Weights
+from pipeline.learning.pairs import AS_PUBLISHED, Weights
 from pipeline.learning.placement import device_of
 from pipeline.reporting.pictures import prediction_sheet, save_png
 from pipeline.reporting.scores import answers_of, score, score_figures, score_lines
@@ -40,7 +40,7 @@ def submit(
     answers: Path | None = None,
     boxes: str = "",
     flip_test: bool = True,
-    passes: int = PASSES,
+    refine: int = AS_PUBLISHED,
     on_error: Literal["stop", "skip"] = "stop",
     most_fallback: float = 0.1,
     limit: int = 0,
@@ -59,8 +59,8 @@ def submit(
         boxes: where crops come from: detector, truth (the answers) or image (the whole one); without it what the keypoint
             network was trained for
         flip_test: average over each crop and its mirror image
-        passes: 2 crops again around the points of a first pass and averages both: more exact, and twice the time of stage 2; 0:
-            as many as the weights were published for, in boxes of the detector
+        refine: so many times a garment is cropped again around its points, and the points of all crops are averaged: more
+            exact, and the time of stage 2 each; -1: as the weights were published, in boxes of the detector
         on_error: a picture that cannot be read stops everything before it begins, or is skipped: its row has -1_-1_-1 in
             every cell then, and the record says why
         most_fallback: warn when the whole image stands in for a box that was not found in a larger share of them
@@ -77,20 +77,21 @@ def submit(
     locator = load_locator(pair.keypoints, loaded, flip_test=flip_test)
     boxes = boxes or ("image" if locator.source == "image" else "detector")
     # What a pair was published for is meant for the boxes of its detector.
-    passes = passes or (pair.passes if boxes == "detector" else 1)
+    published = pair.refine if boxes == "detector" else 0
+    refine = published if refine == AS_PUBLISHED else refine
     network = load_detector(pair.detector, loaded)
     tested = load_test_rows(test, loaded, limit, layout, pictures, skip)
     truth = answers_of(tested.rows, answers, loaded, layout, tested.sizes_wh) if answers else None
     kept = [i for i in range(len(tested.rows)) if i not in tested.unread]
     read, known = tested.take(kept), None if truth is None else [truth[i] for i in kept]
     source = crop_boxes.box_source(boxes, network, read.sizes_wh, known)
-    source = in_passes(passes, source, locator, loaded, network.margin)
+    source = refined(refine, source, locator, loaded, network.margin)
     inference = Inference(source, locator, loaded, device, pictures, skip)
     record: dict[str, Any] = {"provenance": provenance(), "test": test.name}
     with measured(record):
         result = inference.run(read, shards)
     networks_used = {"detector": network.fingerprint, "keypoints": locator.fingerprint}
-    record |= {"job": inference.job(read), "networks": networks_used, "passes": passes, "resumed": result.resumed}
+    record |= {"job": inference.job(read), "networks": networks_used, "refine": refine, "resumed": result.resumed}
     predictions = _one_a_row(tested, result, boxes)
     made, lines = [".csv"], []
     _write(results.staged(".csv"), tested, predictions, loaded)

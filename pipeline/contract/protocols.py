@@ -5,7 +5,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
-from pipeline.contract.records import Detections, ImageBatch, Points, Regions
+from pipeline.contract.records import Detections, ImageBatch, Points, PointView, Regions
 
 Outputs = dict[str, Tensor]
 """What a head gives and a codec encodes, by name: maps (N, K, h, w), x (N, K, X) and y (N, K, Y), or xy (N, K, 2).
@@ -52,8 +52,8 @@ class Locator(Part, Protocol):
 class PointPredictor(Part, Protocol):
     """Instead of a Locator, what predicts the points of regions from more than a crop each."""
 
-    def predict_points(self, batch: ImageBatch, regions: Regions) -> tuple[Tensor, Tensor]:
-        """Return points (M, K, 2) in image pixels and their scores (M, K)."""
+    def predict_points(self, batch: ImageBatch, regions: Regions) -> PointView:
+        """Return the points of M regions."""
 
 
 class Head(Protocol):

@@ -5,6 +5,7 @@ Boxes are xyxy floats and points xy floats, in continuous pixels of the full ima
 
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -174,13 +175,20 @@ class Detections:
         return Detections(self.boxes[chosen], self.image[chosen], self.category[chosen], self.score[chosen])
 
 
+class PointView(NamedTuple):
+    """One crop's prediction of the points of M regions: xy (M, K, 2) in image pixels, score (M, K)."""
+
+    xy: Tensor
+    score: Tensor
+
+
 @dataclass(frozen=True, eq=False)
 class Regions:
     """What to crop out of a batch, flat: none, one or several an image.
 
     boxes float32 (M, 4) in image pixels, image int64 (M,) position in the batch, category int64 (M,), score float32 (M,),
-    origin int64 (M,) indices of ORIGINS. `found` is what a detector found on the way, for figures; `earlier` the looks that the
-    last one is to be averaged with: points (M, K, 2) in image pixels and scores (M, K) of each.
+    origin int64 (M,) indices of ORIGINS. `found` is what a detector found on the way, for figures; `views` those before, with
+    which the last one is to be averaged.
     """
 
     boxes: Tensor
@@ -189,7 +197,7 @@ class Regions:
     score: Tensor
     origin: Tensor
     found: Detections | None = None
-    earlier: tuple[tuple[Tensor, Tensor], ...] = ()
+    views: tuple[PointView, ...] = ()
 
     @property
     def instance(self) -> Tensor:

@@ -15,7 +15,6 @@ from pipeline.contract.records import ImageRow
 from pipeline.contract.schema import Schema
 from pipeline.data.select import RowSet
 from pipeline.engine.inference import Device, Inference
-from pipeline.engine.refinement import PASSES
 from pipeline.engine.shards import remove_shards
 
 
@@ -27,7 +26,7 @@ class Finding:
     """Least score of a garment."""
     flip_test: bool = True
     """Average over each crop and its mirror image: twice the time of stage 2, and more exact."""
-    passes: int = PASSES
+    passes: int = 0
     """2 crops again around the points of a first pass and averages both: likewise; 0: as the weights were published."""
 
     def __post_init__(self) -> None:

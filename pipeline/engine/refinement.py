@@ -1,4 +1,4 @@
-"""A second pass: crops around the points that a first one found, a further look at the garment to average with the first."""
+"""Refinement: a further crop around the points that were found, and a further view of the garment to average with the first."""
 
 from dataclasses import replace
 from typing import Any, Protocol
@@ -11,11 +11,9 @@ from pipeline.contract.faults import UserError
 from pipeline.contract.protocols import BoxSource, Locator
 from pipeline.contract.records import FALLBACK, ORIGINS, ImageBatch, Regions
 from pipeline.contract.schema import Schema
-from pipeline.learning.pairs import MOST_PASSES
-from pipeline.orchestrator import averaged, look
+from pipeline.learning.pairs import AS_PUBLISHED, MOST_REFINEMENTS
+from pipeline.orchestrator import averaged, view
 
-PASSES = 0
-"""As many as the weights were published for."""
 LEAST_SIDE = 2
 """Pixels: points closer together than that frame nothing."""
 
@@ -30,7 +28,7 @@ class OwnPoints(nn.Module):
     """A BoxSource: the extents of the points that `locator` finds in the regions of another source, grown by the margin.
 
     `has` (C, K) tells which keypoints each category has. A region whose points all but coincide stays as it is. With `average`
-    the points go along, and what is placed in the region is averaged with them.
+    the points go along, and those that are predicted in the region are averaged with them.
     """
 
     def __init__(self, source: BoxSource, locator: Locator, has: Tensor, margin: float, average: bool = False) -> None:
@@ -44,30 +42,30 @@ class OwnPoints(nn.Module):
 
     def regions(self, batch: ImageBatch) -> Regions:
         first = self.source.regions(batch)
-        looks = (*first.earlier, look(batch, first, self.locator))
-        xy, _ = averaged(looks)
+        views = (*first.views, view(batch, first, self.locator))
+        xy, _ = averaged(views)
         with torch.autocast(xy.device.type, enabled=False):
             own = geometry.box_from_points(xy, self.has[first.category])
             own = geometry.clip_box(geometry.pad_box(own, self.margin), batch.sizes_wh[first.image])
         framed = (own[:, 2:] - own[:, :2] >= LEAST_SIDE).all(-1)
-        # What started from the whole image, for want of a box, is counted as that however often it is looked at.
+        # What started from the whole image, for want of a box, is counted as that however often it is cropped.
         moved = framed & (first.origin != ORIGINS.index(FALLBACK))
         origin = torch.where(moved, ORIGINS.index("points"), first.origin)
         boxes = torch.where(framed[:, None], own, first.boxes.float())
-        return replace(first, boxes=boxes, origin=origin, earlier=looks if self.average else ())
+        return replace(first, boxes=boxes, origin=origin, views=views if self.average else ())
 
 
-def in_passes(passes: int, source: BoxSource, locator: TrainedLocator, schema: Schema, margin: float) -> BoxSource:
-    """Return a source for the last of so many passes: each but the first crops around the points of those before.
+def refined(refine: int, source: BoxSource, locator: TrainedLocator, schema: Schema, margin: float) -> BoxSource:
+    """Return a source for the last of `refine` further crops, each around the points of those before, grown by `margin`.
 
-    The points that are placed in its regions are the mean of all passes.
+    The points that are predicted in its regions are the mean of all crops, weighted by their scores.
     """
-    if not 1 <= passes <= MOST_PASSES:
+    if not 0 <= refine <= MOST_REFINEMENTS:
         raise UserError(
-            f"--passes is {passes}; expected 1 to {MOST_PASSES}, or 0, as many as the weights were published for"
+            f"--refine is {refine}; expected 0 to {MOST_REFINEMENTS}, or {AS_PUBLISHED}, as the weights were published"
         )
-    if passes > 1 and locator.source != "box":
-        raise UserError(f"--passes is {passes}; expected 1 for a network that was trained on whole images")
-    for _ in range(passes - 1):
+    if refine and locator.source != "box":
+        raise UserError(f"--refine is {refine}; expected 0 for a network that was trained on whole images")
+    for _ in range(refine):
         source = OwnPoints(source, locator, schema.mask, margin, average=True)
     return source

@@ -21,7 +21,7 @@ from pipeline.contract.schema import Schema
 from pipeline.data.select import RowSet, TrainingSet
 from pipeline.engine.box_sources import GivenBoxes
 from pipeline.engine.inference import Device, Inference
-from pipeline.engine.refinement import in_passes
+from pipeline.engine.refinement import refined
 from pipeline.engine.shards import remove_shards
 from pipeline.learning import ranks
 from pipeline.reporting.scores import score, score_figures, score_lines
@@ -87,15 +87,15 @@ def score_in_boxes(
     settings: Settings,
     checkpoint: Path,
     out: Path,
-    passes: int = 1,
+    refine: int = 0,
     title: str = "val",
 ) -> dict[str, Any]:
     """Return the figures of a network on these rows in the given boxes (N, 4); its predictions stay in `out`.
 
-    With two passes the last one crops around the points of the first, and both are averaged.
+    Each of `refine` further crops is cut around the points of those before, and all are averaged.
     """
     locator = load_locator(checkpoint, schema)
-    source = in_passes(passes, GivenBoxes(given), locator, schema, settings.detector.margin)
+    source = refined(refine, GivenBoxes(given), locator, schema, settings.detector.margin)
     device, parts = Device.of(settings.keypoints.train), out.with_suffix(".parts")
     result = Inference(source, locator, schema, device, settings.pictures).run(chosen, parts)
     write_submission(out, chosen.rows, np.stack([p.xy for p in result.keypoints]), result.sizes_wh, schema)

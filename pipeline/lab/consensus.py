@@ -1,4 +1,4 @@
-"""Points that several looks agree on: what a network may teach another one about pictures that nobody has annotated.
+"""Points that several views agree on: what a network may teach another one about pictures that nobody has annotated.
 
 After data distillation (Radosavovic et al. 2018, 1712.04440), where an ensemble over flips and scales labels further pictures.
 """
@@ -11,14 +11,14 @@ from torch import Tensor, nn
 
 from pipeline.contract import geometry, warp
 from pipeline.contract.protocols import Locator
-from pipeline.contract.records import ImageBatch, Points, Regions
-from pipeline.orchestrator import Placed, averaged
+from pipeline.contract.records import ImageBatch, Points, PointView, Regions
+from pipeline.orchestrator import averaged
 
 
 class Agreed(nn.Module):
     """A PointPredictor: the mean, by their scores, of what networks find in crops of several paddings and in their mirror images.
 
-    A point's score is the mean one, or 0 where any look is further from the mean than `tolerance`, in longer sides of the
+    A point's score is the mean one, or 0 where any view is further from the mean than `tolerance`, in longer sides of the
     box. flip_index (K,) exchanges sides.
     """
 
@@ -36,17 +36,17 @@ class Agreed(nn.Module):
             "tolerance": self.tolerance,
         }
 
-    def predict_points(self, batch: ImageBatch, regions: Regions) -> Placed:
-        looks = [
+    def predict_points(self, batch: ImageBatch, regions: Regions) -> PointView:
+        views = [
             one for locator in self.locators for padding in self.paddings
             for one in self._both_sides(batch, regions, locator, padding)
         ]  # fmt: skip
-        xy, score = averaged(looks)
-        furthest = torch.stack([(one - xy).norm(dim=-1) for one, _ in looks]).amax(0)
+        xy, score = averaged(views)
+        furthest = torch.stack([(one - xy).norm(dim=-1) for one, _ in views]).amax(0)
         sides = (regions.boxes[:, 2:] - regions.boxes[:, :2]).amax(-1, keepdim=True)
-        return xy, torch.where(furthest <= self.tolerance * sides, score, 0.0)
+        return PointView(xy, torch.where(furthest <= self.tolerance * sides, score, 0.0))
 
-    def _both_sides(self, batch: ImageBatch, regions: Regions, locator: Locator, padding: float) -> list[Placed]:
+    def _both_sides(self, batch: ImageBatch, regions: Regions, locator: Locator, padding: float) -> list[PointView]:
         crops, affine = cut(batch, regions, locator.size_wh, padding)
         there = locator.locate(crops, regions.category)
         mirrored = locator.locate(crops.flip(-1), regions.category)
@@ -63,6 +63,6 @@ def cut(batch: ImageBatch, regions: Regions, size_wh: tuple[int, int], padding: 
         return warp.crop(batch.images, affine, size_wh, batch.sizes_wh, source=source, reduced=reduced), affine
 
 
-def in_image(points: Points, affine: Tensor) -> Placed:
+def in_image(points: Points, affine: Tensor) -> PointView:
     with torch.autocast(affine.device.type, enabled=False):
-        return geometry.apply(geometry.invert(affine), points.xy.float()), points.score.float()
+        return PointView(geometry.apply(geometry.invert(affine), points.xy.float()), points.score.float())

@@ -6,6 +6,7 @@ from typing import Any
 
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import json_object, write_text
+from pipeline.learning.pairs import recorded_refine
 from pipeline.reporting.tables import MISSING, as_table
 from pipeline.runs.json_files import read_json
 
@@ -72,14 +73,14 @@ def _end_to_end(records: Sequence[Record]) -> str:
     for record in records:
         for submission in record["submissions"]:
             f = submission["figures"]
-            passes = submission.get("passes", submission.get("job", {}).get("passes", 1))
+            refine = recorded_refine(submission.get("job", {}) | submission)
             categories = [_number(f.get("by_category", {}).get(c)) for c in names]
             rows.append([
-                record["name"], submission["test"], f["boxes"], passes, f["images"],
+                record["name"], submission["test"], f["boxes"], refine, f["images"],
                 _number(f.get("ne")), *categories,
                 f.get("points", MISSING), f.get("images_skipped", MISSING), f.get("fallback", MISSING),
             ])  # fmt: skip
-    head = ["run", "test", "boxes from", "passes", "images", "NE %", *names, "points", "skipped", "whole image"]
+    head = ["run", "test", "boxes from", "refinements", "images", "NE %", *names, "points", "skipped", "whole image"]
     return "## End to end\n\nNormalised error, variant `default`, from the submission file.\n\n" + as_table(head, rows)
 
 

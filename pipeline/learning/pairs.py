@@ -5,7 +5,7 @@ Those of this project lie in the folder `weights` beside the packages, in a chec
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -36,7 +36,9 @@ The detector stays in float32: in eight bits it costs as much NE as the keypoint
 """
 CALIBRATION = "calibration.json"
 """What the scores of the keypoint network mean, where that has been found out (`calibrate`)."""
-MOST_PASSES = 3
+MOST_REFINEMENTS = 2
+AS_PUBLISHED = -1
+"""So many refinements as the pair was published with."""
 Runtime = Literal["auto", "torch", "onnx", "int8"]
 
 
@@ -48,9 +50,8 @@ class Pair:
     detector: Path
     keypoints: Path
     calibration: Path | None = None
-    passes: int = 1
-    """In so many the points of a garment are placed where nobody says otherwise; each but the first crops around those of the
-    one before."""
+    refine: int = 0
+    """Where nobody says otherwise, so many times a garment is cropped again, around its points of the crops before."""
 
     @classmethod
     def of(
@@ -71,9 +72,9 @@ class Pair:
                 f"--runtime is {runtime}, and --weights {name} has no such graphs; add them with `export --weights {name} --out "
                 f"{pair.detector.parent}{photos}`, or take --runtime torch"
             )
-        if keypoints:  # what the scores mean, and what more passes bring, is known of the pair's own network
+        if keypoints:  # what the scores mean, and what refinements bring, is known of the pair's own network
             return cls(pair.name, detector or pair.detector, keypoints)
-        return cls(pair.name, detector or pair.detector, pair.keypoints, pair.calibration, pair.passes)
+        return cls(pair.name, detector or pair.detector, pair.keypoints, pair.calibration, pair.refine)
 
 
 @dataclass
@@ -123,7 +124,7 @@ def find_pair(name: str, runtime: str = "torch") -> Pair:
     elif (folder / CALIBRATION).exists():
         raise UserError(f"{folder / CALIBRATION}: no part of the pair beside it; publish it with them (--calibration)")
     places = (folder / file for file in files.values())
-    return Pair(folder.resolve().name, *places, calibration, passes_of(manifest))
+    return Pair(folder.resolve().name, *places, calibration, published_refine(manifest))
 
 
 def add_graphs(folder: Path, files: Sequence[str]) -> None:
@@ -193,14 +194,22 @@ def is_manifest(file: Path) -> bool:
     return content is not None and {"format", "sha256"} <= content.keys()
 
 
-def passes_of(manifest: Path) -> int:
-    """Return in how many passes the pair that this manifest is of places points, where nobody says otherwise."""
-    passes = (json_object(manifest) or {}).get("passes", 1)
-    if passes not in range(1, MOST_PASSES + 1):
+def published_refine(manifest: Path) -> int:
+    """Return with how many refinements the pair that this manifest is of was published."""
+    refine = recorded_refine(json_object(manifest) or {})
+    if refine not in range(MOST_REFINEMENTS + 1):
         raise UserError(
-            f"{manifest}: passes is {passes!r}; expected 1 to {MOST_PASSES}; publish the pair again, with --passes"
+            f"{manifest}: refine is {refine!r}; expected 0 to {MOST_REFINEMENTS}; publish the pair again, with --refine"
         )
-    return passes
+    return refine
+
+
+def recorded_refine(content: Mapping[str, Any]) -> Any:
+    """Return how many refinements a manifest or a record tells of; older ones count the first crop too, as `passes`."""
+    if "refine" in content:
+        return content["refine"]
+    passes = content.get("passes", 1)
+    return passes - 1 if isinstance(passes, int) else passes
 
 
 def _digests(manifest: Path) -> dict[str, str]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from pipeline.learning.pairs import recorded_refine
 from pipeline.reporting.model_card import Costs
 
 HEAD = "<!-- written by `python -m pipeline card`; do not edit -->\n\n"
@@ -40,9 +41,9 @@ def _overview(networks: dict[str, NetworkFile]) -> str:
     return _table(["", *networks], [[name, *cells] for name, cells in rows.items()])
 
 
-def _passes(record: dict[str, Any]) -> str:
-    passes = record.get("passes", record["job"].get("passes", 1))
-    return f", averaged with {passes - 1} more around the points" if passes > 1 else ""
+def _refined(record: dict[str, Any]) -> str:
+    refine = recorded_refine(record["job"] | record)
+    return f", averaged with {refine} more around the points" if refine else ""
 
 
 def _figures(record: dict[str, Any]) -> str:
@@ -50,7 +51,7 @@ def _figures(record: dict[str, Any]) -> str:
     speed = figures["images"] / record["wall_s"]
     lines = [
         f"## Figures\n\nOn {record['test']}, {figures['images']} images, {figures['points']} visible points, crops from "
-        f"{figures['boxes']}{_passes(record)}: **NE {figures['ne']:.3f} %**; {speed:.1f} images a second from file to points, "
+        f"{figures['boxes']}{_refined(record)}: **NE {figures['ne']:.3f} %**; {speed:.1f} images a second from file to points, "
         f"{record['peak_memory_gb']} GB of memory ({made['machine']}).\n",
         f"`{made['command']}`, commit {made['commit']}, {made['date'][:10]}.\n",
         _table(["category", "NE %"], _percents(figures["by_category"])),

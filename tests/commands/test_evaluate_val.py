@@ -35,17 +35,17 @@ def test_it_tells_what_training_told_and_more(
     boxes, out = validated / "boxes.csv", tmp_path / "scores.json"
     halved = rewritten(boxes, tmp_path / "halved.csv", moved)
     options = (*TINY, "--data", drawn / "train", "--run", validated, "--name", "scored", "--out", out)
-    assert run("evaluate-val", *options, "--boxes", boxes, halved, "--passes", 1, 2, "--truth") == 0
-    assert "| boxes | passes | images | NE % |" in capsys.readouterr().out
-    figures = {(one["boxes"], one["passes"]): one for one in json.loads(out.read_text())["figures"]}
+    assert run("evaluate-val", *options, "--boxes", boxes, halved, "--refine", 0, 1, "--truth") == 0
+    assert "| boxes | refinements | images | NE % |" in capsys.readouterr().out
+    figures = {(one["boxes"], one["refine"]): one for one in json.loads(out.read_text())["figures"]}
     assert len(figures) == 6
     told = json.loads((validated / "keypoints" / "scored.json").read_text())["figures"]["val"]
-    assert figures[boxes.as_posix(), 1]["ne"] == pytest.approx(told["out_of_fold_boxes"]["ne"], abs=1e-6)
-    assert figures["truth", 1]["ne"] == pytest.approx(told["true_boxes"]["ne"], abs=1e-6)
-    assert figures[halved.as_posix(), 1]["ne"] != pytest.approx(figures[boxes.as_posix(), 1]["ne"], abs=1e-3)
-    assert (tmp_path / "scores" / figures[halved.as_posix(), 2]["points_file"]).is_file()
+    assert figures[boxes.as_posix(), 0]["ne"] == pytest.approx(told["out_of_fold_boxes"]["ne"], abs=1e-6)
+    assert figures["truth", 0]["ne"] == pytest.approx(told["true_boxes"]["ne"], abs=1e-6)
+    assert figures[halved.as_posix(), 0]["ne"] != pytest.approx(figures[boxes.as_posix(), 0]["ne"], abs=1e-3)
+    assert (tmp_path / "scores" / figures[halved.as_posix(), 1]["points_file"]).is_file()
     assert run("evaluate-val", *options) == 0  # over its own, in RUN/boxes.csv
-    assert [one["passes"] for one in json.loads(out.read_text())["figures"]] == [1]
+    assert [one["refine"] for one in json.loads(out.read_text())["figures"]] == [0]
 
 
 def test_what_cannot_be_scored_is_refused(
@@ -61,7 +61,7 @@ def test_what_cannot_be_scored_is_refused(
         ((*options, "scored", *out, "--boxes", swapped), "has seen "),
         ((*options, "scored", *out, "--boxes", fewer), f"{fewer}: no box for "),
         ((*options, "scored", *out, "--boxes", other), "is of fold 0 by the boxes"),
-        ((*options, "scored", *out, "--passes", 0), "--passes is [0]; expected numbers of 1 to"),
+        ((*options, "scored", *out, "--refine", 3), "--refine is [3]; expected numbers of 0 to 2"),
         ((*options, "scored", "--out", tmp_path / "scores.txt"), "expected a name in .json"),
     ):
         assert run(*command) == 1

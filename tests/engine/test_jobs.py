@@ -20,7 +20,7 @@ from pipeline.contract.schema import Schema
 from pipeline.data.select import RowSet
 from pipeline.engine.box_sources import GivenBoxes, SourceParts, build_source
 from pipeline.engine.inference import Device, Inference, InferenceResult
-from pipeline.engine.refinement import in_passes
+from pipeline.engine.refinement import refined
 from pipeline.engine.shards import ShardWriter
 from pipeline.lab.consensus import Agreed
 from pipeline.learning.pairs import find_pair
@@ -46,7 +46,7 @@ class Setup:
     keypoints: int = 0
     padding: float = 0.15
     flip_test: bool = False
-    passes: int = 2
+    refine: int = 1
     margin: float = 0.05
     agreed: tuple[float, ...] = ()
     tolerance: float = 0.1
@@ -55,7 +55,7 @@ class Setup:
 
 
 GIVEN, FOUND, EVERY = Setup(), Setup(source="detector"), Setup(source="detections")
-AGREED = Setup(passes=1, agreed=(0.1,))
+AGREED = Setup(refine=0, agreed=(0.1,))
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class World:
         source: Any = GivenBoxes(torch.tensor(setup.boxes))
         if setup.source != "given":
             source = build_source(setup.source, SourceParts(detector, setup.fallback_score, setup.threshold))
-        source = in_passes(setup.passes, source, locator, self.schema, setup.margin)
+        source = refined(setup.refine, source, locator, self.schema, setup.margin)
         flip_index = torch.tensor(self.schema.flip_index)
         points = Agreed([locator], setup.agreed, flip_index, setup.tolerance) if setup.agreed else locator
         pictures = PictureOptions(detail=setup.detail)
@@ -145,8 +145,8 @@ def test_the_same_job_goes_on(world: World, setup: Setup, monkeypatch: pytest.Mo
         (GIVEN, {"keypoints": 1}),
         (GIVEN, {"padding": 0.1}),
         (GIVEN, {"flip_test": True}),
-        (GIVEN, {"passes": 1}),
-        (GIVEN, {"passes": 3}),
+        (GIVEN, {"refine": 0}),
+        (GIVEN, {"refine": 2}),
         (GIVEN, {"margin": 0.1}),
         (GIVEN, {"detail": 64}),
         (GIVEN, {"precision": "bf16-mixed"}),
@@ -192,7 +192,7 @@ def test_another_row_begins_anew(world: World, name: str, monkeypatch: pytest.Mo
 
 def test_another_schema_is_another_job(world: World) -> None:
     rows, source = RowSet.by_headers(world.rows), GivenBoxes(torch.tensor(BOXES))
-    other = replace(world.schema, pairs=())
+    other = replace(world.schema, name="other")
     jobs = [Inference(source, None, schema).job(rows) for schema in (world.schema, other)]
     assert jobs[0]["schema"] != jobs[1]["schema"]
 

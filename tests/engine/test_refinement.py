@@ -1,4 +1,4 @@
-"""The second pass crops around the points of the first, by a locator that looks at pictures."""
+"""A refinement crops around the points of the first crop, by a locator that looks at pictures."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ from pipeline.contract.faults import UserError
 from pipeline.contract.records import ImageBatch, Points
 from pipeline.contract.schema import Schema
 from pipeline.engine.box_sources import GivenBoxes
-from pipeline.engine.refinement import OwnPoints, in_passes
+from pipeline.engine.refinement import OwnPoints, refined
 from pipeline.learning.loading import ImageDataset, collate
 from pipeline.learning.pairs import MANIFEST, Pair
 from pipeline.orchestrator import TwoStage, locate_in
@@ -71,60 +71,59 @@ def test_no_region_has_no_second(pictures, schema: Schema) -> None:
     assert OwnPoints(source, Still(), schema.mask, 0.05).regions(batch).boxes.shape == (0, 4)
 
 
-def test_a_third_pass_crops_around_the_mean_of_two(pictures, schema: Schema) -> None:
+def test_a_second_refinement_crops_around_the_mean_of_two_views(pictures, schema: Schema) -> None:
     batch, _ = pictures
     locator = load_locator(Pair.of("cpu", None, None).keypoints, schema, flip_test=False)
     source = GivenBoxes(np.array([[0.0, 0, *case.size_wh] for case in CASES]))
-    assert in_passes(1, source, locator, schema, 0.05) is source
-    two = in_passes(2, source, locator, schema, 0.05)
-    three = in_passes(3, source, locator, schema, 0.05)
-    xy, _ = locate_in(batch, two.regions(batch), locator)
-    for case, points, box in zip(CASES, xy, three.regions(batch).boxes, strict=True):
+    assert refined(0, source, locator, schema, 0.05) is source
+    once = refined(1, source, locator, schema, 0.05)
+    twice = refined(2, source, locator, schema, 0.05)
+    xy, _ = locate_in(batch, once.regions(batch), locator)
+    for case, points, box in zip(CASES, xy, twice.regions(batch).boxes, strict=True):
         own = points[list(schema.members[case.category])]
         margin = 0.05 * (own.amax(0) - own.amin(0))
         expected = torch.cat([own.amin(0) - margin, own.amax(0) + margin]).clamp(min=0)
         torch.testing.assert_close(box, torch.minimum(expected, torch.tensor(case.size_wh * 2)))
     assert not torch.equal(xy, locate_in(batch, source.regions(batch), locator)[0])
-    with pytest.raises(UserError, match="--passes is 4; expected 1 to 3"):
-        in_passes(4, source, locator, schema, 0.05)
+    with pytest.raises(UserError, match="--refine is 3; expected 0 to 2"):
+        refined(3, source, locator, schema, 0.05)
     locator.source = "image"
     with pytest.raises(UserError, match="trained on whole images"):
-        in_passes(2, source, locator, schema, 0.05)
+        refined(1, source, locator, schema, 0.05)
 
 
-def test_submit_in_two_passes(trained: Path, drawn: Path, tmp_path: Path) -> None:
+def test_submit_with_a_refinement(trained: Path, drawn: Path, tmp_path: Path) -> None:
     options = submit_options(trained, drawn / "test")
-    for passes in (1, 2):
-        assert run("submit", *options, "--passes", passes, "--out", tmp_path / f"{passes}.csv") == 0
-    assert (tmp_path / "1.csv").read_bytes() != (tmp_path / "2.csv").read_bytes()
-    # Networks that were not published as a pair are for one pass.
-    assert run("submit", *options, "--passes", 0, "--out", tmp_path / "0.csv") == 0
-    assert (tmp_path / "0.csv").read_bytes() == (tmp_path / "1.csv").read_bytes()
-    assert run("submit", *options, "--passes", -1, "--out", tmp_path / "less.csv") == 1
+    for refine in (0, 1, -1):
+        assert run("submit", *options, "--refine", refine, "--out", tmp_path / f"{refine}.csv") == 0
+    assert (tmp_path / "0.csv").read_bytes() != (tmp_path / "1.csv").read_bytes()
+    # Networks that were not published as a pair are for one crop.
+    assert (tmp_path / "-1.csv").read_bytes() == (tmp_path / "0.csv").read_bytes()
+    assert run("submit", *options, "--refine", -2, "--out", tmp_path / "less.csv") == 1
 
 
-def test_a_pair_is_published_for_so_many_passes(trained: Path, drawn: Path, tmp_path: Path, capsys) -> None:
+def test_a_pair_is_published_for_so_many_refinements(trained: Path, drawn: Path, tmp_path: Path, capsys) -> None:
     """They hold in the detector's boxes; whoever says otherwise is obeyed."""
     detector, keypoints = trained / "detector" / "final.safetensors", trained / "keypoints" / "final.safetensors"
     pair = ("--detector", detector, "--keypoints", keypoints, "--out", tmp_path / "pair", "--terms", "for tests")
-    assert run("publish", *pair, "--passes", 4) == 1
-    assert "--passes is 4; expected 0 to 3" in capsys.readouterr().err
-    assert run("publish", *pair, "--passes", 2) == 0
+    assert run("publish", *pair, "--refine", 3) == 1
+    assert "--refine is 3; expected 0 to 2" in capsys.readouterr().err
+    assert run("publish", *pair, "--refine", 1) == 0
     answers = drawn / "test" / "answer.csv"
     options = ["--test", drawn / "test", "--weights", tmp_path / "pair", "--answers", answers, "--workers", 0]
     for name, more in {
         "own": [],
-        "one": ["--passes", 1],
-        "two": ["--passes", 2],
+        "never": ["--refine", 0],
+        "once": ["--refine", 1],
         "truth": ["--boxes", "truth"],
     }.items():
         assert run("submit", *options, *more, "--out", tmp_path / f"{name}.csv") == 0
-    assert (tmp_path / "own.csv").read_bytes() == (tmp_path / "two.csv").read_bytes()
-    assert (tmp_path / "own.csv").read_bytes() != (tmp_path / "one.csv").read_bytes()
-    said = {name: json.loads((tmp_path / f"{name}.json").read_text())["passes"] for name in ("own", "truth")}
-    assert said == {"own": 2, "truth": 1}
-    assert Pair.of(str(tmp_path / "pair"), None, keypoints).passes == 1
+    assert (tmp_path / "own.csv").read_bytes() == (tmp_path / "once.csv").read_bytes()
+    assert (tmp_path / "own.csv").read_bytes() != (tmp_path / "never.csv").read_bytes()
+    said = {name: json.loads((tmp_path / f"{name}.json").read_text())["refine"] for name in ("own", "truth")}
+    assert said == {"own": 1, "truth": 0}
+    assert Pair.of(str(tmp_path / "pair"), None, keypoints).refine == 0
     manifest = tmp_path / "pair" / MANIFEST
-    manifest.write_text(manifest.read_text().replace('"passes": 2', '"passes": 9'))
+    manifest.write_text(manifest.read_text().replace('"refine": 1', '"refine": 9'))
     assert run("submit", *options, "--out", tmp_path / "odd.csv") == 1
-    assert "passes is 9; expected 1 to 3" in capsys.readouterr().err
+    assert "refine is 9; expected 0 to 2" in capsys.readouterr().err

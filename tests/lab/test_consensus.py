@@ -1,4 +1,4 @@
-"""Points that looks agree on."""
+"""Points that views agree on."""
 
 import torch
 from torch import Tensor
@@ -37,10 +37,10 @@ def batch() -> ImageBatch:
     return ImageBatch(images, *whole, torch.zeros(1, 32), torch.tensor([1]))
 
 
-def test_all_looks_see_the_same_point_of_the_image(schema: Schema) -> None:
+def test_all_views_see_the_same_point_of_the_image(schema: Schema) -> None:
     """At three paddings and in the mirror, at the middle of what is bright."""
-    placer = Agreed([Blob()], [0.0, 0.1, 0.3], torch.tensor(schema.flip_index), tolerance=0.05)
-    xy, score = placer.predict_points(batch(), GivenBoxes(BOX).regions(batch()))
+    predictor = Agreed([Blob()], [0.0, 0.1, 0.3], torch.tensor(schema.flip_index), tolerance=0.05)
+    xy, score = predictor.predict_points(batch(), GivenBoxes(BOX).regions(batch()))
     assert (xy - torch.tensor([33.0, 45])).abs().max() < 1
     assert (score == 0.5).all()
 
@@ -49,8 +49,8 @@ def test_a_point_that_moves_with_the_mirror_is_not_agreed_on(schema: Schema) -> 
     """One that stays on the left names its partner on the right in the mirrored crop: both are off."""
     k = schema.keypoints.index("armpit_left")
     partner = schema.flip_index[k]
-    placer = Agreed([Blob(stubborn=k)], [0.0], torch.tensor(schema.flip_index), tolerance=0.05)
-    _, score = placer.predict_points(batch(), GivenBoxes(BOX).regions(batch()))
+    predictor = Agreed([Blob(stubborn=k)], [0.0], torch.tensor(schema.flip_index), tolerance=0.05)
+    _, score = predictor.predict_points(batch(), GivenBoxes(BOX).regions(batch()))
     assert (score[0] == 0).nonzero().flatten().tolist() == sorted([k, partner])
 
 
@@ -58,5 +58,5 @@ def test_two_networks_have_to_agree(schema: Schema) -> None:
     """The second is 4 crop pixels off: 2.5 of the image, which is 1.25 from the mean, of a box of 40."""
     regions = GivenBoxes(BOX).regions(batch())
     for tolerance, agreed in ((0.05, True), (0.02, False)):
-        placer = Agreed([Blob(), Blob(off=4)], [0.0], torch.tensor(schema.flip_index), tolerance)
-        assert bool(placer.predict_points(batch(), regions)[1].any()) == agreed
+        predictor = Agreed([Blob(), Blob(off=4)], [0.0], torch.tensor(schema.flip_index), tolerance)
+        assert bool(predictor.predict_points(batch(), regions)[1].any()) == agreed

@@ -41,7 +41,7 @@ def test_every_network_is_scored_in_every_kind_of_boxes(
     record = json.loads((folder / "keypoints" / "true-seed0.json").read_text())["figures"]["val"]
     assert val["true"]["detector"]["ne"] == [pytest.approx(record["out_of_fold_boxes"]["ne"])]
     assert val["true"]["truth"]["ne"] == [pytest.approx(record["true_boxes"]["ne"])]
-    for column, options in {"detector": [], "truth": ["--boxes", "truth"], "two_pass": ["--passes", 2]}.items():
+    for column, options in {"detector": [], "truth": ["--boxes", "truth"], "two_pass": ["--refine", 1]}.items():
         out, network = tmp_path / f"{column}.csv", folder / "keypoints" / "own-seed0.safetensors"
         answers = ["--answers", test / "answer.csv", "--keypoints", network, "--out", out]
         assert run("submit", *submit_options(folder, test), *answers, *options) == 0

@@ -11,7 +11,7 @@ import torch
 from detector.inference import load_detector
 from pipeline.contract.faults import UserError
 from pipeline.contract.schema import Schema
-from pipeline.learning.pairs import DEFAULT, GRAPHS, MANIFEST, PACKAGED, Pair, find_pair, packaged
+from pipeline.learning.pairs import DEFAULT, GRAPHS, MANIFEST, PACKAGED, Pair, find_pair, packaged, recorded_refine
 from pipeline.learning.weights import load_checkpoint, save_checkpoint
 from tests.commands.running import run, submit_options
 from tests.learning.test_weights import OLD, header, save
@@ -118,22 +118,30 @@ def test_a_pair_that_is_not_as_published_is_refused(tmp_path: Path, spoil, messa
         find_pair(str(pair))
 
 
-def test_a_pair_keeps_its_passes_or_is_asked(tmp_path: Path, capsys) -> None:
+def test_a_pair_keeps_its_refinements_or_is_asked(tmp_path: Path, capsys) -> None:
     pair, networks = tmp_path / "pair", [PACKAGED / DEFAULT / file for file in FILES]
     assert publish(pair, *networks) == 0
-    assert find_pair(str(pair)).passes == 1
-    assert publish(pair, *networks, "--passes", 2) == 0
+    assert find_pair(str(pair)).refine == 0
+    assert publish(pair, *networks, "--refine", 1) == 0
     assert publish(pair, *networks) == 1
-    assert "the pair that is there places points in 2 passes; name --passes 2" in capsys.readouterr().err
-    assert find_pair(str(pair)).passes == 2
-    assert publish(pair, *networks, "--passes", 1) == 0
-    assert find_pair(str(pair)).passes == 1
+    assert "the pair that is there was published with --refine 1; name --refine 1" in capsys.readouterr().err
+    assert find_pair(str(pair)).refine == 1
+    assert publish(pair, *networks, "--refine", 0) == 0
+    assert find_pair(str(pair)).refine == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "refine"),
+    [({}, 0), ({"passes": 1}, 0), ({"passes": 3}, 2), ({"refine": 2}, 2), ({"refine": 1, "passes": 3}, 1)],
+)
+def test_older_manifests_count_passes(content: dict, refine: int) -> None:
+    assert recorded_refine(content) == refine
 
 
 def test_one_network_may_stand_in_for_that_of_the_pair() -> None:
     default, mine = find_pair(DEFAULT), Path("mine.safetensors")
     assert Pair.of(DEFAULT, None, mine) == Pair(DEFAULT, default.detector, mine)
-    assert Pair.of(DEFAULT, mine, None) == Pair(DEFAULT, mine, default.keypoints, default.calibration, default.passes)
+    assert Pair.of(DEFAULT, mine, None) == Pair(DEFAULT, mine, default.keypoints, default.calibration, default.refine)
     assert Pair.of("not read at all", mine, mine).detector == mine
 
 
@@ -141,8 +149,8 @@ def test_submit_needs_no_checkpoint_named(trained: Path, drawn: Path, tmp_path: 
     options = ("--test", drawn / "test", "--workers", 0, "--limit", 2)
     assert run("submit", *options, "--out", tmp_path / "default.csv") == 0
     named = [part for stage, file in GRAPHS["onnx"].items() for part in (f"--{stage}", PACKAGED / DEFAULT / file)]
-    passes = ("--passes", find_pair(DEFAULT).passes)
-    assert run("submit", *options, *named, *passes, "--out", tmp_path / "named.csv") == 0
+    refine = ("--refine", find_pair(DEFAULT).refine)
+    assert run("submit", *options, *named, *refine, "--out", tmp_path / "named.csv") == 0
     assert (tmp_path / "default.csv").read_bytes() == (tmp_path / "named.csv").read_bytes()
     pair, detector = tmp_path / "pair", trained / "detector" / "final.safetensors"
     assert publish(pair, detector, trained / "keypoints" / "final.safetensors") == 0

@@ -196,10 +196,10 @@ def _errors(bench: Bench, one: Run, scene: _Scene, column: str, checkpoint: Path
     digest = hashlib.sha256(json.dumps([given.tolist(), column == TWO_PASS]).encode()).hexdigest()
     inputs = {"keypoints": file_hash(checkpoint), "rows": scene.rows.fingerprint, "boxes": digest}
     settings = on_one_device(one.settings)
-    passes = 2 if column == TWO_PASS else 1
+    refine = int(column == TWO_PASS)
 
     def make() -> dict[str, Any]:
-        return score_in_boxes(scene.rows, given, schema, settings, checkpoint, out, passes, scene.title)
+        return score_in_boxes(scene.rows, given, schema, settings, checkpoint, out, refine, scene.title)
 
     return errors_of(out, scene.rows, schema, settings, bench.data, inputs, make)
 

@@ -27,7 +27,7 @@ from pipeline.runs.outputs import alone_at_out
 from pipeline.runs.provenance import measured, provenance
 
 PADDINGS = (-0.05, 0.0, 0.1)
-"""What the looks add to the network's own padding."""
+"""What the views add to the network's own padding."""
 SHOWN = 24
 
 
@@ -45,9 +45,9 @@ def pseudo_points(
     limit: int = 0,
     schema: str = "fashionai",
 ) -> None:
-    """Place points in boxed photos that nobody has annotated, where several looks agree, for train-keypoints --taught.
+    """Place points in boxed photos that nobody has annotated, where several views agree, for train-keypoints --taught.
 
-    Every network looks at crops of three paddings and at their mirror images. A point is given where all looks are near
+    Every network is shown crops of three paddings and their mirror images. A point is given where all views are near
     their mean, and sure enough; a garment where enough of its points are.
 
     Args:
@@ -57,7 +57,7 @@ def pseudo_points(
         device: where the networks run
         pictures: what a picture may cost
         keypoints: keypoint checkpoints, the teachers; without any, that of the packaged pair
-        tolerance: how far a look may be from the mean, as a fraction of the box's longer side
+        tolerance: how far a view may be from the mean, as a fraction of the box's longer side
         least_score: least mean score of a point
         least_share: least share of a garment's points that are given
         limit: rehearse on so many photos (0: all)
@@ -82,10 +82,10 @@ def pseudo_points(
     content["settings"] = {"tolerance": tolerance, "least_score": least_score, "least_share": least_share}
     with measured(content):
         paddings = [teachers[0].padding + step for step in PADDINGS]
-        placer = Agreed(teachers, paddings, torch.tensor(loaded.flip_index), tolerance)
+        predictor = Agreed(teachers, paddings, torch.tensor(loaded.flip_index), tolerance)
         given = GivenBoxes(torch.tensor(np.stack([row.box for row in rows.rows])), origin="detector")
         shards = out / "points.parts"
-        result = Inference(given, placer, loaded, device, pictures).run(rows, shards)
+        result = Inference(given, predictor, loaded, device, pictures).run(rows, shards)
     xy, agreed = _agreed(rows, result.keypoints, loaded, least_score)
     members = loaded.mask.numpy()[[loaded.category_index(row.category) for row in rows.rows]]
     kept = np.flatnonzero(agreed.sum(1) >= np.maximum(1, least_share * members.sum(1)))
