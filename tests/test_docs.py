@@ -22,11 +22,9 @@ ALONE = re.compile(r"()([a-z][a-z-]*)((?: .*)?)$")
 """A command, and what is left of it in a sentence: its verb and some of its options."""
 SWITCHES = {"help", "version", "config", "print_config"}
 """Options of every verb, or of each that takes presets."""
-
-
 OTHERS = {"node-rank"}
 """Options of torchrun."""
-AWAITED = {"refine", "pseudo_points", "REFINE", "ABLATION"}
+AWAITED = {"pseudo_points", "ABLATION"}
 """Names that are decided and that the next changes bring: an option or variable of these is not looked for yet."""
 PATHS = [*VERBS.values(), *LABORATORY.values()]
 
