@@ -22,7 +22,7 @@ from pipeline.cli.usage import guess, installed_version
         ("match --out x", "the verb match is the laboratory's now: python -m pipeline lab match"),
         ("pseudo-label", "the verb pseudo-label is the laboratory's now: python -m pipeline lab pseudo-label"),
         ("lab submit", "the verb submit is none of the laboratory's: python -m pipeline submit"),
-        ("claims", "the verb claims is gone; its results are in docs/match.md"),
+        ("claims", "the verb claims is gone; its results are in docs/collapse.md"),
         ("plan-catalogue", "the verb plan-catalogue is gone; its table and formula are in docs/scale.md"),
         ("match-remedies", "the verb match-remedies is gone; its results are in docs/match.md"),
         ("predict x --treshold 0.5", "no option --treshold of predict; did you mean --threshold?"),
