@@ -5,6 +5,8 @@
 # RUN=    run folder, may lie anywhere
 # NAME=   keypoint network of the run (final)       VAL=1     leave fold 0 out and score on it (network val)
 # REFINE= 1: make submit averages with a further crop around the points of the first (more exact, twice the time of stage 2)
+# LAYOUT= MODULE:OBJECT of your own, for DATA= and TEST= of another form (docs/schemas.md); training is done anew when a file
+#         directly in DATA= has changed, pictures aside
 # SCHEMA= categories and points of your own (YAML)  START=    pair of networks to start from: cpu (the shipped one), or a folder
 # STUDY=  file of what make ablate-* compares       SEEDS=    so many seeds a row;  ONLY=I/N share I of N of its runs, or ROW,ROW
 # KNOWN=  results (NAME.json) of runs of the study that were made elsewhere, not to be made again
@@ -29,7 +31,8 @@ ANNOTATIONS := $(SAMPLE)/test/answer.csv
 else
 PRESET ?= cpu
 ROOTS := $(DATA)
-ANNOTATIONS := $(wildcard $(addsuffix /Annotations/*.csv,$(DATA)))
+PICTURES := $(foreach suffix,jpg jpeg png webp bmp tif tiff gif avif,! -iname '*.$(suffix)')
+ANNOTATIONS := $(if $(LAYOUT),$(DATA) $(shell find -L $(DATA) -maxdepth 1 -type f $(PICTURES) ! -name '* *'),$(wildcard $(addsuffix /Annotations/*.csv,$(DATA))))
 endif
 
 # Until this release the first crop was counted too.
@@ -42,7 +45,7 @@ CONFIG := configs/$(PRESET).yaml
 # Settings laid over the preset for a second training of stage 2, which goes on from the first, or from START=.
 FURTHER := $(wildcard configs/further/$(PRESET).yaml)
 # Run folders are named after what went in, so that two data sets never share results.
-DATA_PRINT := $(shell (cat $(CONFIG) $(FURTHER) $(SCHEMA) $(if $(DATA),$(ANNOTATIONS)); echo $(SAMPLE) $(LIMIT) $(ARGS)) 2>/dev/null | cksum | cut -d' ' -f1)
+DATA_PRINT := $(shell (cat $(CONFIG) $(FURTHER) $(SCHEMA) $(if $(DATA),$(ANNOTATIONS)); echo $(SAMPLE) $(LIMIT) $(ARGS) $(if $(LAYOUT),$(LAYOUT) $(DATA))) 2>/dev/null | cksum | cut -d' ' -f1)
 TEST_PRINT := $(shell (cat $(wildcard $(TEST)/test.csv); echo $(TEST) $(LIMIT) $(REFINE)) | cksum | cut -d' ' -f1)
 RUN ?= runs/$(PRESET)-$(DATA_PRINT)
 NAME ?= $(if $(VAL),val,final)
@@ -51,7 +54,8 @@ DETECTOR := $(RUN)/detector/final
 KEYPOINTS := $(RUN)/keypoints/$(NAME)
 FIRST := $(if $(FURTHER),$(if $(START),,$(NAME)-first))
 WITH_SCHEMA := $(if $(SCHEMA),--schema $(SCHEMA))
-RUN_OPTIONS = --run $(RUN) $(WITH_SCHEMA) $(if $(LIMIT),--limit $(LIMIT))
+WITH_LAYOUT := $(if $(LAYOUT),--layout $(LAYOUT))
+RUN_OPTIONS = --run $(RUN) $(WITH_SCHEMA) $(WITH_LAYOUT) $(if $(LIMIT),--limit $(LIMIT))
 OPTIONS = --config $(CONFIG) $(RUN_OPTIONS) $(ARGS)
 
 .DELETE_ON_ERROR:
@@ -59,7 +63,7 @@ OPTIONS = --config $(CONFIG) $(RUN_OPTIONS) $(ARGS)
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
-	@echo "  with DATA=, TEST=, ANSWERS=, RUN=, NAME=, VAL=1, REFINE=, PRESET=sample|cpu|best|gpu, LIMIT=, ARGS=, STUDY=, SEEDS=, ONLY=, KNOWN=, BOXES=, TEST_BOXES=, START= as the head of the Makefile says"
+	@echo "  with DATA=, TEST=, ANSWERS=, LAYOUT=, RUN=, NAME=, VAL=1, REFINE=, PRESET=sample|cpu|best|gpu, LIMIT=, ARGS=, STUDY=, SEEDS=, ONLY=, KNOWN=, BOXES=, TEST_BOXES=, START= as the head of the Makefile says"
 
 install: $(INSTALLED)  ## make .venv with exact versions
 $(INSTALLED): pyproject.toml constraints.txt
@@ -116,7 +120,7 @@ $(SAMPLE)/test/answer.csv: | $(INSTALLED)
 endif
 
 check: $(ANNOTATIONS) | $(INSTALLED)  ## report all faults of DATA= and TEST=
-	$(PIPELINE) check --data $(ROOTS) $(if $(TEST),--test $(TEST)) $(if $(ANSWERS),--answers $(ANSWERS)) $(WITH_SCHEMA)
+	$(PIPELINE) check --data $(ROOTS) $(if $(TEST),--test $(TEST)) $(if $(ANSWERS),--answers $(ANSWERS)) $(WITH_SCHEMA) $(WITH_LAYOUT)
 
 # A step is done when its record is there, which is written last.
 look: $(RUN)/boxes.json  ## draw what the loaders really yield
@@ -142,7 +146,7 @@ $(OUT)/submission.json: $(DETECTOR).json $(KEYPOINTS).json
 	@test -n "$(TEST)" || { echo "TEST= must name a folder with test.csv"; exit 2; }
 	$(PIPELINE) submit --test $(TEST) --detector $(DETECTOR).safetensors --keypoints $(KEYPOINTS).safetensors \
 		--out $(OUT)/submission.csv $(if $(ANSWERS),--answers $(ANSWERS)) $(if $(LIMIT),--limit $(LIMIT)) \
-		$(if $(REFINE),--refine $(REFINE)) $(WITH_SCHEMA)
+		$(if $(REFINE),--refine $(REFINE)) $(WITH_SCHEMA) $(WITH_LAYOUT)
 	@echo "submission: $(OUT)/submission.csv"
 
 # Without STUDY= the preset's own: a small one on the sample, pipeline/lab/configs/ablations/detector.yaml or keypoints.yaml elsewhere.
@@ -153,7 +157,7 @@ STUDY_BASE = $(if $(STUDY),$(if $(filter command environment,$(origin PRESET)),-
 ablate-detector:  ## compare settings of stage 1: STUDY= (four rows on the sample, at most 20 minutes)
 ablate-keypoints:  ## compare settings of stage 2, likewise
 ablate-detector ablate-keypoints: ablate-%: $(ANNOTATIONS) | $(INSTALLED)
-	$(PIPELINE) ablate --study $(STUDY_OF) --data $(ROOTS) --run $(STUDY_RUN) $(STUDY_BASE) $(WITH_SCHEMA) \
+	$(PIPELINE) ablate --study $(STUDY_OF) --data $(ROOTS) --run $(STUDY_RUN) $(STUDY_BASE) $(WITH_SCHEMA) $(WITH_LAYOUT) \
 		$(if $(ONLY),--only $(ONLY)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(LIMIT),--limit $(LIMIT)) $(if $(KNOWN),--known $(KNOWN)) \
 		$(if $(BOXES),--boxes $(BOXES)) $(ARGS)
 
@@ -161,6 +165,6 @@ ablate-detector ablate-keypoints: ablate-%: $(ANNOTATIONS) | $(INSTALLED)
 match-matrix: $(ANNOTATIONS) | $(INSTALLED)  ## train on every kind of boxes, test on every kind: STUDY= (pipeline/lab/configs/match/matrix.yaml)
 	$(if $(BOXES),,$(PIPELINE) train-detector --config $(CONFIG) $(RUN_OPTIONS) --data $(ROOTS))
 	$(PIPELINE) lab match-matrix --study $(or $(STUDY),pipeline/lab/configs/match/matrix.yaml) --base $(CONFIG) --data $(ROOTS) --run $(RUN) \
-		$(WITH_SCHEMA) $(if $(ONLY),--only $(ONLY)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(LIMIT),--limit $(LIMIT)) \
+		$(WITH_SCHEMA) $(WITH_LAYOUT) $(if $(ONLY),--only $(ONLY)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(LIMIT),--limit $(LIMIT)) \
 		$(if $(KNOWN),--known $(KNOWN)) $(if $(BOXES),--boxes $(BOXES)) \
 		$(if $(and $(TEST),$(ANSWERS)),--test $(TEST) --answers $(ANSWERS) --detector $(or $(TEST_BOXES),$(DETECTOR).safetensors)) $(ARGS)

@@ -200,3 +200,21 @@ def test_a_schema_of_your_own_is_passed_to_every_step(drawn: Path) -> None:
     command += [f"RUN={drawn}/run", "SCHEMA=own.yaml"]
     text = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert text.count("--schema own.yaml") == 5
+
+
+def test_data_of_another_layout_need_no_csv(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"picture")
+    (tmp_path / "two words.txt").write_text("note")
+    data = (f"DATA={tmp_path}", f"TEST={tmp_path}", "LAYOUT=mine:layout")
+    found = planned(*data)
+    assert (found["data"], found["layout"]) == (str(tmp_path), "mine:layout")
+    assert planned(*data[:2], "LAYOUT=mine:other")["keypoints"] != found["keypoints"]
+    (tmp_path / "a.jpg").write_bytes(b"another picture")
+    assert planned(*data)["keypoints"] == found["keypoints"]
+    (tmp_path / "garments.json").write_text("[]")
+    assert planned(*data)["keypoints"] != found["keypoints"]
+    command = ["make", "--no-print-directory", "-n", "check", "train-detector", "ablate-keypoints", *data]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    lines = [line for line in done.stdout.replace("\\\n", " ").splitlines() if "-m pipeline" in line]
+    assert len(lines) == 3
+    assert all("--layout mine:layout" in line for line in lines)

@@ -30,7 +30,7 @@ def evaluate(
         json: write the figures there as well
         at_most: exit with 1 when NE is above so many percent
         schema: packaged schema, or a YAML file of your own
-        layout: how the data lie on disk, a name of pipeline.contract.formats.registry
+        layout: how the data lie on disk, fashionai, or MODULE:OBJECT of your own
     """
     if at_most is not None and not 0 <= at_most < math.inf:
         raise UserError(f"--at_most is {at_most}; expected percent, 0 or more")

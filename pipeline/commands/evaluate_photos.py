@@ -55,7 +55,7 @@ def evaluate_photos(
         threshold: least score of a find, of what is told by category
         json: write the figures there as well
         schema: packaged schema, or a YAML file of your own
-        layout: how the answers lie on disk, a name of pipeline.contract.formats.registry
+        layout: how the answers lie on disk, fashionai, or MODULE:OBJECT of your own
     """
     given = [file for file in (labels, garments, answers) if file is not None]
     if len(given) != 1:

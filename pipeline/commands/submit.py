@@ -66,7 +66,7 @@ def submit(
         most_fallback: warn when the whole image stands in for a box that was not found in a larger share of them
         limit: rehearse on so many images (0: all)
         schema: packaged schema, or a YAML file of your own
-        layout: how the data lie on disk, a name of pipeline.contract.formats.registry
+        layout: how the data lie on disk, fashionai, or MODULE:OBJECT of your own
     """
     shards = out.with_suffix(".parts")
     results = Results(out, shards, (".csv", ".png"))

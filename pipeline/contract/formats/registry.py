@@ -1,6 +1,6 @@
 """Layouts of a dataset by name: what reads its train roots, its test folder and its answers.
 
-Another layout is one file beside this one, and one line here.
+Another layout is one file beside this one, and one line here; or a module of a user's own, which `--layout mine:layout` names.
 """
 
 from collections.abc import Sequence
@@ -9,12 +9,13 @@ from typing import Protocol
 
 from pipeline.contract.faults import Fault, UserError
 from pipeline.contract.formats import fashionai
+from pipeline.contract.formats.outside import load_layout
 from pipeline.contract.records import Annotation, ImageRow
 from pipeline.contract.schema import Schema
 
 
 class Layout(Protocol):
-    """A module or object with these three functions. Faults go into the list, or without one raise DataError at the end."""
+    """A module or an object with these three functions. Faults go into the list, or without one raise DataError at the end."""
 
     def read_annotations(
         self, roots: Sequence[Path], schema: Schema, faults: list[Fault] | None = None
@@ -32,7 +33,12 @@ LAYOUTS: dict[str, Layout] = {"fashionai": fashionai}
 
 
 def find_layout(name: str) -> Layout:
-    """Return the layout of this name; raises ValueError that lists them."""
-    if name not in LAYOUTS:
-        raise UserError(f"layout is {name!r}; expected one of {', '.join(LAYOUTS)}")
-    return LAYOUTS[name]
+    """Return the layout of this name, or the one that MODULE:OBJECT names; raises UserError for what is none."""
+    if name in LAYOUTS:
+        return LAYOUTS[name]
+    if ":" not in name:
+        known = ", ".join(LAYOUTS)
+        raise UserError(
+            f"layout is {name!r}; expected one of {known}, or MODULE:OBJECT of your own, such as mine:layout"
+        )
+    return load_layout(name)

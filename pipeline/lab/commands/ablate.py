@@ -39,6 +39,7 @@ def ablate(
     schema: str = "",
     known: Sequence[Path] = (),
     boxes: Path | None = None,
+    layout: str = "",
 ) -> bool:
     """Compare settings: train every row of a study with every seed, and write one table of them.
 
@@ -56,8 +57,9 @@ def ablate(
         known: results of runs that were made elsewhere, the NAME.json of other run folders: they stand in the table, and
             are not made again
         boxes: boxes out of fold for all rows of a study of stage 2, such as weights/cpu/boxes.csv; no detector is trained
+        layout: how the data lie on disk, as for `check`; without it that of the preset
     """
-    bench, runs = opened(study, data, run, seeds, limit, base, schema, known, boxes)
+    bench, runs = opened(study, data, run, seeds, limit, base, schema, known, boxes, layout)
     own = share(runs, only)
     failed = make_runs(bench, runs, own)
     name = bench.study.name
@@ -76,11 +78,13 @@ def opened(
     schema: str,
     known: Sequence[Path],
     boxes: Path | None,
+    layout: str,
 ) -> tuple[Bench, list[Run]]:
     """Read a study, check every row, and return where it runs and all of its runs; the options are those of `ablate`."""
     if seeds:
         check_seeds(seeds, "--seeds")
-    read = read_study(study, Settings, base, {"schema": schema} if schema else None)
+    named = {name: value for name, value in (("schema", schema), ("layout", layout)) if value}
+    read = read_study(study, Settings, base, named or None)
     _check_rows(study, read)
     runs = planned(read, seeds or read.seeds)
     whole = read.base

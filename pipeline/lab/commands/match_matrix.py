@@ -83,6 +83,7 @@ def match_matrix(
     schema: str = "",
     known: Sequence[Path] = (),
     boxes: Path | None = None,
+    layout: str = "",
 ) -> bool:
     """Train on every kind of boxes, test on every kind of boxes, and write the matrix of NE with its differences.
 
@@ -107,13 +108,14 @@ def match_matrix(
             stand in the matrix, and are not made again
         boxes: boxes out of fold that are there, such as weights/cpu/boxes.csv, with boxes_in_sample.csv and the like beside; no
             detector is trained
+        layout: how the data lie on disk, as for `check`; without it that of the preset
     """
     unknown = [name for name in show if name not in COLUMNS]
     if unknown:
         raise UserError(f"--show has {unknown[0]!r}; expected {', '.join(COLUMNS)}")
     if len({test is None, answers is None, detector is None}) > 1:
         raise UserError("--test, --answers and --detector belong together: a second matrix, of a test folder")
-    bench, runs = opened(study, data, run, seeds, limit, base, schema, known, boxes)
+    bench, runs = opened(study, data, run, seeds, limit, base, schema, known, boxes, layout)
     if not isinstance(bench, KeypointsBench):
         raise UserError(f"{study}: stage is {bench.study.stage!r}; expected a study of stage keypoints")
     failed = make_runs(bench, runs, share(runs, only))
