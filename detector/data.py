@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from detector.config import DetectorConfig
+from detector.inputs import input_affines
 from detector.losses import NO_GARMENT
 from pipeline.contract import geometry, warp
 from pipeline.contract.images import PictureOptions
@@ -77,12 +78,6 @@ def target_boxes(extents: Tensor, sizes_wh: Tensor, margin: float) -> Tensor:
     thin = boxes[:, 2:] - boxes[:, :2] < 2
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2
     return torch.where(thin.repeat(1, 2), torch.cat([centre - 2, centre + 2], -1), boxes)
-
-
-def input_affines(sizes_wh: Tensor, size: int) -> Tensor:
-    """Return the affines (B, 2, 3) that fit whole images of sizes_wh (B, 2) into square inputs."""
-    whole = torch.cat([torch.zeros_like(sizes_wh), sizes_wh], -1).float()
-    return geometry.crop_from_image(whole, (size, size))
 
 
 def training_inputs(batch: ImageBatch, extents: Tensor, config: DetectorConfig) -> tuple[Tensor, Tensor]:

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from detector.config import DetectorConfig, upgrade_config
-from detector.data import input_affines
 from detector.graph import LEVELS, GraphDetector
-from detector.networks.build import GarmentNetwork
+from detector.inputs import input_affines
 from pipeline.contract import geometry, warp
 from pipeline.contract.files import file_hash
 from pipeline.contract.records import Detections, ImageBatch
@@ -31,7 +30,7 @@ class NetworkDetector(nn.Module):
 
     def __init__(
         self,
-        network: GarmentNetwork | GraphDetector,
+        network: nn.Module,
         config: DetectorConfig,
         name: str,
         train_ids: list[str] | None,
@@ -76,8 +75,10 @@ def load_detector(path: Path, schema: Schema, with_ids: bool = False) -> Network
     content = load_checkpoint(path, STAGE, schema)
     config = restored(DetectorConfig, content, path, upgrade_config)
     if "graph" in content:
-        network: GarmentNetwork | GraphDetector = GraphDetector(content["graph"], content[LEVELS], config.network.size)
+        network: nn.Module = GraphDetector(content["graph"], content[LEVELS], config.network.size)
     else:
+        from detector.networks.build import GarmentNetwork  # here: torchvision takes seconds, and a graph does without
+
         network = GarmentNetwork(config, len(schema.categories))
         fill(network, content["state_dict"], path)
     ids = training_ids(path, content) if with_ids else None

@@ -12,7 +12,7 @@ from detector.networks.build import GarmentNetwork
 from pipeline.contract.records import ImageBatch
 from pipeline.contract.schema import Schema
 from pipeline.learning.optimizer import build_optimizer
-from pipeline.learning.synchronised import share
+from pipeline.learning.shares import share
 
 
 class DetectorModule(pl.LightningModule):

@@ -1,6 +1,5 @@
 """A trained keypoint network as the pipeline uses it: crops in, points in crop pixels out."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +10,13 @@ from keypoints.config import KeypointsConfig, upgrade_config
 from keypoints.graph import GraphNetwork
 from keypoints.networks.build import build_codec, build_network, upgrade_state
 from pipeline.contract.files import file_hash
-from pipeline.contract.formats.yaml_files import read_yaml
 from pipeline.contract.protocols import Codec, Outputs
 from pipeline.contract.records import Points
 from pipeline.contract.schema import Schema
-from pipeline.learning.configs import restore
-from pipeline.learning.fit import RESUME, read_resume
 from pipeline.learning.graphs import runtime_of
 from pipeline.learning.weights import fill, load_checkpoint, restored
 
 STAGE = "keypoints"
-CONFIG = "config.yaml"
-"""In a training's folder: the settings that it was claimed for."""
 
 
 class NetworkLocator(nn.Module):
@@ -110,17 +104,6 @@ def load_network(path: Path, schema: Schema) -> tuple[nn.Module, Codec, Keypoint
         return GraphNetwork(content["graph"]).eval(), build_codec(config), config
     network, codec = build_network(config, schema)
     fill(network, upgrade_state(content["state_dict"]), path)
-    return network.eval(), codec, config
-
-
-def unfinished_network(folder: Path, schema: Schema) -> tuple[nn.Module, Codec, KeypointsConfig]:
-    """Load the network of a training that was interrupted, or that the collapse alarm ended, from what it left in `folder`."""
-    settings, resume = folder / CONFIG, folder / RESUME
-    config = restore(KeypointsConfig, read_yaml(settings).get("config", {}), str(settings))
-    config = replace(config, network=replace(config.network, backbone_weights="none"))
-    network, codec = build_network(config, schema)
-    state = read_resume(resume)["state_dict"]
-    fill(network, {key.removeprefix("network."): value for key, value in state.items()}, resume)
     return network.eval(), codec, config
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from keypoints.codecs.integral import map_means
 from pipeline.contract.protocols import Loss, Outputs
-from pipeline.learning.synchronised import share
+from pipeline.learning.shares import share
 
 
 class BalancedMSE:

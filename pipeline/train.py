@@ -25,8 +25,8 @@ from pipeline.contract.schema import Schema
 from pipeline.learning import ranks
 from pipeline.learning.fit import RESUME, fit, forget
 from pipeline.learning.placement import placed
+from pipeline.learning.shares import barrier
 from pipeline.learning.start import Start, fill_from, load_start
-from pipeline.learning.synchronised import barrier
 from pipeline.learning.weights import save_checkpoint
 from pipeline.runs.provenance import provenance
 from pipeline.runs.steps import START

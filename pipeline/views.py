@@ -15,14 +15,15 @@ from torch import Tensor
 
 from detector.config import DetectorConfig
 from detector.data import DetectorData, target_boxes, training_inputs, true_extents
-from detector.graph import export_detector
+from detector.export import export_detector
 from detector.inference import load_detector
 from detector.networks.build import GarmentNetwork
 from keypoints.config import KeypointsConfig
 from keypoints.data import KeypointsData, match_boxes
-from keypoints.graph import export_keypoints
-from keypoints.inference import load_locator, load_network, unfinished_network
+from keypoints.export import export_keypoints
+from keypoints.inference import load_locator, load_network
 from keypoints.networks.build import build_network
+from keypoints.unfinished import unfinished_network
 from pipeline.contract import geometry, warp
 from pipeline.contract.faults import UserError
 from pipeline.contract.records import Annotation, Detection, ImageBatch

@@ -7,13 +7,15 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torchvision.ops import batched_nms, nms
 
-from detector.networks.pyramid import KEPT, LOWEST_SCORE
+from detector.networks.suppression import nms
 
 CANDIDATES = 200
 """Of each level and image."""
 NMS_IOU = 0.5
+KEPT = 50
+"""Detections an image; enough for ten of each of five categories."""
+LOWEST_SCORE = 0.01
 
 
 def select(logits: Tensor, boxes: Tensor, levels: Sequence[int], size: int) -> list[dict[str, Tensor]]:
@@ -50,10 +52,15 @@ def select(logits: Tensor, boxes: Tensor, levels: Sequence[int], size: int) -> l
 
 def suppressed(box: Tensor, score: Tensor, group: Tensor, size: int) -> Tensor:
     """Return which boxes (D, 4) non-maximum suppression within each group (D,) keeps, best first."""
-    if box.device.type == "cpu":
-        return batched_nms(box, score, group, NMS_IOU)
-    # Given many boxes, that goes through the groups one by one, and waits for the device in each.
-    return suppressed_at_once(box, score, group, size)
+    if box.device.type != "cpu":
+        # Going through the groups one by one would wait for the device in each.
+        return suppressed_at_once(box, score, group, size)
+    kept = torch.zeros_like(score, dtype=torch.bool)
+    for one in group.unique():
+        members = (group == one).nonzero()[:, 0]
+        kept[members[nms(box[members], score[members], NMS_IOU)]] = True
+    chosen = kept.nonzero()[:, 0]
+    return chosen[score[chosen].argsort(descending=True, stable=True)]
 
 
 def suppressed_at_once(box: Tensor, score: Tensor, group: Tensor, size: int) -> Tensor:

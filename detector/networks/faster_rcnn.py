@@ -10,7 +10,8 @@ from torchvision.ops import MultiScaleRoIAlign
 
 from detector.config import DetectorConfig
 from detector.losses import annotated, ignore_confident_negatives, partial_cross_entropy
-from detector.networks.pyramid import KEPT, LOWEST_SCORE, Float32BoxCoder, Pyramid, build_anchors, untouched
+from detector.networks.dense import KEPT, LOWEST_SCORE
+from detector.networks.pyramid import Float32BoxCoder, Pyramid, build_anchors, untouched
 
 
 def build_faster_rcnn(config: DetectorConfig, num_categories: int) -> tuple[FasterRCNN, int]:

@@ -12,10 +12,6 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 from detector.config import DetectorConfig
 from pipeline.learning.backbones import build_backbone
 
-KEPT = 50
-"""Detections an image; enough for ten of each of five categories."""
-LOWEST_SCORE = 0.01
-
 
 class Pyramid(nn.Module):
     """Backbone and feature pyramid, as torchvision expects them: a dict of maps, finest first."""

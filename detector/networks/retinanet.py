@@ -9,8 +9,8 @@ from torchvision.models.detection.retinanet import RetinaNetClassificationHead, 
 
 from detector.config import DetectorConfig
 from detector.losses import annotated, category_logits, focal_loss, objectness_loss
-from detector.networks.dense import CANDIDATES, NMS_IOU
-from detector.networks.pyramid import KEPT, LOWEST_SCORE, Float32BoxCoder, Pyramid, build_anchors, untouched
+from detector.networks.dense import CANDIDATES, KEPT, LOWEST_SCORE, NMS_IOU
+from detector.networks.pyramid import Float32BoxCoder, Pyramid, build_anchors, untouched
 
 
 def build_retinanet(config: DetectorConfig, num_categories: int) -> tuple[RetinaNet, int]:

@@ -4,8 +4,6 @@ import hashlib
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from pipeline.contract.faults import UserError
 from pipeline.contract.records import ImageRow
@@ -39,6 +37,9 @@ def assign_folds(rows: Sequence[ImageRow], folds: int, hashes: np.ndarray) -> np
 
 def near_duplicates(hashes: np.ndarray) -> np.ndarray:
     """Number the groups (N,) of rows connected by perceptual hashes (N, 64) at most NEAR_BITS apart."""
+    from scipy.sparse import coo_array  # here: predicting has no folds
+    from scipy.sparse.csgraph import connected_components
+
     pairs = [np.stack([np.arange(len(hashes))] * 2, 1)]
     # Of NEAR_BITS + 1 bands, at least one is the same in both; so only rows that share a band need to be compared.
     for band in np.array_split(np.arange(HASH_BITS), NEAR_BITS + 1):

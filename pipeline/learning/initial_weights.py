@@ -7,7 +7,6 @@ networks under other names, so they are matched by order with every shape checke
 import importlib.metadata
 from pathlib import Path
 
-import timm
 from torch import Tensor, nn
 
 from pipeline.contract.faults import UserError
@@ -25,6 +24,10 @@ def statistics(name: str, weights: str) -> Statistics:
     if weights == "package" and name in LITES:
         return (127 / 255,) * 3, (128 / 255,) * 3
     # MoveNet's x / 127.5 - 1 is this half too; other networks of our own start from random weights.
+    if name in OWN:
+        return (0.5,) * 3, (0.5,) * 3
+    import timm  # here, since importing it takes seconds, and networks of our own do without
+
     settings = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
     return (settings.mean, settings.std) if settings else ((0.5,) * 3, (0.5,) * 3)
 

@@ -3,9 +3,7 @@
 import os
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from pipeline.contract.faults import UserError
 from pipeline.learning.loading import check_shares
@@ -19,6 +17,9 @@ LEAST_MOST = 4
 
 def placed(placement: Placement) -> dict[str, Any]:
     """Return the arguments of Lightning's Trainer that say where it runs; raise UserError for those that it refuses."""
+    import pytorch_lightning as pl  # here: it takes seconds, and photos are predicted without a Trainer
+    from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
     arguments = {
         "accelerator": placement.accelerator,
         "devices": devices(placement.devices, placement.accelerator),

@@ -1,4 +1,4 @@
-"""What makes a step of several ranks the step of one: the loss weighted by share, and BatchNorm over the whole batch."""
+"""BatchNorm over the whole batch of several ranks: with `shares`, what makes their step the step of one."""
 
 from typing import Any
 
@@ -10,29 +10,6 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from pipeline.contract.faults import UserError
-
-
-def connected() -> bool:
-    """Tell whether this process has others to talk to."""
-    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
-
-
-def barrier() -> None:
-    """Wait until every rank is here; on one device, do nothing."""
-    if connected():
-        dist.barrier()
-
-
-def share(weight: Tensor) -> Tensor:
-    """Return what to multiply this rank's mean loss with, so that the mean over ranks is that over the whole batch.
-
-    `weight` () is the sum that the rank's mean was divided by: its images, or the weights of its points.
-    """
-    if not connected():
-        return torch.ones_like(weight)
-    total = weight.detach().clone()
-    dist.all_reduce(total)
-    return weight.detach() * dist.get_world_size() / total.clamp(min=1e-6)
 
 
 class _Synchronised(nn.BatchNorm2d):

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from detector.data import DetectorData, input_affines, target_boxes, training_inputs
+from detector.data import DetectorData, target_boxes, training_inputs
 from detector.inference import NetworkDetector
+from detector.inputs import input_affines
 from pipeline.contract import geometry
 from pipeline.contract.formats.fashionai import read_annotations
 from pipeline.contract.records import ImageBatch

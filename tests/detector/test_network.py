@@ -7,8 +7,8 @@ from torchvision.models.detection._utils import BoxCoder
 from detector.config import TYPES, DetectorConfig
 from detector.losses import NO_GARMENT
 from detector.networks.build import NETWORKS, GarmentNetwork
-from detector.networks.dense import select, suppressed, suppressed_at_once
-from detector.networks.pyramid import KEPT, Float32BoxCoder
+from detector.networks.dense import KEPT, select, suppressed, suppressed_at_once
+from detector.networks.pyramid import Float32BoxCoder
 from pipeline.contract.geometry import box_iou
 from tests.configs import detector_config
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from detector.graph import export_detector
+from detector.export import export_detector
 from detector.inference import load_detector
 from detector.networks.build import GarmentNetwork
-from keypoints.graph import export_keypoints
+from keypoints.export import export_keypoints
 from keypoints.inference import load_locator
 from keypoints.networks.build import build_network
 from pipeline.api import Predictor, load

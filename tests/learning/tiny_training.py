@@ -21,7 +21,7 @@ from pipeline.learning.fit import fit
 from pipeline.learning.loading import ImageDataset, plain_loader
 from pipeline.learning.optimizer import build_optimizer
 from pipeline.learning.options import TrainOptions
-from pipeline.learning.synchronised import share
+from pipeline.learning.shares import share
 
 COUNT, STEPS, SAVE_EVERY, DECAY = 11, 11, 4, 0.5 ** (1 / (0.3 * 11))
 
