@@ -9,7 +9,7 @@ from torch import Tensor
 from detector.config import DetectorConfig
 from detector.inputs import input_affines
 from detector.losses import NO_GARMENT
-from pipeline.contract import geometry, warp
+from pipeline.contract import crops, geometry
 from pipeline.contract.images import PictureOptions
 from pipeline.contract.records import NOTHING, Annotation, BoxedImage, ImageBatch
 from pipeline.contract.schema import Schema
@@ -103,7 +103,7 @@ def training_inputs(batch: ImageBatch, extents: Tensor, config: DetectorConfig) 
     plain = input_affines(batch.sizes_wh, config.network.size)
     affine = torch.where(lost[:, None, None], plain, affine)
     boxes = geometry.clip_box(geometry.transform_box(affine, targets), limit)
-    return warp.crop(batch.images, affine, size_wh, batch.sizes_wh, reduced=batch.reduced), boxes
+    return crops.cut(batch, affine, size_wh), boxes
 
 
 def _area(boxes: Tensor) -> Tensor:

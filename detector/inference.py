@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from detector.config import DetectorConfig, upgrade_config
 from detector.graph import LEVELS, GraphDetector
 from detector.inputs import input_affines
-from pipeline.contract import geometry, warp
+from pipeline.contract import crops, geometry
 from pipeline.contract.files import file_hash
 from pipeline.contract.records import Detections, ImageBatch
 from pipeline.contract.schema import Schema
@@ -50,7 +50,7 @@ class NetworkDetector(nn.Module):
         size, device = self.network.size, batch.images.device
         with torch.autocast(device.type, enabled=False):
             affine = input_affines(batch.sizes_wh, size)
-            inputs = warp.crop(batch.images, affine, (size, size), batch.sizes_wh, reduced=batch.reduced)
+            inputs = crops.cut(batch, affine, (size, size))
         found = self._found(inputs)
         with torch.autocast(device.type, enabled=False):
             boxes = geometry.transform_box(geometry.invert(affine)[found.image], found.boxes)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from keypoints.augment import cut_out, mirror_keypoints, random_affines
 from keypoints.config import KeypointsConfig
-from pipeline.contract import geometry, warp
+from pipeline.contract import crops, geometry
 from pipeline.contract.faults import DataError, Fault, UserError
 from pipeline.contract.images import PictureOptions
 from pipeline.contract.metrics import normalisers
@@ -146,13 +146,12 @@ class KeypointsData:
         boxes = self._drawn(index, batch.uniform.cpu()).to(device)
         xy, weight = self.xy[index].to(device), self.weight[index].to(device)
         affine, flip = random_affines(boxes, batch.uniform, self.config)
-        crops = warp.crop(batch.images, affine, (size, size), batch.sizes_wh, reduced=batch.reduced)
-        crops = cut_out(crops, batch.uniform, self.config)
+        cropped = cut_out(crops.cut(batch, affine, (size, size)), batch.uniform, self.config)
         flip_index = self.flip_index.to(device)
         xy = mirror_keypoints(geometry.apply(affine, xy), flip, flip_index)
         weight = mirror_keypoints(weight, flip, flip_index)
         inside = ((xy >= 0) & (xy <= size)).all(-1)
-        return Crops(crops, xy, weight * inside, affine)
+        return Crops(cropped, xy, weight * inside, affine)
 
 
 def match_boxes(

@@ -13,7 +13,7 @@ from keypoints.data import KeypointsData
 from keypoints.inference import locate
 from keypoints.losses import LOSSES, supervise
 from keypoints.networks.build import build_network
-from pipeline.contract import geometry, warp
+from pipeline.contract import crops, geometry
 from pipeline.contract.records import ImageBatch
 from pipeline.contract.schema import Schema
 from pipeline.learning.optimizer import build_optimizer
@@ -48,8 +48,8 @@ class KeypointsModule(pl.LightningModule):
     def validation_step(self, batch: ImageBatch, batch_idx: int) -> None:
         size_wh = (self.config.crop.size, self.config.crop.size)
         affine = self.monitored[batch.index.cpu()].to(self.device)
-        crops = warp.crop(batch.images, affine, size_wh, batch.sizes_wh, reduced=batch.reduced)
-        self.predicted.append(locate(self.network, self.codec, crops, batch.category).xy.cpu())
+        cropped = crops.cut(batch, affine, size_wh)
+        self.predicted.append(locate(self.network, self.codec, cropped, batch.category).xy.cpu())
 
     def on_validation_epoch_end(self) -> None:
         # Every rank sees all rows; rank 0's answer decides, lest another one's last digit decides otherwise.

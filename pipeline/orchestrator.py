@@ -7,7 +7,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from pipeline.contract import geometry, warp
+from pipeline.contract import crops
 from pipeline.contract.protocols import BoxSource, Locator, PointPredictor
 from pipeline.contract.records import FALLBACK, ORIGINS, Detections, ImageBatch, PointView, Regions
 
@@ -56,15 +56,8 @@ def view(batch: ImageBatch, regions: Regions, locator: Locator | PointPredictor)
     """Return the points that the locator finds in crops of the regions."""
     if isinstance(locator, PointPredictor):
         return locator.predict_points(batch, regions)
-    with torch.autocast(batch.images.device.type, enabled=False):
-        boxes, size_wh = regions.boxes.float(), locator.size_wh
-        crop_from_image = geometry.crop_from_image(boxes, size_wh, locator.padding)
-        crops = warp.crop(
-            batch.images, crop_from_image, size_wh, batch.sizes_wh, source=regions.image, reduced=batch.reduced
-        )
-    located = locator.locate(crops, regions.category)
-    with torch.autocast(batch.images.device.type, enabled=False):
-        return PointView(geometry.apply(geometry.invert(crop_from_image), located.xy.float()), located.score.float())
+    cropped, crop_from_image = crops.cut_boxes(batch, regions.boxes, locator.size_wh, locator.padding, regions.image)
+    return crops.in_image(locator.locate(cropped, regions.category), crop_from_image)
 
 
 def averaged(views: Sequence[PointView]) -> PointView:

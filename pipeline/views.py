@@ -24,7 +24,7 @@ from keypoints.export import export_keypoints
 from keypoints.inference import load_locator, load_network
 from keypoints.networks.build import build_network
 from keypoints.unfinished import unfinished_network
-from pipeline.contract import geometry, warp
+from pipeline.contract import crops, geometry
 from pipeline.contract.faults import UserError
 from pipeline.contract.records import Annotation, Detection, ImageBatch
 from pipeline.contract.schema import Schema
@@ -145,13 +145,13 @@ def look_at_network(
     # Evenly, since the rows of a category stand together; of the fold left out, where there is one.
     first = data.num_train if config.without_fold >= 0 else 0
     watched = np.linspace(first, len(data.rows) - 1, count).round().astype(int).tolist()
-    crops, category, affine = _crops(data, watched, config)
+    cropped, category, affine = _crops(data, watched, config)
     with torch.no_grad():
-        outputs = network(crops, category)[-1]
+        outputs = network(cropped, category)[-1]
     maps = codec.heights(outputs) if "maps" in outputs else None
     truth, seen = geometry.apply(affine, data.xy[watched]), data.weight[watched] > 0
     captions = [data.rows[i].category for i in watched]
-    return points_sheet(crops, truth, seen, codec.decode(outputs).xy, maps, captions, schema)
+    return points_sheet(cropped, truth, seen, codec.decode(outputs).xy, maps, captions, schema)
 
 
 def _crops(data: KeypointsData, chosen: list[int], config: KeypointsConfig) -> tuple[Tensor, Tensor, Tensor]:
@@ -159,8 +159,8 @@ def _crops(data: KeypointsData, chosen: list[int], config: KeypointsConfig) -> t
     dataset = ImageDataset([data.rows[i] for i in chosen], [data.category[i] for i in chosen])
     batch = collate([dataset[i] for i in range(len(dataset))])
     size_wh = (config.crop.size, config.crop.size)
-    affine = geometry.crop_from_image(data.boxes[chosen], size_wh, config.crop.padding)
-    return warp.crop(batch.images, affine, size_wh, batch.sizes_wh, reduced=batch.reduced), batch.category, affine
+    cropped, affine = crops.cut_boxes(batch, data.boxes[chosen], size_wh, config.crop.padding)
+    return cropped, batch.category, affine
 
 
 def heatmaps(
@@ -171,11 +171,11 @@ def heatmaps(
     data = KeypointsData(rows, as_shown(rows, boxes, config), schema, config) if rows else None
     drawn = []
     for i, row in enumerate(rows):
-        crops, category, _ = _crops(data, [i], config)
+        cropped, category, _ = _crops(data, [i], config)
         with torch.no_grad():
-            outputs = network(crops, category)[-1]
+            outputs = network(cropped, category)[-1]
         own = schema.mask[schema.category_index(row.category)][:, None, None]
-        picture = as_picture(crops[0])
+        picture = as_picture(cropped[0])
         drawn.append(
             overlay_heatmaps(picture, codec.heights(outputs)[0] * own, schema) if "maps" in outputs else picture
         )

@@ -1,13 +1,17 @@
-"""What crops show of the garments that they are cut around: containment, zoom, and how boxes differ from the true ones."""
+"""Crops: cut out of the pictures of a batch, and their points taken back; what they show of the garments.
+
+That is containment, zoom, and how boxes differ from the true ones.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from pipeline.contract import geometry
-from pipeline.contract.records import VISIBLE, Annotation
+from pipeline.contract import geometry, warp
+from pipeline.contract.records import VISIBLE, Annotation, ImageBatch, Points, PointView
 
 MEASURES = {
     "iou": "IoU with the true box",
@@ -16,6 +20,30 @@ MEASURES = {
     "log_scale": "log of the scale (0: as large as the true box)",
     "log_aspect": "log of width to height (0: as the true box)",
 }
+
+
+def cut(batch: ImageBatch, crop_from_image: Tensor, size_wh: tuple[int, int], image: Tensor | None = None) -> Tensor:
+    """Cut crops float32 (M, 3, h, w) of 0..255 by affines (M, 2, 3); image (M,) is the picture of each (None: one a picture)."""
+    with torch.autocast(batch.images.device.type, enabled=False):
+        return warp.crop(batch.images, crop_from_image, size_wh, batch.sizes_wh, source=image, reduced=batch.reduced)
+
+
+def cut_boxes(
+    batch: ImageBatch, boxes: Tensor, size_wh: tuple[int, int], padding: float, image: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Cut the crops (M, 3, h, w) that predictions are made from, around boxes (M, 4); return them and crop_from_image (M, 2, 3).
+
+    `padding` is a fraction of the box's sides on each side, `image` as for `cut`.
+    """
+    with torch.autocast(batch.images.device.type, enabled=False):
+        crop_from_image = geometry.crop_from_image(boxes.float(), size_wh, padding)
+    return cut(batch, crop_from_image, size_wh, image), crop_from_image
+
+
+def in_image(points: Points, crop_from_image: Tensor) -> PointView:
+    """Take the points of crops back to their pictures, through the affines (M, 2, 3) that the crops were cut by."""
+    with torch.autocast(crop_from_image.device.type, enabled=False):
+        return PointView(geometry.apply(geometry.invert(crop_from_image), points.xy.float()), points.score.float())
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pipeline.contract import geometry, warp
+from pipeline.contract import crops
 from pipeline.contract.protocols import Locator
 from pipeline.contract.records import ImageBatch, Points, PointView, Regions
 from pipeline.orchestrator import averaged
@@ -47,22 +47,9 @@ class Agreed(nn.Module):
         return PointView(xy, torch.where(furthest <= self.tolerance * sides, score, 0.0))
 
     def _both_sides(self, batch: ImageBatch, regions: Regions, locator: Locator, padding: float) -> list[PointView]:
-        crops, affine = cut(batch, regions, locator.size_wh, padding)
-        there = locator.locate(crops, regions.category)
-        mirrored = locator.locate(crops.flip(-1), regions.category)
+        cropped, affine = crops.cut_boxes(batch, regions.boxes, locator.size_wh, padding, regions.image)
+        there = locator.locate(cropped, regions.category)
+        mirrored = locator.locate(cropped.flip(-1), regions.category)
         xy = torch.stack([locator.size_wh[0] - mirrored.xy[..., 0], mirrored.xy[..., 1]], -1)
         back = Points(xy[:, self.flip_index], mirrored.score[:, self.flip_index], mirrored.spread[:, self.flip_index])
-        return [in_image(there, affine), in_image(back, affine)]
-
-
-def cut(batch: ImageBatch, regions: Regions, size_wh: tuple[int, int], padding: float) -> tuple[Tensor, Tensor]:
-    """Return the crops (M, 3, h, w) of regions, and crop_from_image (M, 2, 3)."""
-    with torch.autocast(batch.images.device.type, enabled=False):
-        affine = geometry.crop_from_image(regions.boxes.float(), size_wh, padding)
-        reduced, source = batch.reduced, regions.image
-        return warp.crop(batch.images, affine, size_wh, batch.sizes_wh, source=source, reduced=reduced), affine
-
-
-def in_image(points: Points, affine: Tensor) -> PointView:
-    with torch.autocast(affine.device.type, enabled=False):
-        return PointView(geometry.apply(geometry.invert(affine), points.xy.float()), points.score.float())
+        return [crops.in_image(there, affine), crops.in_image(back, affine)]
