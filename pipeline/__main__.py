@@ -1,9 +1,6 @@
 """The command line: python -m pipeline VERB, or garment-keypoints VERB."""
 
-import os
 import sys
-
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 from pipeline.cli.run import main
 

@@ -268,7 +268,7 @@ def test_report_writes_the_tables(trained: Path, drawn: Path, tmp_path: Path) ->
     assert run("lab", "report", *options) == 0
     text = (tmp_path / "results.md").read_text()
     ne = json.loads(out.with_suffix(".json").read_text())["figures"]["ne"]
-    assert f"| tiny | test | detector | 1 | 10 | {ne:.3f} |" in text
+    assert f"| tiny | test | detector | 0 | 10 | {ne:.3f} |" in text
     assert "| tiny | val |" in text
     assert "`python -m pipeline" in text
     assert run("lab", "report", "--results", tmp_path / "none", "--out", tmp_path / "r.md") == 1

@@ -17,7 +17,7 @@ from detector.networks.faster_rcnn import build_faster_rcnn
 from detector.networks.retinanet import build_retinanet
 
 NETWORKS = {"retinanet": build_retinanet, "faster_rcnn": build_faster_rcnn}
-"""By the names in `detector.config.TYPES`. Each returns a torchvision model, and how it counts its first category."""
+"""By the names in detector/config.py. Each returns a torchvision model, and how it counts its first category."""
 
 
 class GarmentNetwork(nn.Module):

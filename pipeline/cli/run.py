@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import os
 import shlex
 import sys
 import traceback
@@ -25,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     0 on success, 1 for faulty input or output, 2 for a wrong command line, 130 after Ctrl-C, 143 after SIGTERM.
     """
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the network when it is imported
     logging.basicConfig(level=logging.INFO if ranks.is_zero() else logging.ERROR, format="%(message)s")
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     with interruptible() as received:

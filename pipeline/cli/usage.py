@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipeline.contract.faults import UserError
 
-COMMAND = "garment-keypoints"
+COMMAND, PACKAGE = "garment-keypoints", "garment_keypoints"
 
 
 class UsageError(UserError):
@@ -17,7 +17,10 @@ class UsageError(UserError):
 
 def program() -> str:
     """Return how this program was called."""
-    return COMMAND if Path(sys.argv[0]).stem == COMMAND else "python -m pipeline"
+    called = Path(sys.argv[0])
+    if called.stem == COMMAND:
+        return COMMAND
+    return f"python -m {PACKAGE if called.parent.name == PACKAGE else 'pipeline'}"
 
 
 def installed_version() -> str:

@@ -33,10 +33,10 @@ log = logging.getLogger("pipeline")
 @alone_at_out
 def submit(
     test: Path,
-    out: Path,
     device: Device,
     pictures: PictureOptions,
     networks: Weights,
+    out: Path = Path("submission.csv"),
     answers: Path | None = None,
     boxes: str = "",
     flip_test: bool = True,
@@ -51,10 +51,10 @@ def submit(
 
     Args:
         test: folder with test.csv and Images/
-        out: submission CSV; record and picture go beside it
         device: where the networks run
         pictures: what a picture may cost
         networks: which networks predict
+        out: submission CSV; record and picture go beside it
         answers: answer CSV, to score the submission
         boxes: where crops come from: detector, truth (the answers) or image (the whole one); without it what the keypoint
             network was trained for

@@ -133,3 +133,8 @@ def test_options_out_of_range_are_named(tmp_path: Path, capsys, monkeypatch, opt
 def test_a_negative_limit_is_refused() -> None:
     with pytest.raises(UserError, match="--limit is -3; expected 0"):
         sample_rows([], -3)
+
+
+def test_a_submission_has_a_name_of_its_own() -> None:
+    verb = arguments.Verb("submit", FUNCTIONS["submit"])
+    assert arguments.parse_words(verb, ["--test", "x"])["out"] == Path("submission.csv")

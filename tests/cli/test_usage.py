@@ -98,6 +98,8 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture) -> None:
     [
         ("/somewhere/bin/garment-keypoints", "garment-keypoints"),
         ("/checkout/pipeline/__main__.py", "python -m pipeline"),
+        ("/site-packages/garment_keypoints/__main__.py", "python -m garment_keypoints"),
+        ("/anywhere/pytest", "python -m pipeline"),
     ],
 )
 def test_the_program_is_named_as_it_was_called(
@@ -116,6 +118,7 @@ def test_the_program_is_named_as_it_was_called(
 
 
 def test_the_help_needs_neither_torch_nor_the_parser() -> None:
-    code = "import sys, pipeline.__main__ as m; m.main(['--help']); print({'torch', 'jsonargparse'} & set(sys.modules))"
+    code = "import sys, pipeline.__main__ as m; m.main(['--help']); "
+    code += "print({'torch', 'jsonargparse'} & set(sys.modules))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.splitlines()[-1] == "set()"
