@@ -70,10 +70,12 @@ def training_boxes(
     return watched, TrainingBoxes(torch.tensor(boxes, dtype=torch.float32), torch.tensor([*crop.mixture.values()]))
 
 
-def as_shown(rows: Sequence[Annotation], boxes: Sequence[Detection], config: KeypointsConfig) -> list[Detection]:
+def as_shown(
+    rows: Sequence[Annotation], boxes: Sequence[Detection], config: KeypointsConfig, pictures: PictureOptions
+) -> list[Detection]:
     """Return these boxes, one a row, or the whole images where the network of these settings is shown nothing else."""
     kind = IMAGE if config.crop.source == IMAGE else OUT_OF_FOLD
-    sizes_wh = image_sizes(rows) if kind == IMAGE else np.zeros((len(rows), 2))
+    sizes_wh = image_sizes(rows, pictures) if kind == IMAGE else np.zeros((len(rows), 2))
     return boxes_to_crop(kind, rows, sizes_wh, {OUT_OF_FOLD: boxes}, 0.0)
 
 

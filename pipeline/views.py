@@ -26,6 +26,7 @@ from keypoints.networks.build import build_network
 from keypoints.unfinished import unfinished_network
 from pipeline.contract import crops, geometry
 from pipeline.contract.faults import UserError
+from pipeline.contract.images import PictureOptions
 from pipeline.contract.records import Annotation, Detection, ImageBatch
 from pipeline.contract.schema import Schema
 from pipeline.crop_boxes import Predicted, as_shown, training_boxes
@@ -101,9 +102,10 @@ def _random(config: Config) -> Config:
     return replace(config, network=replace(config.network, backbone_weights="none"))
 
 
-def look_at_detector(rows: Sequence[Annotation], schema: Schema, config: DetectorConfig, count: int) -> Image.Image:
+def look_at_detector(rows: Sequence[Annotation], schema: Schema, settings: Settings, count: int) -> Image.Image:
     """Draw the first batches of the detector's training as it sees them."""
-    data = DetectorData(rows, schema, config)
+    config = settings.detector
+    data = DetectorData(rows, schema, config, settings.pictures)
     batch = _first_draws(data.train_dataset(), config.train.seed, count)
     inputs, boxes = training_inputs(batch, data.extents[batch.index], config)
     return inputs_sheet(inputs, boxes, [rows[i].category for i in batch.index.tolist()])
@@ -113,7 +115,9 @@ def look_at_boxes(
     rows: Sequence[Annotation], boxes: Sequence[Detection], schema: Schema, settings: Settings
 ) -> Image.Image:
     """Draw boxes out of fold, from worst to best, beside the true ones."""
-    truth = target_boxes(true_extents(rows), torch.tensor(image_sizes(rows)), settings.detector.margin)
+    truth = target_boxes(
+        true_extents(rows), torch.tensor(image_sizes(rows, settings.pictures)), settings.detector.margin
+    )
     return boxes_sheet(rows, truth, match_boxes(rows, boxes), settings.keypoints.crop.padding, schema)
 
 
@@ -121,9 +125,9 @@ def look_at_keypoints(
     rows: Sequence[Annotation], predicted: Predicted, schema: Schema, settings: Settings, count: int
 ) -> Image.Image:
     """Draw the first crops of the keypoint network's training, with points, weights and targets."""
-    config, sizes_wh = settings.keypoints, np.array(image_sizes(rows))
+    config, sizes_wh = settings.keypoints, np.array(image_sizes(rows, settings.pictures))
     watched, training = training_boxes(config, rows, sizes_wh, predicted, settings.detector.margin)
-    data = KeypointsData(rows, watched, schema, config, training=training)
+    data = KeypointsData(rows, watched, schema, config, settings.pictures, training)
     batch = _first_draws(data.train_dataset(), config.train.seed, count)
     sample = data.training_crops(batch)
     _, codec = build_network(_random(config), schema)
@@ -134,14 +138,20 @@ def look_at_keypoints(
 
 
 def look_at_network(
-    rows: Sequence[Annotation], boxes: Sequence[Detection], schema: Schema, run: Path, name: str, count: int
+    rows: Sequence[Annotation],
+    boxes: Sequence[Detection],
+    schema: Schema,
+    run: Path,
+    name: str,
+    count: int,
+    pictures: PictureOptions,
 ) -> Image.Image:
     """Draw what the keypoint network RUN/keypoints/NAME, finished or not, says of the rows that its training watched."""
     out = run / "keypoints" / f"{name}.safetensors"
     network, codec, config = (
         load_network(out, schema) if out.exists() else unfinished_network(out.with_suffix(""), schema)
     )
-    data = KeypointsData(rows, as_shown(rows, boxes, config), schema, config)
+    data = KeypointsData(rows, as_shown(rows, boxes, config, pictures), schema, config, pictures)
     # Evenly, since the rows of a category stand together; of the fold left out, where there is one.
     first = data.num_train if config.without_fold >= 0 else 0
     watched = np.linspace(first, len(data.rows) - 1, count).round().astype(int).tolist()
@@ -156,7 +166,7 @@ def look_at_network(
 
 def _crops(data: KeypointsData, chosen: list[int], config: KeypointsConfig) -> tuple[Tensor, Tensor, Tensor]:
     """Return the crops of the chosen rows as when predicting, their categories, and their affines."""
-    dataset = ImageDataset([data.rows[i] for i in chosen], [data.category[i] for i in chosen])
+    dataset = ImageDataset([data.rows[i] for i in chosen], [data.category[i] for i in chosen], options=data.pictures)
     batch = collate([dataset[i] for i in range(len(dataset))])
     size_wh = (config.crop.size, config.crop.size)
     cropped, affine = crops.cut_boxes(batch, data.boxes[chosen], size_wh, config.crop.padding)
@@ -164,11 +174,15 @@ def _crops(data: KeypointsData, chosen: list[int], config: KeypointsConfig) -> t
 
 
 def heatmaps(
-    rows: Sequence[Annotation], boxes: Sequence[Detection], schema: Schema, checkpoint: Path
+    rows: Sequence[Annotation],
+    boxes: Sequence[Detection],
+    schema: Schema,
+    checkpoint: Path,
+    pictures: PictureOptions,
 ) -> list[Image.Image]:
     """Draw the maps of a trained keypoint network over the crop of each row; the crop alone where its head gives no maps."""
     network, codec, config = load_network(checkpoint, schema)
-    data = KeypointsData(rows, as_shown(rows, boxes, config), schema, config) if rows else None
+    data = KeypointsData(rows, as_shown(rows, boxes, config, pictures), schema, config, pictures) if rows else None
     drawn = []
     for i, row in enumerate(rows):
         cropped, category, _ = _crops(data, [i], config)

@@ -90,7 +90,8 @@ def errors(
         # Of the boxes that the detector was to find, which have its margin.
         truth = true_boxes(rows, torch.tensor(sizes_wh), finder.margin)
         iou = geometry.box_iou(torch.tensor(np.stack([box.box for box in boxes])), truth.double()).numpy()
-        maps = views.heatmaps([rows[i] for i in order], [boxes[i] for i in order], loaded, pair.keypoints)
+        worst_rows, worst_boxes = [rows[i] for i in order], [boxes[i] for i in order]
+        maps = views.heatmaps(worst_rows, worst_boxes, loaded, pair.keypoints, pictures)
     decomposed = _decomposed(rows, Scored(scored.errors, kinds), submission, before, loaded)
     every = facets(rows, sizes_wh, iou, loaded)
     cases = [

@@ -41,7 +41,7 @@ def look(
     rows = sample_rows(find_layout(settings.layout).read_annotations(data, schema), limit)
     sheets = {}
     if stage == "detector":
-        sheets["detector_inputs"] = views.look_at_detector(rows, schema, settings.detector, LOOKED_AT)
+        sheets["detector_inputs"] = views.look_at_detector(rows, schema, settings, LOOKED_AT)
     file = run / "boxes.csv"
     if file.exists():
         kinds = kinds_of(file, settings.keypoints.crop) if stage == "keypoints" else {OUT_OF_FOLD: file}
@@ -50,7 +50,8 @@ def look(
         if stage == "detector":
             sheets["boxes"] = views.look_at_boxes(rows, chosen, schema, settings)
         elif stage == "network":
-            sheets[f"network_{name}"] = views.look_at_network(rows, chosen, schema, run, name, LOOKED_AT)
+            drawn = views.look_at_network(rows, chosen, schema, run, name, LOOKED_AT, settings.pictures)
+            sheets[f"network_{name}"] = drawn
         else:
             sheets["crops"] = views.look_at_keypoints(rows, predicted, schema, settings, LOOKED_AT)
     elif stage != "detector":
