@@ -15,6 +15,9 @@ TYPES = ("retinanet", "faster_rcnn")
 class DetectorNetworkConfig:
     """The network: its kind, backbone, pyramid and heads."""
 
+    FORMER: ClassVar[dict[str, str]] = {"objectness": ""}
+    """As in DetectorConfig."""
+
     type: str = "retinanet"
     """retinanet or faster_rcnn."""
     backbone: str = "tf_efficientnet_lite0"
@@ -29,18 +32,12 @@ class DetectorNetworkConfig:
     """Channels of the feature pyramid and the heads."""
     head_convs: int = 2
     """3x3 convolutions in each head of RetinaNet."""
-    objectness: bool = False
-    """RetinaNet: each anchor has one score for being a garment, whichever, and shares among the categories."""
     finest_stride: int = 16
     """Stride of the finest pyramid level, in input pixels; the smallest anchor is four times as wide."""
 
     def __post_init__(self) -> None:
         if self.type not in TYPES:
             raise UserError(f"detector.network.type is {self.type!r}; expected one of {', '.join(TYPES)}")
-        if self.objectness and self.type != "retinanet":
-            raise UserError(
-                f"detector.network.objectness is true; expected false for {self.type}, whose proposals have one already"
-            )
         check_sides("detector.network.size", self.size)
         check_ranges(self, "detector.network", {"fpn_channels": (8, 1024), "head_convs": (0, 4)})
         if self.fpn_channels % 8:

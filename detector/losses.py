@@ -45,31 +45,6 @@ def focal_loss(logits: Tensor, matched: Tensor, labels: Tensor, partial: bool) -
     return (summed / _shares(matched >= 0, labels)).mean()
 
 
-def objectness_loss(logits: Tensor, matched: Tensor, labels: Tensor, partial: bool, confident: float = 0.7) -> Tensor:
-    """Loss of a RetinaNet whose anchors are a garment or none, by focal loss, and of which category, by cross-entropy.
-
-    logits (B, A, 1 + C), the garment's first; matched (B, A) and labels (B,) as for `focal_loss`. The category is
-    learned where the annotated garment is, and nowhere else. With `partial`, unmatched anchors that look like a garment
-    already, with a probability of `confident`, are no negatives: it may be one without a label.
-    """
-    garment, category = logits[..., 0], logits[..., 1:]
-    positive = matched >= 0
-    counted = positive | (matched == UNMATCHED)
-    if partial:
-        counted &= positive | (garment.detach().sigmoid() <= confident) | (labels == NO_GARMENT)[:, None]
-    focal = sigmoid_focal_loss(garment, positive.to(garment.dtype), reduction="none")
-    label = labels.clamp(min=0)[:, None].expand_as(matched)
-    of_category = F.cross_entropy(category.movedim(-1, 1), label, reduction="none")
-    summed = torch.where(counted, focal, 0).sum(1) + torch.where(positive, of_category, 0).sum(1)
-    return (summed / _shares(positive, labels)).mean()
-
-
-def category_logits(logits: Tensor) -> Tensor:
-    """Return the logits (B, A, C) of being a garment of each category, the product of both probabilities."""
-    log_p = F.logsigmoid(logits[..., :1]) + F.log_softmax(logits[..., 1:], dim=-1)
-    return log_p - torch.log1p(-log_p.exp().clamp(max=1 - 1e-6))
-
-
 def partial_cross_entropy(logits: Tensor, labels: Tensor, annotated: Tensor) -> Tensor:
     """Faster R-CNN's box head: a negative may be background or any category that was not annotated.
 

@@ -31,19 +31,6 @@ def _balanced(error: Tensor, targets: Tensor) -> Tensor:
     return blob + rest
 
 
-class SigmoidMSE:
-    """Squared error of the sigmoid, averaged over all cells: nearly every cell is background, and the sigmoid saturates.
-
-    The write-up's first belief maps were trained with it (docs/writeup.md); kept to show how that ends.
-    """
-
-    takes = ("probability",)
-
-    def __call__(self, outputs: Outputs, target: Outputs) -> Tensor:
-        """Return the error (N, K) of logits (N, K, h, w)."""
-        return ((torch.sigmoid(outputs["maps"].float()) - target["maps"]) ** 2).mean((-2, -1))
-
-
 class BCE:
     """Binary cross-entropy of logits, balanced as BalancedMSE is; its gradient does not vanish where a sigmoid saturates."""
 
@@ -102,7 +89,6 @@ class SmoothL1:
 
 LOSSES: dict[str, type] = {
     "mse": BalancedMSE,
-    "sigmoid_mse": SigmoidMSE,
     "bce": BCE,
     "cross_entropy": CrossEntropy,
     "dsnt": DSNT,

@@ -8,7 +8,7 @@ from torchvision.models.detection import RetinaNet
 from torchvision.models.detection.retinanet import RetinaNetClassificationHead, RetinaNetHead
 
 from detector.config import DetectorConfig
-from detector.losses import annotated, category_logits, focal_loss, objectness_loss
+from detector.losses import annotated, focal_loss
 from detector.networks.dense import CANDIDATES, KEPT, LOWEST_SCORE, NMS_IOU
 from detector.networks.pyramid import Float32BoxCoder, Pyramid, build_anchors, untouched
 
@@ -19,10 +19,7 @@ def build_retinanet(config: DetectorConfig, num_categories: int) -> tuple[Retina
     norm = partial(nn.GroupNorm, 8)
     sizes = pyramid.out_channels, anchors.num_anchors_per_location()[0]
     head = RetinaNetHead(*sizes, num_categories, norm_layer=norm)
-    if config.network.objectness:
-        head.classification_head = _ObjectnessHead(*sizes, 1 + num_categories, norm_layer=norm)
-    else:
-        head.classification_head = _CategoryHead(*sizes, num_categories, norm_layer=norm)
+    head.classification_head = _CategoryHead(*sizes, num_categories, norm_layer=norm)
     head.classification_head.partial = config.partial_labels
     for part in (head.classification_head, head.regression_head):
         part.conv = part.conv[: config.network.head_convs]
@@ -50,17 +47,3 @@ class _CategoryHead(RetinaNetClassificationHead):
     def compute_loss(self, targets: list, head_outputs: dict[str, Tensor], matched_idxs: list[Tensor]) -> Tensor:
         labels = torch.cat([annotated(t["labels"]) for t in targets])
         return focal_loss(head_outputs["cls_logits"].float(), torch.stack(matched_idxs), labels, self.partial)
-
-
-class _ObjectnessHead(RetinaNetClassificationHead):
-    """Trains on a garment's score and its category's apart, and predicts by their product."""
-
-    partial = True
-
-    def forward(self, x: list[Tensor]) -> Tensor:
-        logits = super().forward(x)
-        return logits if self.training else category_logits(logits)
-
-    def compute_loss(self, targets: list, head_outputs: dict[str, Tensor], matched_idxs: list[Tensor]) -> Tensor:
-        labels = torch.cat([annotated(t["labels"]) for t in targets])
-        return objectness_loss(head_outputs["cls_logits"].float(), torch.stack(matched_idxs), labels, self.partial)

@@ -1,6 +1,6 @@
 """Codecs by name. A further one is a class like these in a file of its own, and a line here."""
 
-from keypoints.codecs.coordinates import CoordinatesCodec, PixelsCodec
+from keypoints.codecs.coordinates import CoordinatesCodec
 from keypoints.codecs.heatmap import HeatmapCodec
 from keypoints.codecs.integral import IntegralCodec
 from keypoints.codecs.sigmoid import SigmoidCodec
@@ -14,5 +14,4 @@ CODECS: dict[str, type] = {
     "integral": IntegralCodec,
     "simcc": SimCCCodec,
     "coordinates": CoordinatesCodec,
-    "pixels": PixelsCodec,
 }

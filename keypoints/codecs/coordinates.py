@@ -29,26 +29,3 @@ class CoordinatesCodec:
         """Return the points in crop pixels; a single point says nothing of its certainty, so every score is 1."""
         xy = outputs["xy"].float()
         return Points(xy * xy.new_tensor(self.size_wh), torch.ones_like(xy[..., 0]), torch.zeros_like(xy[..., 0]))
-
-
-class PixelsCodec(CoordinatesCodec):
-    """The same in crop pixels, unnormalised: steps that suit a network's weights hardly move such outputs.
-
-    Tried in the write-up (docs/writeup.md); kept to show how that ends.
-    """
-
-    target = "pixels"
-
-    def encode(self, xy: Tensor) -> Outputs:
-        """Return xy (N, K, 2) as it is."""
-        return {"xy": xy.float()}
-
-    def mirror(self, outputs: Outputs, flip_index: Tensor) -> Outputs:
-        """A mirrored crop maps x to its width - x."""
-        x, y = outputs["xy"][:, flip_index].unbind(-1)
-        return {"xy": torch.stack([self.size_wh[0] - x, y], -1)}
-
-    def decode(self, outputs: Outputs) -> Points:
-        """Return the points as they are, with a score of 1."""
-        xy = outputs["xy"].float()
-        return Points(xy, torch.ones_like(xy[..., 0]), torch.zeros_like(xy[..., 0]))

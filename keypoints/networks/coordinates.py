@@ -1,6 +1,5 @@
 """Regression of coordinates from the pooled deepest map (after DeepPose, Toshev and Szegedy 2014, 1312.4659)."""
 
-import torch
 from torch import Tensor, nn
 
 from pipeline.contract.protocols import Outputs
@@ -24,18 +23,3 @@ class CoordinatesHead(nn.Module):
 
     def forward(self, features: list[Tensor], category: Tensor) -> list[Outputs]:
         return [{"xy": self.predict(features[-1])}]
-
-
-class RectifiedCoordinatesHead(CoordinatesHead):
-    """The same with a ReLU behind the last layer, and its usual initial weights: half of the coordinates start at 0.
-
-    One that is below 0 for every crop has no gradient to come back by. The regression of docs/writeup.md ended
-    so; kept to show it.
-    """
-
-    def __init__(self, channels: list[int], num_keypoints: int, width: int, size: int) -> None:
-        super().__init__(channels, num_keypoints, width, size)
-        self.predict[-2].reset_parameters()
-
-    def forward(self, features: list[Tensor], category: Tensor) -> list[Outputs]:
-        return [{"xy": torch.relu(self.predict(features[-1]))}]

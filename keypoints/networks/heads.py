@@ -2,7 +2,7 @@
 
 from keypoints.networks.cascade import CascadeHead
 from keypoints.networks.concatenation import ConcatenationHead
-from keypoints.networks.coordinates import CoordinatesHead, RectifiedCoordinatesHead
+from keypoints.networks.coordinates import CoordinatesHead
 from keypoints.networks.cpm import CPMHead, FineCPMHead
 from keypoints.networks.cpn import CPNHead
 from keypoints.networks.deconvolution import DeconvolutionHead
@@ -19,5 +19,4 @@ HEADS: dict[str, type] = {
     "concatenation": ConcatenationHead,
     "simcc": SimCCHead,
     "coordinates": CoordinatesHead,
-    "coordinates_relu": RectifiedCoordinatesHead,
 }

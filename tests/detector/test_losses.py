@@ -10,10 +10,8 @@ from detector.losses import (
     NO_GARMENT,
     TYPICAL_MATCHES,
     annotated,
-    category_logits,
     focal_loss,
     ignore_confident_negatives,
-    objectness_loss,
     partial_cross_entropy,
 )
 
@@ -76,10 +74,6 @@ def test_in_a_picture_without_garments_every_category_is_absent() -> None:
     for partial in (True, False):
         loss = focal_loss(logits, torch.tensor([[-1]]), none, partial)
         assert float(loss) == pytest.approx((focal(0.9, False) + focal(0.3, False)) / TYPICAL_MATCHES, rel=1e-5)
-    sure = torch.tensor([[[logit(0.9), 0.0, 0.0]]])
-    loss = objectness_loss(sure, torch.tensor([[-1]]), none, partial=True)
-    # No garment without a label can be there.
-    assert float(loss) == pytest.approx(focal(0.9, False) / TYPICAL_MATCHES, rel=1e-5)
     p = torch.tensor([[0.1, 0.5, 0.15, 0.25]])
     loss = partial_cross_entropy(p.log(), torch.tensor([0]), none)
     assert float(loss) == pytest.approx(-math.log(0.1), rel=1e-5)
@@ -93,21 +87,3 @@ def test_confident_negatives_are_ignored() -> None:
     labels = torch.tensor([1.0, 0.0, 0.0, -1.0])
     scores = torch.tensor([logit(0.9), logit(0.71), logit(0.69), logit(0.9)])
     assert ignore_confident_negatives(labels, scores, 0.7).tolist() == [1, -1, 0, -1]
-
-
-@pytest.mark.parametrize("partial", [True, False])
-def test_a_garment_is_told_apart_from_its_category(partial: bool) -> None:
-    """Two categories, the second annotated. Anchor 0 is matched, 1 and 2 are not, 3 is between the thresholds."""
-    garment, share = [0.6, 0.3, 0.9, 0.5], 0.25  # of the second category, at the matched anchor
-    logits = torch.tensor([[[logit(p), math.log(1 - share), math.log(share)] for p in garment]])
-    loss = objectness_loss(logits, torch.tensor([[0, -1, -1, -2]]), torch.tensor([1]), partial)
-    expected = focal(0.6, True) - math.log(share) + focal(0.3, False)
-    expected += 0 if partial else focal(0.9, False)  # it may be a garment that nobody labelled
-    assert float(loss) == pytest.approx(expected, rel=1e-5)
-
-
-def test_a_category_is_the_garment_times_its_share() -> None:
-    found = category_logits(torch.tensor([[[logit(0.8), math.log(0.75), math.log(0.25)], [40.0, 40, 0]]])).sigmoid()
-    assert found[0, 0].tolist() == pytest.approx([0.6, 0.2], rel=1e-5)
-    assert found[0, 1, 0] > 0.99999
-    assert torch.isfinite(found).all()

@@ -162,15 +162,6 @@ def test_simcc_mirrors_with_the_crop() -> None:
         torch.testing.assert_close(back[name], rows, rtol=1e-3, atol=1e-6)
 
 
-def test_unnormalised_coordinates_are_crop_pixels() -> None:
-    codec, flip_index = CODECS["pixels"]((128, 64)), torch.tensor([1, 0, 2, 3])
-    xy = torch.randint(0, 64, (2, 4, 2)).float()
-    assert torch.equal(codec.encode(xy)["xy"], xy)
-    assert torch.equal(codec.decode(codec.encode(xy)).xy, xy)
-    mirrored = (xy * torch.tensor([-1.0, 1]) + torch.tensor([128.0, 0]))[:, flip_index]
-    assert torch.equal(codec.decode(codec.mirror(codec.encode(mirrored), flip_index)).xy, xy)
-
-
 @pytest.mark.parametrize("name", MAPS)
 def test_maps_are_looked_at_as_heights(name: str) -> None:
     """A perfect blob at a cell's centre has its peak at 1, and exp(-1 / 2 / 1.5**2) of it one cell away."""

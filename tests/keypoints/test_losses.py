@@ -7,7 +7,7 @@ import torch
 
 from keypoints.losses import LOSSES, supervise
 
-MAPS = ("mse", "sigmoid_mse", "bce", "cross_entropy", "dsnt")
+MAPS = ("mse", "bce", "cross_entropy", "dsnt")
 TARGETS = torch.tensor([[[[1.0, 0.0], [0.0, 0.0]], [[0.0, 0.5], [0.0, 0.0]]]])
 
 
@@ -63,14 +63,6 @@ def test_bce_by_hand() -> None:
     error = LOSSES["bce"]()({"maps": logits}, {"maps": TARGETS[:, :1]})
     rest = -2 * math.log(0.5) - math.log(0.75)
     assert float(error) == pytest.approx(-math.log(0.75) + rest / 3, rel=1e-5)
-
-
-def test_plain_mse_of_sigmoids_by_hand_makes_zero_a_bargain() -> None:
-    logits = torch.tensor([[[[math.log(3.0), 0.0], [-math.log(3.0), 0.0]]]])
-    error = LOSSES["sigmoid_mse"]()({"maps": logits}, {"maps": TARGETS[:, :1]})
-    assert float(error) == pytest.approx((0.0625 + 0.25 + 0.0625 + 0.25) / 4, rel=1e-5)
-    nothing = LOSSES["sigmoid_mse"]()({"maps": torch.full((1, 1, 56, 56), -9.0)}, {"maps": _blob()})
-    assert float(nothing) < 0.003
 
 
 def test_cross_entropy_of_bins_by_hand() -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pipeline.lab.failing  # noqa: F401 (its parts are named by configs of ablations)
 from pipeline.contract.faults import UserError
 from pipeline.contract.formats.yaml_files import read_yaml
 from pipeline.lab.ablation.overrides import FlatSettings, flatten, nest
