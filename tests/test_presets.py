@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import pipeline.lab.failing  # noqa: F401 (the collapse set-ups name its parts)
 from keypoints.config import KeypointsConfig
 from pipeline.cli.arguments import Verb, parse_words
 from pipeline.commands.train_keypoints import train_keypoints
