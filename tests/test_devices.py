@@ -6,7 +6,9 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -218,6 +220,38 @@ def test_a_signal_ends_all_ranks(
     assert process.returncode == code
     assert_one_message(error, message)
     assert not any(rank.is_running() for rank in ranks)
+
+
+@pytest.mark.slow
+def test_evaluate_val(alone: Path, drawn: Path, tmp_path: Path) -> None:
+    """Two predictions in turn: the other rank takes part in both."""
+    run = shutil.copytree(alone, tmp_path / "run")
+    where = [*TINY, "--data", drawn / "train", "--run", run, "--keypoints.train.devices"]
+    assert main([*map(str, ["train-keypoints", *where, 1, "--val"])]) == 0
+    figures = []
+    for devices in (1, 2):
+        out = tmp_path / f"{devices}.json"
+        ended = python("pipeline", "evaluate-val", *where, devices, "--refine", 0, 1, "--out", out)
+        assert ended.returncode == 0, ended.stderr
+        figures.append([one["ne"] for one in json.loads(out.read_text())["figures"]])
+    assert len(figures[1]) == 2
+    assert figures[1] == pytest.approx(figures[0], rel=1e-3)
+
+
+def test_other_ranks_take_part_in_every_step_and_end_after_the_last() -> None:
+    taken: list[str] = []
+
+    def step(zero: bool, name: str) -> str:
+        taken.append(name)
+        strategy = SimpleNamespace(barrier=lambda: None)
+        ranks.only_zero_goes_on(SimpleNamespace(strategy=strategy, is_global_zero=zero))
+        return name
+
+    assert list(ranks.in_turn(partial(step, True, name) for name in "ab")) == ["a", "b"]
+    taken.clear()
+    with pytest.raises(ranks.OtherRank):
+        next(ranks.in_turn(partial(step, False, name) for name in "ab"))
+    assert taken == ["a", "b"]
 
 
 @pytest.mark.parametrize("variable", ["LOCAL_RANK", "RANK", "NODE_RANK"])
