@@ -10,6 +10,7 @@ from detector.config import DetectorConfig
 from detector.inputs import input_affines
 from detector.losses import NO_GARMENT
 from pipeline.contract import crops, geometry
+from pipeline.contract.box_kinds import target_boxes, true_extents
 from pipeline.contract.images import PictureOptions
 from pipeline.contract.records import NOTHING, Annotation, BoxedImage, ImageBatch
 from pipeline.contract.schema import Schema
@@ -46,38 +47,10 @@ class DetectorData:
         return None
 
 
-def true_extents(rows: Sequence[Annotation]) -> Tensor:
-    """Return the extents (N, 4) in image pixels of each row's annotated points; every row has some."""
-    xy = torch.tensor(np.stack([row.xy for row in rows]))
-    return geometry.box_from_points(xy, torch.tensor(np.stack([row.present for row in rows])))
-
-
 def _extents_of(boxed: Sequence[BoxedImage], margin: float) -> Tensor:
     """Return the extents (N, 4) that, grown by the margin, are the boxes."""
     boxes = torch.tensor(np.stack([row.box for row in boxed]) if boxed else np.zeros((0, 4)))
     return geometry.pad_box(boxes, -margin / (1 + 2 * margin))
-
-
-def true_boxes(rows: Sequence[Annotation], sizes_wh: Tensor, margin: float) -> Tensor:
-    """Return the target boxes (N, 4) of answers, in pictures of sizes_wh (N, 2).
-
-    An answer without points says nothing of a box: the whole picture stands in, and no point of it is scored.
-    """
-    boxes = torch.cat([torch.zeros(len(rows), 2), sizes_wh], -1).double()
-    known = torch.tensor([bool(row.present.any()) for row in rows])
-    if known.any():
-        extents = true_extents([row for row in rows if row.present.any()])
-        boxes[known] = target_boxes(extents, sizes_wh[known], margin)
-    return boxes
-
-
-def target_boxes(extents: Tensor, sizes_wh: Tensor, margin: float) -> Tensor:
-    """Return what the detector should find (N, 4): the extents with their margin, clipped to the images."""
-    boxes = geometry.clip_box(geometry.pad_box(extents, margin), sizes_wh)
-    # Points on one line, or cut off by the border, still need a box with an area.
-    thin = boxes[:, 2:] - boxes[:, :2] < 2
-    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
-    return torch.where(thin.repeat(1, 2), torch.cat([centre - 2, centre + 2], -1), boxes)
 
 
 def training_inputs(batch: ImageBatch, extents: Tensor, config: DetectorConfig) -> tuple[Tensor, Tensor]:
@@ -87,9 +60,8 @@ def training_inputs(batch: ImageBatch, extents: Tensor, config: DetectorConfig) 
     """
     uniform, augment = batch.uniform.float(), config.augment
     size_wh = (config.network.size, config.network.size)
-    whole = torch.cat([torch.zeros_like(batch.sizes_wh), batch.sizes_wh], -1).float()
     affine = geometry.crop_from_image(
-        whole,
+        crops.whole_images(batch.sizes_wh).float(),
         size_wh,
         scale=(1 - augment.scale) ** (2 * uniform[:, 0] - 1),
         shift=(2 * uniform[:, 1:3] - 1) * augment.shift,

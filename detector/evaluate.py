@@ -9,17 +9,19 @@ import torch
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from detector.data import target_boxes, true_extents
 from detector.out_of_fold import Found
 from pipeline.contract import geometry
-from pipeline.contract.records import VISIBLE, Annotation, Detection, EveryGarment
+from pipeline.contract.box_kinds import target_boxes, true_extents
+from pipeline.contract.boxes import BoxTable
+from pipeline.contract.crops import contained, crop_areas
+from pipeline.contract.records import Annotation, EveryGarment
 from pipeline.contract.schema import Schema
 
 
 def detector_report(
     rows: Sequence[Annotation],
     sizes_wh: np.ndarray,
-    boxes: Sequence[Detection],
+    boxes: BoxTable,
     found: Sequence[Found] | None,
     schema: Schema,
     margin: float,
@@ -34,14 +36,14 @@ def detector_report(
     """
     known = [i for i, row in enumerate(rows) if row.present.any()]
     rows, sizes_wh = [rows[i] for i in known], np.asarray(sizes_wh)[known]
-    boxes = [boxes[i] for i in known]
+    boxes = boxes.take(known)
     truth = target_boxes(true_extents(rows), torch.tensor(sizes_wh), margin)
     precision = average_precision(rows, truth.numpy(), [found[i] for i in known], schema) if found is not None else {}
     return (
         precision
         | localisation(truth, boxes)
         | containment(rows, boxes, padding)
-        | {"fallback": float(np.mean([box.fallback for box in boxes])), "images": len(rows)}
+        | {"fallback": float(boxes.fallback.mean()), "images": len(rows)}
         | {f"box_{name}": value for name, value in box_statistics(boxes, rows).items()}
     )
 
@@ -138,9 +140,9 @@ def _found(box: np.ndarray, category: int, one: Found) -> bool:
     return bool((geometry.box_iou(torch.tensor(np.array(alike, dtype=float)), own) >= 0.5).any())
 
 
-def localisation(truth: torch.Tensor, boxes: Sequence[Detection]) -> dict[str, float]:
+def localisation(truth: torch.Tensor, boxes: BoxTable) -> dict[str, float]:
     """Return how the chosen boxes overlap the true ones (N, 4)."""
-    iou = geometry.box_iou(torch.tensor(np.stack([box.box for box in boxes])), truth)
+    iou = geometry.box_iou(torch.tensor(boxes.boxes), truth)
     return {
         "recall50": float((iou >= 0.5).double().mean()),
         "recall75": float((iou >= 0.75).double().mean()),
@@ -148,28 +150,23 @@ def localisation(truth: torch.Tensor, boxes: Sequence[Detection]) -> dict[str, f
     }
 
 
-def containment(rows: Sequence[Annotation], boxes: Sequence[Detection], padding: float) -> dict[str, float]:
+def containment(rows: Sequence[Annotation], boxes: BoxTable, padding: float) -> dict[str, float]:
     """Return the share of true visible points inside the padded box and inside the squared crop."""
-    padded = geometry.pad_box(torch.tensor(np.stack([box.box for box in boxes])), padding)
-    xy = torch.tensor(np.stack([row.xy for row in rows]))
-    visible = torch.tensor(np.stack([row.visibility == VISIBLE for row in rows]))
-    inside = {"padded": padded, "square": geometry.square_box(padded)}
-    return {
-        f"contained_in_{name}": float(geometry.contains(area, xy)[visible].double().mean())
-        for name, area in inside.items()
-    }
+    given = torch.tensor(boxes.boxes)
+    areas = {"padded": geometry.pad_box(given, padding), "square": crop_areas(given, padding)}
+    return {f"contained_in_{name}": contained(area, rows) for name, area in areas.items()}
 
 
-def box_statistics(boxes: Sequence[Detection], rows: Sequence[Annotation]) -> dict[str, float]:
+def box_statistics(boxes: BoxTable, rows: Sequence[Annotation]) -> dict[str, float]:
     """Describe a set of boxes beside their true extents, to compare those of training with those of testing."""
-    array = np.stack([box.box for box in boxes])
+    array = boxes.boxes
     extents = true_extents(rows).numpy()
     size, true_size = array[:, 2:] - array[:, :2], extents[:, 2:] - extents[:, :2]
     offset = ((array[:, :2] + array[:, 2:]) - (extents[:, :2] + extents[:, 2:])) / 2 / true_size.clip(1)
     return {
         "width": float(size[:, 0].mean()),
         "height": float(size[:, 1].mean()),
-        "score": float(np.mean([box.score for box in boxes])),
+        "score": float(boxes.score.mean()),
         "width_ratio": float(np.median(size[:, 0] / true_size[:, 0].clip(1))),
         "height_ratio": float(np.median(size[:, 1] / true_size[:, 1].clip(1))),
         "centre_offset": float(np.linalg.norm(offset, axis=1).mean()),

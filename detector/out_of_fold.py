@@ -12,7 +12,7 @@ Found = dict[str, list]
 
 def refuse_seen(rows: Sequence[ImageRow], detector: NetworkDetector, fold: int) -> None:
     """Raise UserError when the detector was trained on any of the rows that it should predict as fold `fold`."""
-    known = _train_ids(detector)
+    known = train_ids(detector)
     seen = [row.image_id for row in rows if row.image_id in known]
     if seen:
         raise UserError(
@@ -21,18 +21,8 @@ def refuse_seen(rows: Sequence[ImageRow], detector: NetworkDetector, fold: int) 
         )
 
 
-def refuse_unseen(rows: Sequence[ImageRow], detector: NetworkDetector, fold: int) -> None:
-    """Raise UserError when the detector has not seen each of the rows, of fold `fold`, that it should predict in sample."""
-    known = _train_ids(detector)
-    unseen = [row.image_id for row in rows if row.image_id not in known]
-    if unseen:
-        raise UserError(
-            f"checkpoint {detector.name} has not seen {len(unseen)} of the {len(rows)} images of fold {fold}, first "
-            f"{unseen[0]}; their boxes would not be in sample. Use a checkpoint that was trained on fold {fold}"
-        )
-
-
-def _train_ids(detector: NetworkDetector) -> frozenset[str]:
+def train_ids(detector: NetworkDetector) -> frozenset[str]:
+    """Return the images that the detector has seen; raise UserError when it was loaded without them."""
     if detector.train_ids is None:
         raise UserError(f"checkpoint {detector.name} was loaded without its training ids; load it with_ids=True")
     return detector.train_ids

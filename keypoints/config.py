@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from keypoints.codecs.build import CODECS
 from keypoints.losses import LOSSES
 from keypoints.networks.heads import HEADS
-from pipeline.contract.box_kinds import CROP_BOXES, IMAGE, OUT_OF_FOLD, Mixture, parse_mixture
+from pipeline.contract.box_kinds import BOX_KINDS, IMAGE, OUT_OF_FOLD
 from pipeline.contract.faults import UserError
 from pipeline.learning.backbones import check_strides
 from pipeline.learning.configs import check_ranges, check_sides, nest
@@ -90,17 +90,15 @@ class CropConfig:
     source: str = "box"
     """What is cropped: a garment's box, or the whole image, as a network without a first stage sees it."""
     train_boxes: str = OUT_OF_FOLD
-    """Boxes to train on: out_of_fold, in_sample, two_pass, truth or image; several with weights are mixed, as in
-    out_of_fold 0.7, truth 0.3."""
+    """Boxes to train on: out_of_fold, truth or image."""
     val_boxes: str = OUT_OF_FOLD
-    """Boxes that a training is watched in, and --val scored in; one of these names."""
+    """Boxes that a training is watched in, and --val scored in, by the same names."""
 
     def __post_init__(self) -> None:
         if self.source not in SOURCES:
             raise UserError(f"keypoints.crop.source is {self.source!r}; expected one of {', '.join(SOURCES)}")
-        parse_mixture(self.train_boxes, "keypoints.crop.train_boxes")
-        if self.val_boxes not in CROP_BOXES:
-            raise UserError(f"keypoints.crop.val_boxes is {self.val_boxes!r}; expected one of {', '.join(CROP_BOXES)}")
+        for name in ("train_boxes", "val_boxes"):
+            _check_kind(f"keypoints.crop.{name}", getattr(self, name))
         if self.source == IMAGE and (self.train_boxes, self.val_boxes) != (OUT_OF_FOLD, OUT_OF_FOLD):
             raise UserError(
                 "keypoints.crop.source is image; expected no train_boxes and val_boxes of its own, since such a network "
@@ -110,16 +108,23 @@ class CropConfig:
         check_sides("keypoints.crop.size", self.size)
 
     @property
-    def mixture(self) -> Mixture:
-        """What training crops are cut around, by share."""
-        if self.source == IMAGE:
-            return {IMAGE: 1.0}
-        return parse_mixture(self.train_boxes, "keypoints.crop.train_boxes")
+    def learned(self) -> str:
+        """What training crops are cut around."""
+        return IMAGE if self.source == IMAGE else self.train_boxes
 
     @property
     def watched(self) -> str:
         """What the crops of the rows to watch are cut around."""
         return IMAGE if self.source == IMAGE else self.val_boxes
+
+
+def _check_kind(name: str, kind: str) -> None:
+    """Raise UserError for boxes of a kind that there is not, or is no more: mixtures, boxes in sample and of a second pass."""
+    if kind in BOX_KINDS:
+        return
+    gone = any(word in kind for word in (",", " ", "in_sample", "two_pass"))
+    why = "; mixtures and other kinds were no better, and are gone (docs/match.md)" if gone else ""
+    raise UserError(f"{name} is {kind!r}; expected one of {', '.join(BOX_KINDS)}{why}")
 
 
 @dataclass

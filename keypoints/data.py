@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,10 +10,11 @@ from torch import Tensor
 from keypoints.augment import cut_out, mirror_keypoints, random_affines
 from keypoints.config import KeypointsConfig
 from pipeline.contract import crops, geometry
-from pipeline.contract.faults import DataError, Fault, UserError
+from pipeline.contract.boxes import BoxTable
+from pipeline.contract.faults import UserError
 from pipeline.contract.images import PictureOptions
 from pipeline.contract.metrics import normalisers
-from pipeline.contract.records import OCCLUDED, VISIBLE, Annotation, Detection, ImageBatch
+from pipeline.contract.records import OCCLUDED, VISIBLE, Annotation, ImageBatch
 from pipeline.contract.schema import Schema
 from pipeline.learning.loading import Batches, ImageDataset, plain_loader
 from pipeline.learning.photometric import Photometric
@@ -40,36 +40,23 @@ class Crops:
         return self.xy.masked_fill(self.target_weight[..., None] == 0, NOWHERE)
 
 
-@dataclass(frozen=True)
-class TrainingBoxes:
-    """What training crops are cut around: (S, N, 4) in image pixels, by row; each draw of a row takes one by `share` (S,)."""
-
-    boxes: Tensor
-    share: Tensor
-
-    def joined(self, further: Sequence[Detection]) -> "TrainingBoxes":
-        """Return these with further rows, whose box is the same of every kind."""
-        own = torch.tensor(np.stack([box.box for box in further]), dtype=torch.float32)
-        return TrainingBoxes(torch.cat([self.boxes, own.expand(len(self.boxes), -1, -1)], 1), self.share)
-
-
 class KeypointsData:
-    """What `training.fit` loads, and tables by row: boxes (N, 4), training_boxes (S, N, 4) and xy (N, K, 2) in image pixels,
+    """What `training.fit` loads, and tables by row: boxes to watch in and training_boxes (N, 4), xy (N, K, 2) in image pixels,
     weight (N, K).
     """
 
     def __init__(
         self,
         rows: Sequence[Annotation],
-        boxes: Sequence[Detection],
+        boxes: BoxTable,
         schema: Schema,
         config: KeypointsConfig,
         pictures: PictureOptions | None = None,
-        training: TrainingBoxes | None = None,
+        training: np.ndarray | None = None,
     ) -> None:
-        """`boxes`, in any order, are those of the rows to watch, and without `training` those to learn on as well."""
-        matched = match_boxes(rows, boxes, config.without_fold)
-        left_out = [0 <= config.without_fold == box.fold for box in matched]
+        """`boxes`, by row, are those to watch the rows in, and without `training` (N, 4) those to learn in as well."""
+        refuse_empty_side(boxes, config.without_fold)
+        left_out = [0 <= config.without_fold == fold for fold in boxes.fold]
         # Occlusion is no reason to be left out of what is watched: that is to tell how the network does on any garment.
         dropped = [config.loss.occluded == "drop" and bool((row.visibility == OCCLUDED).any()) for row in rows]
         order = [i for i, gone in enumerate(dropped) if not (left_out[i] or gone)]
@@ -80,10 +67,9 @@ class KeypointsData:
         self.rows = [rows[i] for i in order]
         self.config, self.pictures = config, pictures
         self.category = [schema.category_index(row.category) for row in self.rows]
-        own = torch.tensor(np.stack([box.box for box in matched]), dtype=torch.float32)
-        training = training or TrainingBoxes(own[None], torch.ones(1))
-        self.boxes, self.training_boxes = own[order], training.boxes[:, order]
-        self.reach = training.share.cumsum(0)
+        learned = boxes.boxes if training is None else training
+        self.boxes = torch.tensor(boxes.boxes, dtype=torch.float32)[order]
+        self.training_boxes = torch.tensor(learned, dtype=torch.float32)[order]
         self.xy = torch.tensor(np.stack([row.xy for row in self.rows]), dtype=torch.float32)
         visibility = torch.tensor(np.stack([row.visibility for row in self.rows]))
         occluded_weight = config.loss.occluded_weight if config.loss.occluded == "keep" else 0
@@ -106,11 +92,6 @@ class KeypointsData:
         )
         return ImageDataset(self.rows[: self.num_train], self.category, photometric, self.pictures)
 
-    def _drawn(self, index: Tensor, uniform: Tensor) -> Tensor:
-        """Return the box (B, 4) of each draw of the rows `index` (B,); uniform (B, 32) decides."""
-        kind = (uniform[:, 14, None] >= self.reach[:-1]).sum(-1)
-        return self.training_boxes[kind, index]
-
     def train_groups(self) -> np.ndarray | None:
         """Return the category (N,) of each training row where batches should be of one category."""
         return np.array(self.category[: self.num_train]) if self.config.network.per_category else None
@@ -118,7 +99,7 @@ class KeypointsData:
     def _by_normaliser(self, schema: Schema) -> Tensor:
         """Return a weight (N,) for each row: the inverse of its normaliser in the crop, 1 in the median and where it has none."""
         scale, usable = normalisers(self.rows, schema)
-        sides = (self.training_boxes[..., 2:] - self.training_boxes[..., :2]).amax(-1).mean(0)
+        sides = (self.training_boxes[..., 2:] - self.training_boxes[..., :2]).amax(-1)
         sides = sides * (1 + 2 * self.config.crop.padding)
         inverse = sides.double().clamp(min=1e-6) / torch.from_numpy(np.where(usable, scale, np.nan))
         return (inverse / inverse.nanmedian()).nan_to_num(nan=1.0).clamp(1 / LARGEST_SHARE, LARGEST_SHARE).float()
@@ -143,7 +124,7 @@ class KeypointsData:
         """Cut augmented crops on the batch's device; points outside their crop get weight 0."""
         device, size = batch.images.device, self.config.crop.size
         index = batch.index.cpu()
-        boxes = self._drawn(index, batch.uniform.cpu()).to(device)
+        boxes = self.training_boxes[index].to(device)
         xy, weight = self.xy[index].to(device), self.weight[index].to(device)
         affine, flip = random_affines(boxes, batch.uniform, self.config)
         cropped = cut_out(crops.cut(batch, affine, (size, size)), batch.uniform, self.config)
@@ -154,32 +135,11 @@ class KeypointsData:
         return Crops(cropped, xy, weight * inside, affine)
 
 
-def match_boxes(
-    rows: Sequence[Annotation], boxes: Sequence[Detection], without_fold: int = -1, file: Path | str = "boxes.csv"
-) -> list[Detection]:
-    """Return each row's box; raise DataError, which names the boxes' `file`, when rows have none or the categories differ.
-
-    Raises UserError when a fold is to be left out, and that leaves nothing to watch or nothing to train on.
-    """
-    by_key = {box.key: box for box in boxes}
-    missing = [_named(row) for row in rows if row.key not in by_key]
-    if missing:
-        what = "garments" if any(row.instance for row in rows) else "images"
-        problem = f"no box for {len(missing)} of {len(rows)} {what}"
-        remedy = "write the boxes of this data set with the boxes command"
-        raise DataError([Fault(str(file), problem, remedy, value=", ".join(missing[:3]))])
-    other = [_named(row) for row in rows if by_key[row.key].category != row.category]
-    if other:
-        problem = f"the category of {len(other)} boxes is not their image's"
-        raise DataError([Fault(str(file), problem, "write the boxes again", value=", ".join(other[:3]))])
-    matched = [by_key[row.key] for row in rows]
-    if without_fold >= 0 and len({box.fold == without_fold for box in matched}) < 2:
-        which = "no" if matched[0].fold != without_fold else "every"
+def refuse_empty_side(table: BoxTable, without_fold: int) -> None:
+    """Raise UserError when a fold is to be left out, and that leaves nothing to watch or nothing to train on."""
+    left_out = table.fold == without_fold
+    if without_fold >= 0 and left_out.all() == left_out.any():
+        which = "every" if left_out.any() else "no"
         raise UserError(
             f"keypoints.without_fold is {without_fold}, and {which} box is of that fold; expected another one"
         )
-    return matched
-
-
-def _named(row: Annotation) -> str:
-    return f"{row.image_id} instance {row.instance}" if row.instance else row.image_id

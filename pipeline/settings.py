@@ -1,5 +1,6 @@
 """What a preset in configs/ holds: the settings of both stages."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -9,6 +10,7 @@ from pipeline.contract.images import PictureOptions
 from pipeline.contract.schema import Schema
 from pipeline.data.select import TrainingSet
 from pipeline.learning import configs
+from pipeline.runs.claims import completed
 
 PLACE = ("accelerator", "devices", "num_nodes", "strategy", "workers", "save_every", "in_memory")
 """Settings of a training that say where it runs, and decide nothing about its weights."""
@@ -46,9 +48,19 @@ def claimed(settings: Settings, training_set: TrainingSet, schema: Schema, stage
     }
 
 
-def unsaid(stage: str) -> dict[str, Any]:
-    """What the claim of an older version, which has fewer settings, is to be completed with: their defaults."""
-    return _stage_deciding(Settings(), stage)
+def as_now(stage: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Return what brings the claim of an older version up to date: settings by their present names, and defaults for new ones."""
+    config, defaults = type(getattr(Settings(), stage)), _stage_deciding(Settings(), stage)
+
+    def brought(claim: dict[str, Any]) -> dict[str, Any]:
+        return completed(claim | {"config": configs.renamed(config, claim.get("config"))}, defaults)
+
+    return brought
+
+
+def record_as_now(settings: Any) -> Any:
+    """Return the plain settings in a record of an older version as they are written now, as `as_now` does."""
+    return completed(configs.renamed(Settings, settings), asdict(Settings()))
 
 
 def _stage_deciding(settings: Settings, stage: str) -> dict[str, Any]:

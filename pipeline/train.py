@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 import torch
 
 from detector.config import DetectorConfig
@@ -13,14 +14,15 @@ from detector.inference import STAGE as DETECTOR
 from detector.module import DetectorModule
 from detector.networks.build import GarmentNetwork
 from keypoints.config import KeypointsConfig
-from keypoints.data import KeypointsData, TrainingBoxes
+from keypoints.data import KeypointsData
 from keypoints.inference import STAGE as KEYPOINTS
 from keypoints.module import KeypointsModule
 from keypoints.networks.build import build_network, upgrade_state
+from pipeline.contract.boxes import BoxTable
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import file_hash
 from pipeline.contract.images import PictureOptions
-from pipeline.contract.records import Annotation, BoxedImage, Detection
+from pipeline.contract.records import Annotation, BoxedImage
 from pipeline.contract.schema import Schema
 from pipeline.learning import ranks
 from pipeline.learning.fit import RESUME, fit, forget
@@ -105,17 +107,17 @@ def interrupted(out: Path) -> bool:
 @ranks.one_voice()
 def train_keypoints(
     rows: Sequence[Annotation],
-    boxes: Sequence[Detection],
+    boxes: BoxTable,
     schema: Schema,
     config: KeypointsConfig,
     out: Path,
     pictures: PictureOptions | None = None,
-    training: TrainingBoxes | None = None,
+    training: np.ndarray | None = None,
     start: Start | None = None,
 ) -> None:
     """Train the keypoint network on the rows in their boxes and write it to `out`; starts and goes on as `train_detector` does.
 
-    With `training`, it learns on those boxes, and is only watched in `boxes`.
+    `boxes` are by row. With `training` (N, 4), it learns in those boxes, and is only watched in `boxes`.
     """
     torch.manual_seed(config.train.seed)
     data = KeypointsData(rows, boxes, schema, config, pictures, training)

@@ -1,6 +1,6 @@
 """What people look at before anything is trained: the networks of a config, and what the loaders yield.
 
-With `assemble` and `crop_boxes` the modules that import both stages.
+With `load` and `train` the modules that import both stages.
 """
 
 from collections.abc import Sequence
@@ -14,22 +14,23 @@ from PIL import Image
 from torch import Tensor
 
 from detector.config import DetectorConfig
-from detector.data import DetectorData, target_boxes, training_inputs, true_extents
+from detector.data import DetectorData, training_inputs
 from detector.export import export_detector
 from detector.inference import load_detector
 from detector.networks.build import GarmentNetwork
 from keypoints.config import KeypointsConfig
-from keypoints.data import KeypointsData, match_boxes
+from keypoints.data import KeypointsData
 from keypoints.export import export_keypoints
 from keypoints.inference import load_locator, load_network
 from keypoints.networks.build import build_network
 from keypoints.unfinished import unfinished_network
 from pipeline.contract import crops, geometry
+from pipeline.contract.box_kinds import IMAGE, boxes_of_kind, true_boxes
+from pipeline.contract.boxes import BoxTable
 from pipeline.contract.faults import UserError
 from pipeline.contract.images import PictureOptions
-from pipeline.contract.records import Annotation, Detection, ImageBatch
+from pipeline.contract.records import Annotation, ImageBatch
 from pipeline.contract.schema import Schema
-from pipeline.crop_boxes import Predicted, as_shown, training_boxes
 from pipeline.data.survey import image_sizes
 from pipeline.learning.loading import ImageDataset, StepBatchSampler, collate
 from pipeline.learning.pairs import Pair
@@ -112,22 +113,20 @@ def look_at_detector(rows: Sequence[Annotation], schema: Schema, settings: Setti
 
 
 def look_at_boxes(
-    rows: Sequence[Annotation], boxes: Sequence[Detection], schema: Schema, settings: Settings
+    rows: Sequence[Annotation], boxes: BoxTable, margin: float, schema: Schema, settings: Settings
 ) -> Image.Image:
-    """Draw boxes out of fold, from worst to best, beside the true ones."""
-    truth = target_boxes(
-        true_extents(rows), torch.tensor(image_sizes(rows, settings.pictures)), settings.detector.margin
-    )
-    return boxes_sheet(rows, truth, match_boxes(rows, boxes), settings.keypoints.crop.padding, schema)
+    """Draw boxes out of fold, from worst to best, beside the true ones with the detector's `margin`."""
+    truth = true_boxes(rows, torch.tensor(image_sizes(rows, settings.pictures)), margin)
+    return boxes_sheet(rows, truth, boxes, settings.keypoints.crop.padding, schema)
 
 
 def look_at_keypoints(
-    rows: Sequence[Annotation], predicted: Predicted, schema: Schema, settings: Settings, count: int
+    rows: Sequence[Annotation], boxes: BoxTable, margin: float, schema: Schema, settings: Settings, count: int
 ) -> Image.Image:
     """Draw the first crops of the keypoint network's training, with points, weights and targets."""
-    config, sizes_wh = settings.keypoints, np.array(image_sizes(rows, settings.pictures))
-    watched, training = training_boxes(config, rows, sizes_wh, predicted, settings.detector.margin)
-    data = KeypointsData(rows, watched, schema, config, settings.pictures, training)
+    config, sizes_wh = settings.keypoints, image_sizes(rows, settings.pictures)
+    training = boxes_of_kind(config.crop.learned, boxes.boxes, rows, sizes_wh, margin)
+    data = KeypointsData(rows, boxes, schema, config, settings.pictures, training)
     batch = _first_draws(data.train_dataset(), config.train.seed, count)
     sample = data.training_crops(batch)
     _, codec = build_network(_random(config), schema)
@@ -139,7 +138,7 @@ def look_at_keypoints(
 
 def look_at_network(
     rows: Sequence[Annotation],
-    boxes: Sequence[Detection],
+    boxes: BoxTable,
     schema: Schema,
     run: Path,
     name: str,
@@ -151,11 +150,12 @@ def look_at_network(
     network, codec, config = (
         load_network(out, schema) if out.exists() else unfinished_network(out.with_suffix(""), schema)
     )
-    data = KeypointsData(rows, as_shown(rows, boxes, config, pictures), schema, config, pictures)
+    data = KeypointsData(rows, _as_shown(rows, boxes, config, pictures), schema, config, pictures)
     # Evenly, since the rows of a category stand together; of the fold left out, where there is one.
     first = data.num_train if config.without_fold >= 0 else 0
     watched = np.linspace(first, len(data.rows) - 1, count).round().astype(int).tolist()
-    cropped, category, affine = _crops(data, watched, config)
+    of_watched = [data.rows[i] for i in watched]
+    cropped, category, affine = _crops(of_watched, data.boxes[watched], schema, config, pictures)
     with torch.no_grad():
         outputs = network(cropped, category)[-1]
     maps = codec.heights(outputs) if "maps" in outputs else None
@@ -164,28 +164,35 @@ def look_at_network(
     return points_sheet(cropped, truth, seen, codec.decode(outputs).xy, maps, captions, schema)
 
 
-def _crops(data: KeypointsData, chosen: list[int], config: KeypointsConfig) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the crops of the chosen rows as when predicting, their categories, and their affines."""
-    dataset = ImageDataset([data.rows[i] for i in chosen], [data.category[i] for i in chosen], options=data.pictures)
+def _as_shown(
+    rows: Sequence[Annotation], boxes: BoxTable, config: KeypointsConfig, pictures: PictureOptions
+) -> BoxTable:
+    """Return these boxes, or the whole images where the network of these settings is shown nothing else."""
+    if config.crop.source != IMAGE:
+        return boxes
+    return boxes.moved(crops.whole_images(torch.tensor(image_sizes(rows, pictures))).numpy())
+
+
+def _crops(
+    rows: Sequence[Annotation], boxes: Tensor, schema: Schema, config: KeypointsConfig, pictures: PictureOptions
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the crops of rows in boxes (N, 4) as when predicting, their categories, and their affines."""
+    dataset = ImageDataset(rows, [schema.category_index(row.category) for row in rows], options=pictures)
     batch = collate([dataset[i] for i in range(len(dataset))])
     size_wh = (config.crop.size, config.crop.size)
-    cropped, affine = crops.cut_boxes(batch, data.boxes[chosen], size_wh, config.crop.padding)
+    cropped, affine = crops.cut_boxes(batch, boxes, size_wh, config.crop.padding)
     return cropped, batch.category, affine
 
 
 def heatmaps(
-    rows: Sequence[Annotation],
-    boxes: Sequence[Detection],
-    schema: Schema,
-    checkpoint: Path,
-    pictures: PictureOptions,
+    rows: Sequence[Annotation], boxes: BoxTable, schema: Schema, checkpoint: Path, pictures: PictureOptions
 ) -> list[Image.Image]:
     """Draw the maps of a trained keypoint network over the crop of each row; the crop alone where its head gives no maps."""
     network, codec, config = load_network(checkpoint, schema)
-    data = KeypointsData(rows, as_shown(rows, boxes, config, pictures), schema, config, pictures) if rows else None
+    shown = torch.tensor(_as_shown(rows, boxes, config, pictures).boxes, dtype=torch.float32)
     drawn = []
     for i, row in enumerate(rows):
-        cropped, category, _ = _crops(data, [i], config)
+        cropped, category, _ = _crops([row], shown[i : i + 1], schema, config, pictures)
         with torch.no_grad():
             outputs = network(cropped, category)[-1]
         own = schema.mask[schema.category_index(row.category)][:, None, None]

@@ -1,68 +1,64 @@
-"""The verb between the stages: the boxes of the training images, by networks that had, or had not, seen them."""
+"""The verb between the stages: the boxes of the training images, by detectors that had not seen them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import torch
 
 from detector.evaluate import detector_report, unlabelled_report
-from detector.inference import load_detector
-from pipeline import crop_boxes
-from pipeline.contract.box_kinds import IN_SAMPLE, OUT_OF_FOLD, TWO_PASS, beside, boxes_file
-from pipeline.contract.faults import UserError
+from detector.inference import NetworkDetector, load_detector
+from pipeline.contract.box_kinds import OUT_OF_FOLD
+from pipeline.contract.boxes import BoxTable, read_matched
 from pipeline.contract.files import alone, file_hash
-from pipeline.contract.formats.boxes import write_boxes
+from pipeline.contract.formats.boxes import MARGIN, write_boxes
 from pipeline.contract.formats.every_garment import read_every_garment
+from pipeline.contract.images import PictureOptions
 from pipeline.contract.records import EveryGarment
 from pipeline.contract.schema import Schema, load_schema
 from pipeline.data.select import RowSet, TrainingSet, load_training_set
+from pipeline.engine.fold_boxes import predict_fold
 from pipeline.engine.inference import Device, InferenceResult
 from pipeline.engine.validation import VAL_FOLD
 from pipeline.learning import ranks
 from pipeline.runs.claims import refuse_another_make, refuse_other_settings
 from pipeline.runs.json_files import read_json
 from pipeline.runs.steps import REMEDY, beside_data, inputs_of, recorded
-from pipeline.settings import Settings, claimed, unsaid
+from pipeline.settings import Settings, as_now, claimed
 
-TITLES = {OUT_OF_FOLD: "boxes out of fold", IN_SAMPLE: "boxes in sample", TWO_PASS: "boxes of a second pass"}
 AGAIN = "train it again: remove it, or choose another run folder"
+FoldPrediction = Callable[[RowSet, NetworkDetector, int, Schema, Device, Path, PictureOptions | None], InferenceResult]
+"""Predicts the rows of a fold by a detector; as `engine.fold_boxes.predict_fold`."""
+
+
+@dataclass(frozen=True)
+class FoldBoxes:
+    """Boxes of all training rows, fold by fold: by the detector of the fold that is `shift` further, in a way of predicting.
+
+    `name` is what the file, RUN/NAME.csv, and its shards are called, `kind` what they are in the record.
+    """
+
+    name: str
+    kind: str
+    title: str
+    shift: int
+    predict: FoldPrediction
 
 
 @dataclass(frozen=True)
 class _Step:
-    """What is predicted, and where."""
+    """What is predicted, and of what."""
 
     settings: Settings
     schema: Schema
     training_set: TrainingSet
     run: Path
-    kind: str
     every: Mapping[str, Sequence[EveryGarment]]
 
-    @property
-    def shards(self) -> Path:
-        return self.run / "detector" / boxes_file(Path("boxes"), self.kind)
 
-    @property
-    def device(self) -> Device:
-        return Device.of(self.settings.detector.train)
-
-
-FoldInference = Callable[[RowSet, np.ndarray, int], InferenceResult]
-"""Predicts the rows of a fold, given as such, by their positions and by the fold's number."""
-
-
-def boxes(
-    settings: Settings,
-    data: Sequence[Path],
-    run: Path,
-    limit: int = 0,
-    source: Literal["out_of_fold", "in_sample", "two_pass"] = "out_of_fold",
-) -> None:
+def boxes(settings: Settings, data: Sequence[Path], run: Path, limit: int = 0) -> None:
     """Predict the boxes of the training images, each by the detector that has not seen it, into RUN/boxes.csv.
 
     Args:
@@ -70,85 +66,69 @@ def boxes(
         data: train roots: folders with Annotations/*.csv and Images/
         run: run folder; holds everything that is trained
         limit: rehearse on so many images (0: all)
-        source: for comparisons, in_sample takes the detector of the next fold, which has seen the image, and two_pass the
-            points that RUN/keypoints/foldK, trained without fold K, finds in the boxes out of fold; they go beside
-            boxes.csv, as boxes_in_sample.csv and boxes_two_pass.csv
     """
+    write_fold_boxes(settings, data, run, limit, FoldBoxes("boxes", OUT_OF_FOLD, "boxes out of fold", 0, predict_fold))
+
+
+def write_fold_boxes(settings: Settings, data: Sequence[Path], run: Path, limit: int, made: FoldBoxes) -> None:
+    """Predict the boxes of every fold into RUN/NAME.csv, with a record of what they come from and how good they are."""
     schema = load_schema(settings.schema)
     training_set = load_training_set(data, schema, settings.folds, run, limit, settings.layout, settings.pictures)
-    step = _Step(settings, schema, training_set, run, source, read_every_garment(data, schema))
-    predict_fold, inputs = (_by_points if source == TWO_PASS else _by_detectors)(step)
-    out = boxes_file(run / "boxes.csv", source)
-    rows, chosen, found = training_set.rows, [None] * len(training_set.rows), [None] * len(training_set.rows)
+    step = _Step(settings, schema, training_set, run, read_every_garment(data, schema))
+    checkpoints = _checkpoints(step)
+    inputs = inputs_of(training_set) | {file.stem: file_hash(file) for file in checkpoints}
+    out, shards = run / f"{made.name}.csv", run / "detector" / made.name
+    chosen, found = [None] * len(training_set.rows), [None] * len(training_set.rows)
     writing = alone(out, REMEDY, enabled=ranks.is_zero())
-    resumed = any(step.shards.glob("*/*.jsonl"))
-    with writing, recorded(out, settings, data, inputs_of(training_set) | inputs, resumed) as record:
+    with writing, recorded(out, settings, data, inputs, any(shards.glob("*/*.jsonl"))) as record:
+        record[MARGIN] = margin = load_detector(checkpoints[0], schema).margin
         folds = [np.flatnonzero(training_set.folds == fold) for fold in range(settings.folds)]
-        steps = (partial(predict_fold, training_set.take(own), own, fold) for fold, own in enumerate(folds))
+        steps = (partial(_predict, step, made, checkpoints, own, fold) for fold, own in enumerate(folds))
         for members, result in zip(folds, ranks.in_turn(steps), strict=True):
             for i, box, one in zip(members, result.boxes, result.found, strict=True):
                 chosen[i], found[i] = box, one
-        val, every = np.flatnonzero(training_set.folds == VAL_FOLD), np.arange(len(rows))
+        table = BoxTable.of(chosen)
+        parts = {"val": training_set.folds == VAL_FOLD, made.kind: training_set.folds >= 0}
         record["figures"] = {
-            "val": _figures(step, val, chosen, found),
-            # Those of two passes are out of fold as well: tables look for that name.
-            IN_SAMPLE if source == IN_SAMPLE else OUT_OF_FOLD: _figures(step, every, chosen, found),
+            name: _figures(step, np.flatnonzero(these), table, found, margin) for name, these in parts.items()
         }
         write_boxes(out, chosen)
-    print_figures(TITLES[source], list(record["figures"].values())[-1])
+    print_figures(made.title, record["figures"][made.kind])
 
 
-def _by_detectors(step: _Step) -> tuple[FoldInference, dict[str, str]]:
-    """Return what predicts a fold by a detector, and the inputs by hash. In sample, it is that of the next fold."""
-    folder, folds, seen = step.run / "detector", step.settings.folds, step.kind == IN_SAMPLE
-    checkpoints = {fold: folder / f"fold{fold}.safetensors" for fold in range(folds)}
-    for checkpoint in checkpoints.values():
+def _predict(
+    step: _Step, made: FoldBoxes, checkpoints: Sequence[Path], members: np.ndarray, fold: int
+) -> InferenceResult:
+    """Predict a fold, the rows `members`, by the detector of the fold that is made.shift further."""
+    detector = load_detector(checkpoints[(fold + made.shift) % len(checkpoints)], step.schema, with_ids=True)
+    device, place = Device.of(step.settings.detector.train), step.run / "detector" / made.name / f"fold{fold}"
+    own, pictures = step.training_set.take(members), step.settings.pictures
+    return made.predict(own, detector, fold, step.schema, device, place, pictures)
+
+
+def _checkpoints(step: _Step) -> list[Path]:
+    """Return the detector of each fold; raise UserError for one of another make."""
+    folder = step.run / "detector"
+    checkpoints = [folder / f"fold{fold}.safetensors" for fold in range(step.settings.folds)]
+    for checkpoint in checkpoints:
         refuse_another_make(checkpoint, inputs_of(step.training_set), AGAIN)
     record = checkpoints[0].with_suffix(".json")
     further = beside_data(read_json(record).get("inputs")) if record.exists() else {}
     settings = claimed(step.settings, step.training_set, step.schema, "detector")
-    refuse_other_settings(folder, settings | further, unsaid("detector"))
-
-    def predict_fold(own: RowSet, members: np.ndarray, fold: int) -> InferenceResult:
-        checkpoint = checkpoints[(fold + 1) % folds if seen else fold]
-        detector = load_detector(checkpoint, step.schema, with_ids=True)
-        place, pictures = step.shards / f"fold{fold}", step.settings.pictures
-        return crop_boxes.predict_fold(own, detector, fold, step.schema, step.device, place, pictures, seen)
-
-    return predict_fold, {file.stem: file_hash(file) for file in checkpoints.values()}
+    refuse_other_settings(folder, settings | further, as_now("detector"))
+    return checkpoints
 
 
-def _by_points(step: _Step) -> tuple[FoldInference, dict[str, str]]:
-    """Return what predicts a fold by the points of a first pass, and the inputs by hash."""
-    networks = {fold: step.run / "keypoints" / f"fold{fold}.safetensors" for fold in range(step.settings.folds)}
-    missing = [file for file in networks.values() if not file.exists()]
-    if missing:
-        fold = missing[0].stem.removeprefix("fold")
-        raise UserError(
-            f"{missing[0]}: missing, the keypoint network that makes a first pass over fold {fold}; train it: "
-            f"train-keypoints --name fold{fold} --keypoints.without_fold {fold}"
-        )
-    first = step.run / "boxes.csv"
-    for file in (first, *networks.values()):
-        refuse_another_make(file, inputs_of(step.training_set), AGAIN)
-    matched = crop_boxes.read_matched(first, step.training_set.rows, step.schema)
-    given = torch.tensor(np.stack([box.box for box in matched]), dtype=torch.float32)
-
-    def predict_fold(own: RowSet, members: np.ndarray, fold: int) -> InferenceResult:
-        margin, place, pictures = step.settings.detector.margin, step.shards / f"fold{fold}", step.settings.pictures
-        return crop_boxes.predict_around_points(
-            own, given[members], networks[fold], fold, step.schema, margin, step.device, place, pictures
-        )
-
-    return predict_fold, {"boxes": file_hash(first)} | {file.stem: file_hash(file) for file in networks.values()}
-
-
-def _figures(step: _Step, members: np.ndarray, chosen: Sequence[Any], found: Sequence[Any]) -> dict[str, float]:
-    of, settings = step.training_set.take(members), step.settings
-    own, seen = [chosen[i] for i in members], None if step.kind == TWO_PASS else [found[i] for i in members]
-    margin, padding = settings.detector.margin, settings.keypoints.crop.padding
-    figures = detector_report(of.rows, of.sizes_wh, own, seen, step.schema, margin, padding)
-    if seen is not None and all(row.image_id in step.every for row in of.rows):
+def _figures(
+    step: _Step, members: np.ndarray, table: BoxTable, found: Sequence[Any], margin: float
+) -> dict[str, float]:
+    of, seen, padding = (
+        step.training_set.take(members),
+        [found[i] for i in members],
+        step.settings.keypoints.crop.padding,
+    )
+    figures = detector_report(of.rows, of.sizes_wh, table.take(members), seen, step.schema, margin, padding)
+    if all(row.image_id in step.every for row in of.rows):
         every = [step.every[row.image_id] for row in of.rows]
         figures |= unlabelled_report(of.sizes_wh, seen, every, step.schema, margin)
     return figures
@@ -158,45 +138,14 @@ def print_figures(title: str, figures: dict[str, float]) -> None:
     print(f"{title}: " + ", ".join(f"{name} {value:.3f}" for name, value in figures.items()))
 
 
-def read_predicted(
-    file: Path, settings: Settings, training_set: TrainingSet, schema: Schema
-) -> tuple[crop_boxes.Predicted, dict[str, str]]:
-    """Read the boxes that these settings train on: `file`, those out of fold, and others that lie beside it.
+def checked_boxes(file: Path, settings: Settings, training_set: TrainingSet, schema: Schema) -> BoxTable:
+    """Read the boxes that these settings train on, a box a row.
 
-    Returns them by name, a box a row, and the hash of each file. Raises UserError for one that is not there, or is of another
-    make, and DataError for one that has no box of a row.
+    Raises UserError for a file that is of another make than what is there, and DataError for one that has no box of a row.
     """
-    present = _present(file.parent / "detector", settings.folds)
-    predicted, hashes = {}, {}
-    for kind, own in kinds_of(file, settings.keypoints.crop).items():
-        made_from = {} if kind == TWO_PASS else present
-        remedy = "write it again with the boxes command, or name other --boxes"
-        refuse_another_make(own, inputs_of(training_set) | made_from, remedy)
-        predicted[kind] = crop_boxes.read_matched(own, training_set.rows, schema)
-        hashes[input_name(kind)] = file_hash(own)
-    return predicted, hashes
-
-
-def kinds_used(crop: Any) -> list[str]:
-    """Return the kinds of boxes that these settings of crops read from a file; those out of fold come first."""
-    return [OUT_OF_FOLD, *beside([*crop.mixture, crop.watched])]
-
-
-def input_name(kind: str) -> str:
-    """Return what records call the file of a kind of boxes."""
-    return boxes_file(Path("boxes"), kind).name
-
-
-def kinds_of(file: Path, crop: Any) -> dict[str, Path]:
-    """Return the files, by kind, of the boxes that these settings of crops train on, beside `file`, those out of fold.
-
-    Raises UserError for one that is not there.
-    """
-    kinds = {kind: boxes_file(file, kind) for kind in kinds_used(crop)}
-    for kind, own in kinds.items():
-        if kind != OUT_OF_FOLD and not own.exists():
-            raise UserError(f"{own}: not there yet; write it with the boxes command, --source {kind}")
-    return kinds
+    made_from = inputs_of(training_set) | _present(file.parent / "detector", settings.folds)
+    refuse_another_make(file, made_from, "write it again with the boxes command, or name other --boxes")
+    return read_matched(file, training_set.rows, schema)
 
 
 def _present(folder: Path, folds: int) -> dict[str, str]:

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from keypoints.inference import load_locator
-from pipeline import crop_boxes
+from pipeline.contract.boxes import read_matched
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import json_object, refuse_foreign
+from pipeline.contract.formats.boxes import read_margin
 from pipeline.contract.metrics import normalized_error
 from pipeline.contract.records import ABSENT
 from pipeline.contract.schema import load_schema
@@ -60,10 +61,10 @@ def calibrate(
             f"{checkpoint}: trained on all folds; calibrate a network that left one out (train-keypoints --val)"
         )
     training_set = load_training_set(data, schema, settings.folds, run, limit, settings.layout, settings.pictures)
-    found = crop_boxes.read_matched(boxes or run / "boxes.csv", training_set.rows, schema)
-    chosen, given = held_out(training_set, found)
+    file = boxes or run / "boxes.csv"
+    chosen, given = held_out(training_set, read_matched(file, training_set.rows, schema))
     device, parts = Device.of(settings.keypoints.train), out.with_suffix(".parts")
-    source = refined(refine, GivenBoxes(given), locator, schema, settings.detector.margin)
+    source = refined(refine, GivenBoxes(given), locator, schema, read_margin(file) if refine else 0.0)
     result = Inference(source, locator, schema, device, settings.pictures).run(chosen, parts)
     xy, score = (np.stack([getattr(one, part) for one in result.keypoints]) for part in ("xy", "score"))
     errors = normalized_error(chosen.rows, xy, np.ones(score.shape, dtype=bool), schema).errors

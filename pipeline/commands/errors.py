@@ -10,19 +10,21 @@ import numpy as np
 import torch
 from PIL import Image
 
-from detector.data import true_boxes
 from detector.inference import NetworkDetector, load_detector
-from pipeline import crop_boxes, views
+from pipeline import views
 from pipeline.contract import geometry
+from pipeline.contract.box_kinds import true_boxes
+from pipeline.contract.boxes import BoxTable
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import refuse_foreign, write_text
 from pipeline.contract.formats.registry import find_layout
 from pipeline.contract.formats.submission import read_submission
 from pipeline.contract.images import PictureOptions
 from pipeline.contract.metrics import normalized_error
-from pipeline.contract.records import Annotation, Detection
+from pipeline.contract.records import Annotation
 from pipeline.contract.schema import Schema, load_schema
 from pipeline.data.select import RowSet
+from pipeline.engine.box_sources import box_source
 from pipeline.engine.inference import Device, Inference
 from pipeline.engine.shards import remove_shards
 from pipeline.learning.pairs import Pair
@@ -82,20 +84,20 @@ def errors(
     sizes_wh = pictured.sizes_wh
     per_image = scored.per_image()
     order = [int(i) for i in np.argsort(-np.nan_to_num(per_image, nan=-1)) if np.isfinite(per_image[i])][:worst]
-    boxes = maps = iou = None
+    boxes, maps, iou = [None] * len(rows), [], None
     if weights or (detector and keypoints):
         pair = Pair.of(weights, detector, keypoints)
         finder = load_detector(pair.detector, loaded)
-        boxes = _boxes(finder, pictured, loaded, device, pictures, out / PARTS)
+        table = _boxes(finder, pictured, loaded, device, pictures, out / PARTS)
         # Of the boxes that the detector was to find, which have its margin.
         truth = true_boxes(rows, torch.tensor(sizes_wh), finder.margin)
-        iou = geometry.box_iou(torch.tensor(np.stack([box.box for box in boxes])), truth.double()).numpy()
-        worst_rows, worst_boxes = [rows[i] for i in order], [boxes[i] for i in order]
-        maps = views.heatmaps(worst_rows, worst_boxes, loaded, pair.keypoints, pictures)
+        iou = geometry.box_iou(torch.tensor(table.boxes), truth.double()).numpy()
+        boxes, worst_rows = table.boxes, [rows[i] for i in order]
+        maps = views.heatmaps(worst_rows, table.take(order), loaded, pair.keypoints, pictures)
     decomposed = _decomposed(rows, Scored(scored.errors, kinds), submission, before, loaded)
     every = facets(rows, sizes_wh, iou, loaded)
     cases = [
-        _case(rows[i], xy[i], given[i], per_image[i], kinds[i], loaded, boxes and boxes[i], [maps[n]] if maps else [])
+        _case(rows[i], xy[i], given[i], per_image[i], kinds[i], loaded, boxes[i], maps[n : n + 1])
         for n, i in enumerate(order)
     ]
     about = f"Submission {submission.name}, answers {answers.parent.name}/{answers.name}."
@@ -160,12 +162,12 @@ def _boxes(
     device: Device,
     pictures: PictureOptions,
     shards: Path,
-) -> list[Detection]:
+) -> BoxTable:
     """Return the box of each row as `submit` chooses it."""
-    source = crop_boxes.box_source("detector", finder, rows.sizes_wh, None)
+    source = box_source("detector", finder, rows.sizes_wh, None)
     result = Inference(source, None, schema, device, pictures).run(rows, shards)
     remove_shards(shards)
-    return result.boxes
+    return BoxTable.of(result.boxes)
 
 
 def _case(
@@ -175,10 +177,10 @@ def _case(
     error: float,
     kinds: np.ndarray,
     schema: Schema,
-    box: Detection | None,
+    box: np.ndarray | None,
     maps: Sequence[Image.Image],
 ) -> Case:
-    picture = prediction_picture(row, row, xy, given, schema, None if box is None else box.box)
+    picture = prediction_picture(row, row, xy, given, schema, box)
     wrong = [f"{schema.keypoints[k]} ({KINDS[kind]})" for k, kind in enumerate(kinds) if kind >= KINDS.index("swap")]
     caption = f"{row.image_id}: {row.category}, NE {100 * error:.1f} %"
     return Case([picture, *maps], f"{caption}; {', '.join(wrong)}" if wrong else caption)

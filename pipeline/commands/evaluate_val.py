@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
-from detector.data import target_boxes, true_extents
-from pipeline import crop_boxes
-from pipeline.contract.box_kinds import TRUTH
+from pipeline.contract.box_kinds import TRUTH, true_boxes
+from pipeline.contract.boxes import read_matched
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import file_hash, refuse_foreign
+from pipeline.contract.formats.boxes import read_margin
 from pipeline.contract.schema import load_schema
 from pipeline.data.select import RowSet, load_training_set
 from pipeline.engine.validation import VAL_FOLD, held_out, score_in_boxes
@@ -50,7 +50,7 @@ def evaluate_val(
         out: JSON for the figures; the points go into a folder of its name, as submission files
         name: network RUN/keypoints/NAME, trained with --val
         boxes: files of boxes out of fold, of the run's folds; without any RUN/boxes.csv
-        truth: score in the true boxes too, which no detector can better
+        truth: score in the true boxes too, with the margin of the first file's detector; none can better them
         refine: numbers of refinements; each is tried in each file's boxes
         limit: rehearse on so many images (0: all)
     """
@@ -64,16 +64,18 @@ def evaluate_val(
     schema, checkpoint = load_schema(settings.schema), run / "keypoints" / f"{name}.safetensors"
     training_set = load_training_set(data, schema, settings.folds, run, limit, settings.layout, settings.pictures)
     files = list(boxes) or [run / "boxes.csv"]
-    sources = [held_out(training_set, crop_boxes.read_matched(file, training_set.rows, schema)) for file in files]
+    sources = [held_out(training_set, read_matched(file, training_set.rows, schema)) for file in files]
     chosen = sources[0][0]
     _refuse_seen(checkpoint, chosen, files[0])
     other = [file for file, (rows, _) in zip(files, sources, strict=True) if rows.fingerprint != chosen.fingerprint]
     if other:
         raise UserError(f"{other[0]}: of other folds than {files[0]}; expected boxes of the same ones")
+    grown = truth or max(refine) > 0
+    margins = {file.as_posix(): read_margin(file) if grown else 0.0 for file in files}
     given = {file.as_posix(): found for file, (_, found) in zip(files, sources, strict=True)}
     if truth:
-        extents, sizes = true_extents(chosen.rows), torch.tensor(chosen.sizes_wh)
-        given[TRUTH] = target_boxes(extents, sizes, settings.detector.margin).float()
+        margins[TRUTH] = margins[files[0].as_posix()]
+        given[TRUTH] = true_boxes(chosen.rows, torch.tensor(chosen.sizes_wh), margins[TRUTH]).float()
     inputs = inputs_of(training_set) | {file.as_posix(): file_hash(file) for file in files}
     record: dict[str, Any] = {"provenance": provenance(), "network": file_hash(checkpoint), "inputs": inputs}
     folder = out.with_suffix("")
@@ -82,7 +84,7 @@ def evaluate_val(
         for (i, source), number in product(enumerate(given), refine)
     }
     steps = (
-        partial(score_in_boxes, chosen, given[source], schema, settings, checkpoint, points, number)
+        partial(score_in_boxes, chosen, given[source], margins[source], schema, settings, checkpoint, points, number)
         for points, (source, number) in tries.items()
     )
     with measured(record):

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from pipeline import crop_boxes, views
-from pipeline.commands.boxes import kinds_of
-from pipeline.contract.box_kinds import OUT_OF_FOLD
+from pipeline import views
+from pipeline.contract.boxes import read_matched
 from pipeline.contract.faults import UserError
+from pipeline.contract.formats.boxes import read_margin
 from pipeline.contract.formats.registry import find_layout
 from pipeline.contract.schema import load_schema
 from pipeline.data.select import sample_rows
@@ -44,16 +44,14 @@ def look(
         sheets["detector_inputs"] = views.look_at_detector(rows, schema, settings, LOOKED_AT)
     file = run / "boxes.csv"
     if file.exists():
-        kinds = kinds_of(file, settings.keypoints.crop) if stage == "keypoints" else {OUT_OF_FOLD: file}
-        predicted = {kind: crop_boxes.read_matched(own, rows, schema) for kind, own in kinds.items()}
-        chosen = predicted[OUT_OF_FOLD]
+        chosen, margin = read_matched(file, rows, schema), read_margin(file)
         if stage == "detector":
-            sheets["boxes"] = views.look_at_boxes(rows, chosen, schema, settings)
+            sheets["boxes"] = views.look_at_boxes(rows, chosen, margin, schema, settings)
         elif stage == "network":
             drawn = views.look_at_network(rows, chosen, schema, run, name, LOOKED_AT, settings.pictures)
             sheets[f"network_{name}"] = drawn
         else:
-            sheets["crops"] = views.look_at_keypoints(rows, predicted, schema, settings, LOOKED_AT)
+            sheets["crops"] = views.look_at_keypoints(rows, chosen, margin, schema, settings, LOOKED_AT)
     elif stage != "detector":
         raise UserError(f"{file}: not there yet; write it with the boxes command")
     for name, sheet in sheets.items():

@@ -10,13 +10,14 @@ import numpy as np
 from detector.evaluate import detector_report
 from detector.inference import load_detector
 from keypoints.inference import load_locator
-from pipeline import crop_boxes
+from pipeline.contract.boxes import BoxTable
 from pipeline.contract.faults import UserError
 from pipeline.contract.formats.submission import write_submission
 from pipeline.contract.images import PictureOptions
 from pipeline.contract.records import Annotation, Keypoints
 from pipeline.contract.schema import Schema, load_schema
 from pipeline.data.select import PredictionSet, load_test_rows
+from pipeline.engine.box_sources import box_source
 from pipeline.engine.inference import Device, Inference, InferenceResult
 from pipeline.engine.refinement import refined
 from pipeline.engine.shards import remove_shards
@@ -84,7 +85,7 @@ def submit(
     truth = answers_of(tested.rows, answers, loaded, layout, tested.sizes_wh) if answers else None
     kept = [i for i in range(len(tested.rows)) if i not in tested.unread]
     read, known = tested.take(kept), None if truth is None else [truth[i] for i in kept]
-    source = crop_boxes.box_source(boxes, network, read.sizes_wh, known)
+    source = box_source(boxes, network, read.sizes_wh, known)
     source = refined(refine, source, locator, loaded, network.margin)
     inference = Inference(source, locator, loaded, device, pictures, skip)
     record: dict[str, Any] = {"provenance": provenance(), "test": test.name}
@@ -135,7 +136,7 @@ def _boxes_report(
     """Return the detector's figures over the pictures that could still be read when their turn came."""
     seen = [i for i, row in enumerate(known) if row.key not in result.unread]
     rows, found = [known[i] for i in seen], [result.found[i] for i in seen]
-    return detector_report(rows, result.sizes_wh[seen], result.boxes, found, schema, margin, padding)
+    return detector_report(rows, result.sizes_wh[seen], BoxTable.of(result.boxes), found, schema, margin, padding)
 
 
 def _counts(

@@ -12,7 +12,7 @@ from pipeline.learning import ranks
 from pipeline.learning.start import refuse_seen
 from pipeline.runs.claims import claim
 from pipeline.runs.steps import BOXED, REMEDY, beside_data, inputs_of, kept, recorded
-from pipeline.settings import Settings, claimed, unsaid
+from pipeline.settings import Settings, as_now, claimed
 
 FINAL, VAL, TAUGHT = "final", "val", "taught"
 
@@ -57,7 +57,7 @@ def train_detector(
         folds = zip(training_set.rows, training_set.folds, strict=True)
         left_out = {row.image_id for row, fold in folds if f"fold{fold}" in chosen}
         refuse_seen(begun, left_out, "the folds, each of which a detector leaves out")
-    claim(folder, claimed(settings, training_set, schema, "detector") | beside_data(inputs), unsaid("detector"))
+    claim(folder, claimed(settings, training_set, schema, "detector") | beside_data(inputs), as_now("detector"))
     for name in chosen:
         out = folder / f"{name}.safetensors"
         fold = None if name == FINAL else int(name.removeprefix("fold"))

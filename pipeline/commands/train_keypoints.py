@@ -5,22 +5,30 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline import crop_boxes, train
-from pipeline.commands.boxes import read_predicted
+import numpy as np
+
+from keypoints.config import CropConfig
+from keypoints.data import refuse_empty_side
+from pipeline import train
+from pipeline.commands.boxes import checked_boxes
+from pipeline.contract.box_kinds import IMAGE, TRUTH, boxes_of_kind
+from pipeline.contract.boxes import BoxTable
 from pipeline.contract.faults import UserError
-from pipeline.contract.files import alone, json_object
+from pipeline.contract.files import alone, file_hash, json_object
+from pipeline.contract.formats.boxes import read_margin
 from pipeline.contract.formats.pseudo_points import RECORD
-from pipeline.contract.records import Detection
 from pipeline.contract.schema import Schema, load_schema
-from pipeline.data.select import RowSet, load_taught, load_training_set
+from pipeline.data.select import RowSet, TrainingSet, load_taught, load_training_set
 from pipeline.engine.validation import VAL_FOLD, score_on_val
 from pipeline.learning import ranks
 from pipeline.learning.start import refuse_seen
 from pipeline.runs.claims import claim
 from pipeline.runs.steps import inputs_of, kept, recorded
-from pipeline.settings import Settings, claimed, unsaid
+from pipeline.settings import Settings, as_now, claimed
 
 FINAL, VAL, TAUGHT = "final", "val", "taught"
+BOXES, LEARNED = "boxes", "learned_boxes"
+"""In records: the hash of the boxes out of fold, and of others that crops of training are cut around."""
 
 
 def train_keypoints(
@@ -42,13 +50,33 @@ def train_keypoints(
         data: train roots: folders with Annotations/*.csv and Images/
         run: run folder; holds everything that is trained
         limit: rehearse on so many images (0: all)
-        boxes: the boxes out of fold, other kinds of boxes lie beside them; without it RUN/boxes.csv
+        boxes: the boxes out of fold; without it RUN/boxes.csv
         name: name of the network in RUN/keypoints; without it final, or val with --val
         val: leave fold 0 out, and score the network on it at the end
         taught: garments whose points another network placed, to learn from as well: a folder that pseudo-points wrote
         photos: folder of the photos of --taught
         start: a trained network to start from, such as one of other photos or of drawings: a checkpoint, or the name or the
             folder of a pair; it must have seen none of the images that are left out
+    """
+    train_in_boxes(settings, data, run, limit, boxes, name, val, taught, photos, start)
+
+
+def train_in_boxes(
+    settings: Settings,
+    data: Sequence[Path],
+    run: Path,
+    limit: int = 0,
+    boxes: Path | None = None,
+    name: str = "",
+    val: bool = False,
+    taught: Path | None = None,
+    photos: Path | None = None,
+    start: str = "",
+    learned: Path | None = None,
+) -> None:
+    """Train as `train_keypoints` does; with `learned`, a file of boxes of the same rows, crops of training are cut around those.
+
+    The network is watched, and scored, in `boxes` all the same.
     """
     name = name or (VAL if val else FINAL)
     _check_name(name, settings.keypoints.without_fold, val)
@@ -58,36 +86,49 @@ def train_keypoints(
     train.check_keypoints(schema, settings.keypoints)
     training_set = load_training_set(data, schema, settings.folds, run, limit, settings.layout, settings.pictures)
     file, out = boxes or run / "boxes.csv", run / "keypoints" / f"{name}.safetensors"
-    predicted, read = read_predicted(file, settings, training_set, schema)
-    inputs = inputs_of(training_set) | read
-    rows, margin = training_set.rows, settings.detector.margin
-    watched, training = crop_boxes.training_boxes(settings.keypoints, rows, training_set.sizes_wh, predicted, margin)
+    crop, inputs = settings.keypoints.crop, inputs_of(training_set)
+    given = {BOXES: file} if learned is None else {BOXES: file, LEARNED: learned}
+    tables = {one: checked_boxes(of, settings, training_set, schema) for one, of in given.items()}
+    inputs |= {one: file_hash(of) for one, of in given.items()}
+    refuse_empty_side(tables[BOXES], settings.keypoints.without_fold)
+    margin = read_margin(file) if _takes_true_boxes(crop, val) else 0.0
+    watched = tables[BOXES].moved(_cut_around(crop.watched, tables[BOXES], training_set, margin))
+    training = _cut_around(crop.learned, tables.get(LEARNED, tables[BOXES]), training_set, margin)
+    rows, every = training_set.rows, watched
     if taught is not None or photos is not None:
         further, theirs = _taught(taught, photos, schema, limit, settings, {row.image_id for row in rows})
         inputs[TAUGHT] = further.fingerprint
-        rows, watched = [*rows, *further.rows], [*watched, *theirs]
-        training = training.joined(theirs)
+        rows, every = [*rows, *further.rows], BoxTable.joined([watched, theirs])
+        training = np.concatenate([training, theirs.boxes])
     begun = train.begun(start, "keypoints", inputs)
     if begun is not None:
         without_fold, folds = settings.keypoints.without_fold, zip(training_set.rows, training_set.folds, strict=True)
         left_out = {row.image_id for row, fold in folds if fold == without_fold}
         refuse_seen(begun, left_out, f"fold {without_fold}, which is left out")
-    claim(out.with_suffix(""), claimed(settings, training_set, schema, "keypoints") | inputs, unsaid("keypoints"))
+    claim(out.with_suffix(""), claimed(settings, training_set, schema, "keypoints") | inputs, as_now("keypoints"))
     with alone(out, "choose another --name", enabled=ranks.is_zero()):
         if kept(out):
             return
         with recorded(out, settings, data, inputs, train.interrupted(out) or out.exists()) as record:
             if not out.exists():
-                train.train_keypoints(
-                    rows, watched, schema, settings.keypoints, out, settings.pictures, training, begun
-                )
+                train.train_keypoints(rows, every, schema, settings.keypoints, out, settings.pictures, training, begun)
             if val:
-                record["figures"] = {"val": score_on_val(training_set, watched, schema, settings, out)}
+                record["figures"] = {"val": score_on_val(training_set, watched, margin, schema, settings, out)}
+
+
+def _takes_true_boxes(crop: CropConfig, val: bool) -> bool:
+    """Tell whether the detector's margin has to be known: a training with --val is scored in true boxes as well."""
+    return crop.source != IMAGE and (val or TRUTH in (crop.learned, crop.watched))
+
+
+def _cut_around(kind: str, table: BoxTable, training_set: TrainingSet, margin: float) -> np.ndarray:
+    """Return the boxes (N, 4) of a kind; those out of fold are the table's."""
+    return boxes_of_kind(kind, table.boxes, training_set.rows, training_set.sizes_wh, margin)
 
 
 def _taught(
     taught: Path | None, photos: Path | None, schema: Schema, limit: int, settings: Settings, known: set[str]
-) -> tuple[RowSet, list[Detection]]:
+) -> tuple[RowSet, BoxTable]:
     """Return the garments, and their boxes, that a network is taught by another one; none of them is of the data itself."""
     if taught is None or photos is None:
         raise UserError(

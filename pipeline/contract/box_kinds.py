@@ -1,45 +1,58 @@
-"""Which boxes the second stage's crops are cut around, by name, and mixtures of them."""
+"""What the second stage's crops are cut around in training, by name, and the boxes that need no detector.
 
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+A true box is the extent of the annotated points, grown on each side by the detector's margin: what the detector is to find.
+"""
 
-from pipeline.contract.faults import UserError
+from collections.abc import Sequence
 
-OUT_OF_FOLD, IN_SAMPLE, TWO_PASS, TRUTH, IMAGE = "out_of_fold", "in_sample", "two_pass", "truth", "image"
-PREDICTED = (OUT_OF_FOLD, IN_SAMPLE, TWO_PASS)
-"""Boxes that a network predicted, by: a detector that had not seen the image, one that had, the points of a first pass."""
-CROP_BOXES = (*PREDICTED, TRUTH, IMAGE)
-"""Of these truth, the extent of the annotated points with the detector's margin, and image, the whole one, need no file."""
+import numpy as np
+import torch
+from torch import Tensor
 
-Mixture = Mapping[str, float]
-"""The share of the crops that each kind of boxes gets, by name; together 1."""
+from pipeline.contract import geometry
+from pipeline.contract.crops import whole_images
+from pipeline.contract.records import Annotation
+
+OUT_OF_FOLD, TRUTH, IMAGE = "out_of_fold", "truth", "image"
+BOX_KINDS = (OUT_OF_FOLD, TRUTH, IMAGE)
+"""Boxes of a detector that had not seen the image, the true ones, and whole images."""
 
 
-def parse_mixture(text: str, where: str) -> Mixture:
-    """Read a name of CROP_BOXES, or several with weights, such as `out_of_fold 0.7, truth 0.3`.
+def boxes_of_kind(
+    kind: str, found: np.ndarray, rows: Sequence[Annotation], sizes_wh: np.ndarray, margin: float
+) -> np.ndarray:
+    """Return the box (N, 4) of each row: of `found` (N, 4), those out of fold, or the one that takes their place.
 
-    Raises UserError, naming `where` it stands, for anything else.
+    sizes_wh (N, 2) are those of the rows' pictures; true boxes get the detector's `margin`.
     """
-    shares: dict[str, float] = {}
-    for part in text.split(","):
-        name, _, written = part.strip().partition(" ")
-        try:
-            weight = float(written) if written else 1.0
-        except ValueError:
-            weight = 0.0
-        if name not in CROP_BOXES or name in shares or not 0 < weight < 1e6:
-            expected = f"one of {', '.join(CROP_BOXES)}, or several with weights such as out_of_fold 0.7, truth 0.3"
-            raise UserError(f"{where} is {text!r}; expected {expected}")
-        shares[name] = weight
-    total = sum(shares.values())
-    return {name: weight / total for name, weight in shares.items()}
+    if kind == TRUTH:
+        return true_boxes(rows, torch.tensor(sizes_wh), margin).numpy()
+    return whole_images(torch.tensor(sizes_wh)).double().numpy() if kind == IMAGE else found
 
 
-def boxes_file(file: Path, kind: str) -> Path:
-    """Return where boxes of a kind lie, given the `file` of those out of fold: beside it, boxes_in_sample.csv and the like."""
-    return file if kind == OUT_OF_FOLD else file.with_name(f"{file.stem}_{kind}{file.suffix}")
+def true_extents(rows: Sequence[Annotation]) -> Tensor:
+    """Return the extents (N, 4) in image pixels of each row's annotated points; every row has some."""
+    xy = torch.tensor(np.stack([row.xy for row in rows]))
+    return geometry.box_from_points(xy, torch.tensor(np.stack([row.present for row in rows])))
 
 
-def beside(names: Iterable[str]) -> list[str]:
-    """Return which of these kinds of boxes are read from a file of their own, beside that of the boxes out of fold."""
-    return [name for name in (IN_SAMPLE, TWO_PASS) if name in set(names)]
+def true_boxes(rows: Sequence[Annotation], sizes_wh: Tensor, margin: float) -> Tensor:
+    """Return the target boxes (N, 4) of answers, in pictures of sizes_wh (N, 2).
+
+    An answer without points says nothing of a box: the whole picture stands in, and no point of it is scored.
+    """
+    boxes = whole_images(sizes_wh).double()
+    known = torch.tensor([bool(row.present.any()) for row in rows])
+    if known.any():
+        extents = true_extents([row for row in rows if row.present.any()])
+        boxes[known] = target_boxes(extents, sizes_wh[known], margin)
+    return boxes
+
+
+def target_boxes(extents: Tensor, sizes_wh: Tensor, margin: float) -> Tensor:
+    """Return what the detector should find (N, 4): the extents with their margin, clipped to the images."""
+    boxes = geometry.clip_box(geometry.pad_box(extents, margin), sizes_wh)
+    # Points on one line, or cut off by the border, still need a box with an area.
+    thin = boxes[:, 2:] - boxes[:, :2] < 2
+    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
+    return torch.where(thin.repeat(1, 2), torch.cat([centre - 2, centre + 2], -1), boxes)

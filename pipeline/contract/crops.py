@@ -46,6 +46,23 @@ def in_image(points: Points, crop_from_image: Tensor) -> PointView:
         return PointView(geometry.apply(geometry.invert(crop_from_image), points.xy.float()), points.score.float())
 
 
+def whole_images(sizes_wh: Tensor) -> Tensor:
+    """Return the boxes (N, 4) that show pictures of sizes_wh (N, 2) as a whole."""
+    return torch.cat([torch.zeros_like(sizes_wh), sizes_wh], -1)
+
+
+def contained(boxes: Tensor, rows: Sequence[Annotation]) -> float:
+    """Return the share of the rows' visible points that lie in their boxes (N, 4), borders included."""
+    xy = torch.from_numpy(np.stack([row.xy for row in rows]))
+    visible = torch.from_numpy(np.stack([row.visibility == VISIBLE for row in rows]))
+    return float(geometry.contains(boxes, xy)[visible].double().mean())
+
+
+def crop_areas(boxes: Tensor, padding: float) -> Tensor:
+    """Return what the crops of boxes (N, 4) show (N, 4): each padded by a fraction of its sides, and then squared."""
+    return geometry.square_box(geometry.pad_box(boxes, padding))
+
+
 @dataclass(frozen=True)
 class BoxSet:
     """Boxes (N, 4) of a source beside the true ones (N, 4) of their rows; `fallback` (N,) tells whole images that stand in."""
@@ -67,10 +84,7 @@ class BoxSet:
 
     def contained(self, padding: float) -> float:
         """Return the share of the visible points that the squared crop shows."""
-        crops = geometry.square_box(geometry.pad_box(torch.from_numpy(self.boxes), padding))
-        xy = torch.from_numpy(np.stack([row.xy for row in self.rows]))
-        visible = np.stack([row.visibility == VISIBLE for row in self.rows])
-        return float(geometry.contains(crops, xy).numpy()[visible].mean())
+        return contained(crop_areas(torch.from_numpy(self.boxes), padding), self.rows)
 
     def zoom(self, padding: float) -> float:
         """Return the median share of the crop's side that the true box's longer side takes."""

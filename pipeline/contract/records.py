@@ -82,7 +82,7 @@ class EveryGarment:
 
 
 @dataclass(frozen=True, eq=False)
-class Detection:
+class BoxRow:
     """One row of boxes.csv: `box` (4,) xyxy in image pixels and where it came from.
 
     `fold` is the fold that the detector had not seen (-1: not out of fold), `fallback` tells that the whole image stands

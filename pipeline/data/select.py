@@ -8,12 +8,13 @@ from typing import TypeVar
 
 import numpy as np
 
+from pipeline.contract.boxes import BoxTable, matched
 from pipeline.contract.faults import DataError, Fault, UserError
 from pipeline.contract.formats.boxed import read_boxed
-from pipeline.contract.formats.pseudo_points import read_taught
+from pipeline.contract.formats.pseudo_points import BOXED, read_taught
 from pipeline.contract.formats.registry import find_layout
 from pipeline.contract.images import PictureOptions
-from pipeline.contract.records import Annotation, BoxedImage, Detection, ImageRow
+from pipeline.contract.records import Annotation, BoxedImage, ImageRow
 from pipeline.contract.schema import Schema
 from pipeline.data.fold_file import FOLDS, Dealt, read_dealt, write_dealt
 from pipeline.data.folds import assign_folds
@@ -134,15 +135,15 @@ def load_taught(
     trust: float,
     limit: int = 0,
     pictures: PictureOptions | None = None,
-) -> tuple[RowSet, list[Detection]]:
+) -> tuple[RowSet, BoxTable]:
     """Read garments whose points a network placed, and their boxes, and decode every photo; raises DataError with all faults."""
     rows, boxes = read_taught(folder, photos, schema, trust)
     rows = sample_rows(rows, limit)
     found = survey(rows, progress("looking at photos"), pictures)
     if found.faults:
         raise DataError(found.faults)
-    by_key = {box.key: box for box in boxes}
-    return RowSet(rows=rows, sizes_wh=found.sizes_wh, digests=found.digests), [by_key[row.key] for row in rows]
+    table = matched(rows, boxes, folder / BOXED)
+    return RowSet(rows=rows, sizes_wh=found.sizes_wh, digests=found.digests), table
 
 
 def load_test_rows(

@@ -1,15 +1,19 @@
 """Where crops come from, by name. A further source is a class with `build` and `regions`, and a line in SOURCES."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pipeline.contract.box_kinds import true_boxes
+from pipeline.contract.crops import whole_images
 from pipeline.contract.faults import UserError
 from pipeline.contract.protocols import BoxSource, Detector
-from pipeline.contract.records import FALLBACK, ORIGINS, Detections, ImageBatch, Regions
+from pipeline.contract.records import FALLBACK, ORIGINS, Annotation, Detections, ImageBatch, Regions
 
 LEAST_SIDE = 1
 """Pixels: what is thinner is no box to crop."""
@@ -61,7 +65,7 @@ class BestOfCategory(nn.Module):
         boxes = torch.cat([found.boxes, found.boxes.new_zeros(1, 4)])[first]
         missed = best < max(self.fallback_score, 1e-6)
         origin = torch.where(missed, ORIGINS.index(FALLBACK), ORIGINS.index("detector"))
-        boxes = torch.where(missed[:, None], whole_images(batch), boxes)
+        boxes = torch.where(missed[:, None], whole_images(batch.sizes_wh).float(), boxes)
         return Regions(boxes, _positions(batch), batch.category, best, origin, found)
 
 
@@ -131,7 +135,7 @@ class WholeImages(nn.Module):
         return {"boxes": "image"}
 
     def regions(self, batch: ImageBatch) -> Regions:
-        image, boxes = _positions(batch), whole_images(batch)
+        image, boxes = _positions(batch), whole_images(batch.sizes_wh).float()
         return Regions(boxes, image, batch.category, torch.ones_like(boxes[:, 0]), _origins("image", image))
 
 
@@ -148,6 +152,28 @@ def build_source(name: str, parts: SourceParts) -> BoxSource:
     if name not in SOURCES:
         raise UserError(f"box source is {name!r}; expected one of {', '.join(SOURCES)}")
     return SOURCES[name].build(parts)
+
+
+class TrainedDetector(Detector, Protocol):
+    """A Detector that has learned: the least score of a box that it is sure of, and the margin of the boxes that it knows."""
+
+    fallback_score: float
+    margin: float
+
+
+def box_source(
+    name: str, detector: TrainedDetector, sizes_wh: np.ndarray, truth: Sequence[Annotation] | None
+) -> BoxSource:
+    """Return what gives one crop a row, by its name in SOURCES; true boxes get the detector's margin.
+
+    sizes_wh (N, 2) are those of the pictures, `truth` their answers.
+    """
+    boxes = None
+    if name == "truth":
+        if truth is None:
+            raise UserError("boxes from the truth need --answers")
+        boxes = true_boxes(truth, torch.tensor(sizes_wh), detector.margin)
+    return build_source(name, SourceParts(detector, detector.fallback_score, boxes=boxes))
 
 
 def one_a_garment(found: Detections) -> Tensor:
@@ -174,12 +200,6 @@ def one_a_garment(found: Detections) -> Tensor:
             break
         kept = settled
     return kept
-
-
-def whole_images(batch: ImageBatch) -> Tensor:
-    """Return the boxes (B, 4) of the pictures' real sizes."""
-    size = batch.sizes_wh.float()
-    return torch.cat([torch.zeros_like(size), size], -1)
 
 
 def _detector_of(parts: SourceParts) -> Detector:

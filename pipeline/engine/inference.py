@@ -13,7 +13,7 @@ from torch.utils.data import Subset
 
 from pipeline.contract.images import PictureOptions, reduction
 from pipeline.contract.protocols import BoxSource, Locator, PointPredictor
-from pipeline.contract.records import Detection, Key, Keypoints
+from pipeline.contract.records import BoxRow, Key, Keypoints
 from pipeline.contract.schema import Schema
 from pipeline.data.select import RowSet
 from pipeline.engine.shards import ShardWriter, boxes_of, found_in, keypoints_of, merge_shards, open_shards
@@ -58,7 +58,7 @@ class InferenceResult:
     """
 
     keypoints: list[Keypoints]
-    boxes: list[Detection]
+    boxes: list[BoxRow]
     sizes_wh: np.ndarray
     found: list[dict[str, list]]
     unread: dict[Key, str]

@@ -18,7 +18,7 @@ from pytorch_lightning.callbacks import BasePredictionWriter
 
 from pipeline.contract.faults import DataError, UserError
 from pipeline.contract.files import PARTIAL, json_object, write_bytes, write_text
-from pipeline.contract.records import ORIGINS, Detection, ImageRow, Key, Keypoints
+from pipeline.contract.records import ORIGINS, BoxRow, ImageRow, Key, Keypoints
 from pipeline.contract.schema import Schema
 from pipeline.learning import ranks
 from pipeline.runs.outputs import RESULT
@@ -156,10 +156,10 @@ def keypoints_of(row: ImageRow, record: dict[str, Any], schema: Schema) -> list[
     ]
 
 
-def boxes_of(row: ImageRow, record: dict[str, Any], schema: Schema) -> list[Detection]:
+def boxes_of(row: ImageRow, record: dict[str, Any], schema: Schema) -> list[BoxRow]:
     """Return the regions of a row's line as rows of boxes.csv, of no checkpoint yet."""
     return [
-        Detection(
+        BoxRow(
             row.image_id,
             schema.categories[region["category"]],
             np.array(region["box"]),

@@ -8,15 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from detector.data import target_boxes, true_extents
 from keypoints.inference import load_locator
-from pipeline import crop_boxes
-from pipeline.contract.box_kinds import IMAGE, IN_SAMPLE, OUT_OF_FOLD, TRUTH, TWO_PASS
+from pipeline.contract.box_kinds import IMAGE, OUT_OF_FOLD, TRUTH, target_boxes, true_extents
+from pipeline.contract.boxes import BoxTable
 from pipeline.contract.crops import BoxSet
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import alone
 from pipeline.contract.formats.submission import write_submission
-from pipeline.contract.records import Detection
 from pipeline.contract.schema import Schema
 from pipeline.data.select import RowSet, TrainingSet
 from pipeline.engine.box_sources import GivenBoxes
@@ -31,14 +29,13 @@ from pipeline.settings import Settings
 
 VAL_FOLD = 0
 NAMED = {OUT_OF_FOLD: "out_of_fold_boxes", TRUTH: "true_boxes", IMAGE: "whole_images"}
-NAMED |= {IN_SAMPLE: "in_sample_boxes", TWO_PASS: "two_pass_boxes"}
 """Where crops come from, as the figures on `val` name it."""
 SHOWN = ("contained_in_square", "zoom")
 """What of the garment the squared crops show: the share of its visible points, and of the crop's side that it takes."""
 
 
 def score_on_val(
-    training_set: TrainingSet, boxes: Sequence[Detection], schema: Schema, settings: Settings, checkpoint: Path
+    training_set: TrainingSet, boxes: BoxTable, margin: float, schema: Schema, settings: Settings, checkpoint: Path
 ) -> dict[str, Any]:
     """Return the figures of a network that was trained without fold 0 on the rows of that fold, by where crops come from.
 
@@ -50,10 +47,10 @@ def score_on_val(
     extents, sizes = true_extents(chosen.rows), torch.tensor(chosen.sizes_wh)
     sources = {NAMED[settings.keypoints.crop.watched]: found}
     if settings.keypoints.crop.source != IMAGE:
-        sources[NAMED[TRUTH]] = target_boxes(extents, sizes, settings.detector.margin).float()
+        sources[NAMED[TRUTH]] = target_boxes(extents, sizes, margin).float()
     folder, padding = checkpoint.with_suffix(""), settings.keypoints.crop.padding
     steps = (
-        partial(score_in_boxes, chosen, given, schema, settings, checkpoint, folder / f"{name}.csv")
+        partial(score_in_boxes, chosen, given, margin, schema, settings, checkpoint, folder / f"{name}.csv")
         for name, given in sources.items()
     )
     figures = dict(zip(sources, ranks.in_turn(steps), strict=True))
@@ -67,22 +64,20 @@ def score_on_val(
     return {name: one | measured[name] for name, one in figures.items()}
 
 
-def held_out(training_set: TrainingSet, boxes: Sequence[Detection]) -> tuple[RowSet, torch.Tensor]:
-    """Return the rows of fold 0, and the box (N, 4) of each among those out of fold. Raises DataError where a row has none."""
-    rows, sizes_wh = training_set.rows, training_set.sizes_wh
-    matched = crop_boxes.boxes_to_crop(OUT_OF_FOLD, rows, sizes_wh, {OUT_OF_FOLD: boxes}, margin=0.0)
-    chosen = [i for i, box in enumerate(matched) if box.fold == VAL_FOLD]
-    if not chosen:
+def held_out(training_set: TrainingSet, boxes: BoxTable) -> tuple[RowSet, torch.Tensor]:
+    """Return the rows of fold 0, and the box (N, 4) of each among those of all rows. Raises UserError where there is none."""
+    chosen = np.flatnonzero(boxes.fold == VAL_FOLD)
+    if not len(chosen):
         raise UserError(
-            f"none of the {len(rows)} images is of fold {VAL_FOLD} by the boxes; expected boxes out of fold"
+            f"none of the {len(boxes)} images is of fold {VAL_FOLD} by the boxes; expected boxes out of fold"
         )
-    given = np.stack([matched[i].box for i in chosen])
-    return training_set.take(chosen), torch.tensor(given, dtype=torch.float32)
+    return training_set.take(chosen), torch.tensor(boxes.boxes[chosen], dtype=torch.float32)
 
 
 def score_in_boxes(
     chosen: RowSet,
     given: torch.Tensor,
+    margin: float,
     schema: Schema,
     settings: Settings,
     checkpoint: Path,
@@ -92,10 +87,11 @@ def score_in_boxes(
 ) -> dict[str, Any]:
     """Return the figures of a network on these rows in the given boxes (N, 4); its predictions stay in `out`.
 
-    Each of `refine` further crops is cut around the points of those before, and all are averaged.
+    Each of `refine` further crops is cut around the points of those before, grown by the `margin` of the detector whose boxes
+    are given, and all are averaged.
     """
     locator = load_locator(checkpoint, schema)
-    source = refined(refine, GivenBoxes(given), locator, schema, settings.detector.margin)
+    source = refined(refine, GivenBoxes(given), locator, schema, margin)
     device, parts = Device.of(settings.keypoints.train), out.with_suffix(".parts")
     result = Inference(source, locator, schema, device, settings.pictures).run(chosen, parts)
     write_submission(out, chosen.rows, np.stack([p.xy for p in result.keypoints]), result.sizes_wh, schema)

@@ -54,6 +54,22 @@ def present_names(config: type, values: dict[str, Any], where: str) -> dict[str,
     return renamed
 
 
+def renamed(config: type, values: Any) -> Any:
+    """Return nested plain settings of an older version under their present names, to be compared with present ones.
+
+    What is gone is left out where it was off; nothing is checked.
+    """
+    if not isinstance(values, dict):
+        return values
+    former, known = getattr(config, "FORMER", {}), {field.name: field.type for field in fields(config)}  # type: ignore[arg-type]
+    gone = {name for name, value in values.items() if former.get(name) == "" and not value}
+    present = {former.get(name) or name: value for name, value in values.items() if name not in gone}
+    return {
+        name: renamed(known[name], value) if is_dataclass(known.get(name)) else value  # type: ignore[arg-type]
+        for name, value in present.items()
+    }
+
+
 def _fits(value: Any, kind: type) -> bool:
     """Tell whether a plain value is of the kind; a whole number is a number too, and a truth value neither."""
     if isinstance(value, bool):

@@ -8,7 +8,9 @@ from PIL import Image
 from torch import Tensor
 
 from pipeline.contract import geometry
-from pipeline.contract.records import Annotation, Detection
+from pipeline.contract.boxes import BoxTable
+from pipeline.contract.crops import crop_areas
+from pipeline.contract.records import Annotation
 from pipeline.contract.schema import Schema
 from pipeline.reporting.pictures import (
     BOX,
@@ -36,26 +38,25 @@ def inputs_sheet(inputs: Tensor, boxes: Tensor, captions: Sequence[str]) -> Imag
 def boxes_sheet(
     rows: Sequence[Annotation],
     truth: Tensor,
-    boxes: Sequence[Detection],
+    boxes: BoxTable,
     padding: float,
     schema: Schema,
     each: int = 12,
 ) -> Image.Image:
     """Draw the worst, median and best boxes by IoU: true (N, 4) green, predicted yellow, the squared crop violet."""
-    iou = geometry.box_iou(torch.tensor(np.stack([box.box for box in boxes])), truth.double()).numpy()
+    iou = geometry.box_iou(torch.tensor(boxes.boxes), truth.double()).numpy()
     order = np.argsort(iou)
     middle = max(0, len(order) // 2 - each // 2)
     chosen = dict.fromkeys([*order[:each], *order[middle : middle + each], *order[-each:]])
-    tiles = []
+    tiles, squares = [], crop_areas(torch.tensor(boxes.boxes), padding)
     for i in chosen:
         picture, scale = drawable(rows[i].path)
-        square = geometry.square_box(geometry.pad_box(torch.tensor(boxes[i].box), padding))
-        draw_box(picture, (square * scale).tolist(), CROP, 1)
+        draw_box(picture, (squares[i] * scale).tolist(), CROP, 1)
         draw_box(picture, (truth[i] * scale).tolist(), TRUE_BOX, 2)
-        draw_box(picture, boxes[i].box * scale, BOX, 3)
+        draw_box(picture, boxes.boxes[i] * scale, BOX, 3)
         draw_points(picture, rows[i].xy * scale, rows[i].present, schema, radius=3)
-        found = "whole image" if boxes[i].fallback else f"score {boxes[i].score:.2f}"
-        tiles.append((picture, [f"IoU {iou[i]:.2f}, {found}", f"{rows[i].category}, fold {boxes[i].fold}"]))
+        found = "whole image" if boxes.fallback[i] else f"score {boxes.score[i]:.2f}"
+        tiles.append((picture, [f"IoU {iou[i]:.2f}, {found}", f"{rows[i].category}, fold {boxes.fold[i]}"]))
     return contact_sheet(tiles, columns=6)
 
 

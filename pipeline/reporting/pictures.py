@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from pipeline.contract import geometry
+from pipeline.contract.crops import crop_areas
 from pipeline.contract.files import write_bytes
 from pipeline.contract.images import PictureOptions, read_image
 from pipeline.contract.metrics import NormalizedError
@@ -118,7 +118,7 @@ def prediction_sheet(
 
 
 def _prediction(row: ImageRow, answer: Annotation, predicted: Keypoints, schema: Schema, padding: float) -> Image.Image:
-    crop = geometry.square_box(geometry.pad_box(torch.from_numpy(predicted.box), padding)).numpy()
+    crop = crop_areas(torch.from_numpy(predicted.box), padding).numpy()
     counted = answer.visibility != ABSENT
     return prediction_picture(row, answer, predicted.xy, counted, schema, predicted.box, crop)
 

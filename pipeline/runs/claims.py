@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +17,22 @@ CONFIG = "config.yaml"
 log = logging.getLogger("pipeline")
 
 
-def claim(folder: Path, config: dict[str, Any], defaults: dict[str, Any] | None = None) -> None:
+AsNow = Callable[[dict[str, Any]], dict[str, Any]]
+"""Brings the settings of an older version up to date."""
+
+
+def claim(folder: Path, config: dict[str, Any], as_now: AsNow | None = None) -> None:
     """Make `folder` the run of this config; raise UserError when it already holds a run of another one.
 
-    `defaults` stand for settings that are newer than the run that it holds.
+    `as_now` brings those of a run of an older version up to date.
     """
-    refuse_other_settings(folder, config, defaults)
+    refuse_other_settings(folder, config, as_now)
     file = folder / CONFIG
     if ranks.is_zero() and not file.exists():
         write_text(file, _as_yaml(config))
 
 
-def refuse_other_settings(folder: Path, config: dict[str, Any], defaults: dict[str, Any] | None = None) -> None:
+def refuse_other_settings(folder: Path, config: dict[str, Any], as_now: AsNow | None = None) -> None:
     """Raise UserError, as `claim` does, when `folder` holds a run of another config; it is not claimed yet."""
     file = folder / CONFIG
     if not file.exists():
@@ -39,8 +44,8 @@ def refuse_other_settings(folder: Path, config: dict[str, Any], defaults: dict[s
         known = None
     if not isinstance(known, dict):
         raise UserError(f"{file}: damaged, it should hold the settings of this run; {remedy}")
-    known = completed(known, yaml.safe_load(_as_yaml(defaults or {})))
-    differing = differences(known, yaml.safe_load(_as_yaml(config)))
+    known = as_now(known) if as_now else known
+    differing = differences(yaml.safe_load(_as_yaml(known)), yaml.safe_load(_as_yaml(config)))
     if differing:
         raise UserError(f"{folder} holds a run with other settings ({'; '.join(differing[:5])}); {remedy}")
 

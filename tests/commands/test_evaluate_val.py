@@ -34,6 +34,7 @@ def test_it_tells_what_training_told_and_more(
 
     boxes, out = validated / "boxes.csv", tmp_path / "scores.json"
     halved = rewritten(boxes, tmp_path / "halved.csv", moved)
+    (tmp_path / "halved.json").write_text('{"margin": 0.2}')
     options = (*TINY, "--data", drawn / "train", "--run", validated, "--name", "scored", "--out", out)
     assert run("evaluate-val", *options, "--boxes", boxes, halved, "--refine", 0, 1, "--truth") == 0
     assert "| boxes | refinements | images | NE % |" in capsys.readouterr().out

@@ -39,19 +39,33 @@ def test_named_networks_do_not_disturb_one_another(drawn: Path, folder: Path, ca
     assert (folder / "keypoints" / "other.safetensors").read_bytes() != before
 
 
-def test_networks_of_a_version_with_fewer_settings_are_kept(drawn: Path, folder: Path, capsys) -> None:
-    older = {
-        "detector/config.yaml": "  flip_test: false\n",
-        "keypoints/final/config.yaml": "    train_boxes: out_of_fold\n",
-    }
-    for name, line in older.items():
-        file = folder / name
-        assert file.read_text().count(line) == 1
-        file.write_text(file.read_text().replace(line, ""))
-    assert run("train-detector", *TINY, "--data", drawn / "train", "--run", folder) == 0
+def claimed_otherwise(file: Path, old: str, new: str) -> None:
+    assert file.read_text().count(old) == 1
+    file.write_text(file.read_text().replace(old, new))
+
+
+def test_a_run_of_an_older_version_goes_on(drawn: Path, folder: Path, capsys) -> None:
+    """It had a setting that is gone, and lacked one that is new."""
+    of_detector, of_keypoints = folder / "detector" / "config.yaml", folder / "keypoints" / "final" / "config.yaml"
+    claimed_otherwise(of_detector, "  margin: 0.05\n", "  margin: 0.05\n  flip_test: false\n")
+    claimed_otherwise(of_keypoints, "    train_boxes: out_of_fold\n", "")
+    for verb in ("train-detector", "boxes"):
+        assert run(verb, *TINY, "--data", drawn / "train", "--run", folder) == 0
     assert train(drawn, folder) == 0
     assert train(drawn, folder, "--keypoints.crop.train_boxes", "truth") == 1
     assert "other settings (config.crop.train_boxes was out_of_fold, now truth)" in capsys.readouterr().err
+
+
+def test_a_run_that_cannot_go_on_says_why(drawn: Path, folder: Path, capsys) -> None:
+    """What is gone was on."""
+    of_detector, of_keypoints = folder / "detector" / "config.yaml", folder / "keypoints" / "final" / "config.yaml"
+    claimed_otherwise(of_detector, "  margin: 0.05\n", "  margin: 0.05\n  flip_test: true\n")
+    claimed_otherwise(of_keypoints, "train_boxes: out_of_fold\n", "train_boxes: out_of_fold 0.7, truth 0.3\n")
+    assert run("boxes", *TINY, "--data", drawn / "train", "--run", folder) == 1
+    assert "holds a run with other settings (config.flip_test was True, now None); choose" in capsys.readouterr().err
+    assert train(drawn, folder) == 1
+    error = capsys.readouterr().err
+    assert "(config.crop.train_boxes was out_of_fold 0.7, truth 0.3, now out_of_fold); choose another run" in error
 
 
 def test_a_network_of_whole_images_is_shown_whole_images(drawn: Path, folder: Path, tmp_path: Path) -> None:
@@ -126,11 +140,18 @@ def test_boxes_of_other_annotations_are_refused(drawn: Path, folder: Path, tmp_p
         assert "annotations was " in error
 
 
-def test_a_file_without_a_record_is_taken_as_it_is(drawn: Path, folder: Path, caplog) -> None:
+def test_a_file_without_a_record_is_taken_as_it_is(drawn: Path, folder: Path, caplog, capsys) -> None:
     caplog.set_level(logging.WARNING)
     (folder / "boxes.json").unlink()
     assert train(drawn, folder, "--name", "other") == 0
     assert "boxes.csv: no record beside it" in caplog.text
+    # True boxes, which --val scores in too, have a margin that somebody has to say.
+    assert train(drawn, folder, "--val") == 1
+    assert "boxes.json: expected margin, the detector.margin of the boxes in boxes.csv; write it there" in (
+        " ".join(capsys.readouterr().err.split())
+    )
+    (folder / "boxes.json").write_text('{"margin": 0.05}')
+    assert train(drawn, folder, "--val") == 0
 
 
 def test_val_scores_the_fold_left_out(drawn: Path, folder: Path, schema: Schema, capsys) -> None:

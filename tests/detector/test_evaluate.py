@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from detector.data import true_boxes
 from detector.evaluate import box_statistics, detector_report, unlabelled_report
-from pipeline.contract.records import Annotation, Detection, EveryGarment
+from pipeline.contract.box_kinds import true_boxes
+from pipeline.contract.boxes import BoxTable
+from pipeline.contract.records import Annotation, BoxRow, EveryGarment
 from pipeline.contract.schema import Schema
 
 
@@ -31,10 +32,8 @@ def rows(schema: Schema) -> list[Annotation]:
 SIZES = np.array([[100, 100], [100, 100]])
 
 
-def detection(name: str, box: list[float], fallback: bool = False) -> Detection:
-    return Detection(
-        name, "skirt", np.array(box, dtype=float), 0.9, "image" if fallback else "detector", 0, "c", fallback
-    )
+def detection(name: str, box: list[float], fallback: bool = False) -> BoxRow:
+    return BoxRow(name, "skirt", np.array(box, dtype=float), 0.9, "image" if fallback else "detector", 0, "c", fallback)
 
 
 def everything(skirt: int, boxes: list[list[float]], other: list[list[float]]) -> dict:
@@ -49,7 +48,7 @@ def test_perfect_boxes_and_unlabelled_garments(rows: list[Annotation], schema: S
     # A blouse that nobody labelled is found with a higher score; it is no false positive.
     found = [everything(skirt, [box], [[0, 0, 99, 40]]) for box in boxes]
     chosen = [detection(row.image_id, box) for row, box in zip(rows, boxes, strict=True)]
-    report = detector_report(rows, SIZES, chosen, found, schema, margin=0.0, padding=0.0)
+    report = detector_report(rows, SIZES, BoxTable.of(chosen), found, schema, margin=0.0, padding=0.0)
     assert report["ap"] == pytest.approx(1.0)
     assert report["ap50"] == pytest.approx(1.0)
     assert (report["recall75"], report["iou"], report["fallback"], report["images"]) == (
@@ -62,20 +61,26 @@ def test_perfect_boxes_and_unlabelled_garments(rows: list[Annotation], schema: S
     # The same box as a false positive of the skirt's own category halves the precision.
     wrong = [everything(skirt, [box], []) | {} for box in boxes]
     wrong[0] = {"boxes": [[0, 0, 10, 10], boxes[0]], "scores": [0.99, 0.9], "category": [skirt, skirt]}
-    assert detector_report(rows, SIZES, chosen, wrong, schema, 0.0, 0.0)["ap"] == pytest.approx(2 / 3, abs=0.01)
+    assert detector_report(rows, SIZES, BoxTable.of(chosen), wrong, schema, 0.0, 0.0)["ap"] == pytest.approx(
+        2 / 3, abs=0.01
+    )
 
 
 def test_localisation_and_containment_by_hand(rows: list[Annotation], schema: Schema) -> None:
     # First box misses its right quarter (IoU 0.75, the visible point at x = 80 lies outside); the second image fell back.
     chosen = [detection("a", [20, 20, 65, 80]), detection("b", [0, 0, 100, 100], fallback=True)]
-    report = detector_report(rows, SIZES, chosen, [everything(3, [], [])] * 2, schema, margin=0.0, padding=0.0)
+    report = detector_report(
+        rows, SIZES, BoxTable.of(chosen), [everything(3, [], [])] * 2, schema, margin=0.0, padding=0.0
+    )
     assert report["iou"] == pytest.approx((0.75 + 0.16) / 2)
     assert (report["recall50"], report["recall75"]) == (0.5, 0.5)
     assert report["contained_in_padded"] == pytest.approx(6 / 7)
     # Squared about its centre (42.5, 50) the box reaches 72.5: still short of 80.
     assert report["contained_in_square"] == pytest.approx(6 / 7)
     assert (
-        detector_report(rows, SIZES, chosen, [everything(3, [], [])] * 2, schema, 0.0, 0.4)["contained_in_square"]
+        detector_report(rows, SIZES, BoxTable.of(chosen), [everything(3, [], [])] * 2, schema, 0.0, 0.4)[
+            "contained_in_square"
+        ]
         == 1.0
     )
     assert report["fallback"] == 0.5
@@ -83,7 +88,7 @@ def test_localisation_and_containment_by_hand(rows: list[Annotation], schema: Sc
 
 
 def test_statistics(rows: list[Annotation]) -> None:
-    figures = box_statistics([detection("a", [20, 20, 80, 80]), detection("b", [10, 10, 90, 50])], rows)
+    figures = box_statistics(BoxTable.of([detection("a", [20, 20, 80, 80]), detection("b", [10, 10, 90, 50])]), rows)
     assert (figures["width"], figures["height"]) == (70, 50)
     assert figures["width_ratio"] == pytest.approx(1.5)  # 60 / 60 and 80 / 40
     assert figures["height_ratio"] == pytest.approx(1.0)  # 60 / 60 and 40 / 40
@@ -94,11 +99,12 @@ def test_an_answer_without_points_has_no_true_box(rows: list[Annotation], schema
     """It is left out of the report, and the whole picture stands in where a crop of the truth is asked for."""
     skirt = schema.category_index("skirt")
     empty = row(schema, "c", [(-1, -1, -1)] * 4)
-    boxes = [detection("a", [20, 20, 80, 80]), detection("c", [0, 0, 9, 9]), detection("b", [10, 10, 50, 50])]
-    found = [everything(skirt, [box.box.tolist()], []) for box in boxes]
+    given = [detection("a", [20, 20, 80, 80]), detection("c", [0, 0, 9, 9]), detection("b", [10, 10, 50, 50])]
+    boxes = BoxTable.of(given)
+    found = [everything(skirt, [box.tolist()], []) for box in boxes.boxes]
     sizes = np.array([[100, 100]] * 3)
     report = detector_report([rows[0], empty, rows[1]], sizes, boxes, found, schema, 0.0, 0.1)
-    assert report == detector_report(rows, SIZES, [boxes[0], boxes[2]], [found[0], found[2]], schema, 0.0, 0.1)
+    assert report == detector_report(rows, SIZES, boxes.take([0, 2]), [found[0], found[2]], schema, 0.0, 0.1)
     assert (report["images"], report["iou"]) == (2, 1.0)
     truth = true_boxes([rows[0], empty], torch.tensor([[100, 100], [70, 90]]), 0.0)
     assert truth.tolist() == [[20, 20, 80, 80], [0, 0, 70, 90]]

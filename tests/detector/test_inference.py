@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from detector.data import DetectorData, target_boxes, training_inputs
+from detector.data import DetectorData, training_inputs
 from detector.inference import NetworkDetector
 from detector.inputs import input_affines
 from pipeline.contract import geometry
+from pipeline.contract.box_kinds import target_boxes
 from pipeline.contract.formats.fashionai import read_annotations
 from pipeline.contract.records import ImageBatch
 from pipeline.contract.schema import Schema

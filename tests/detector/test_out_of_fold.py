@@ -11,9 +11,9 @@ from detector.inference import NetworkDetector
 from pipeline.contract.formats.fashionai import read_annotations
 from pipeline.contract.records import ImageRow
 from pipeline.contract.schema import Schema
-from pipeline.crop_boxes import predict_fold
 from pipeline.data.select import RowSet
 from pipeline.data.survey import survey
+from pipeline.engine.fold_boxes import predict_fold
 from pipeline.engine.inference import Device
 from tests.configs import detector_config
 

@@ -24,7 +24,7 @@ from pipeline.contract.formats.csv_files import wrong_id
 from pipeline.contract.formats.fashionai import read_annotations, read_answers, read_test
 from pipeline.contract.formats.submission import read_submission
 from pipeline.contract.images import read_image
-from pipeline.contract.records import Detection, ImageRow
+from pipeline.contract.records import BoxRow, ImageRow
 from pipeline.contract.schema import Schema, load_schema
 from pipeline.data.fold_file import Dealt, read_dealt, write_dealt
 from pipeline.data.survey import survey
@@ -105,7 +105,7 @@ ROWS = _table(*PLACES, *_points())
 
 def _boxes(folder: Path) -> bytes:
     made = [
-        Detection(i, c, np.array([1.5, 2, 30, 40]), 0.75, "detector", k % 2, f"fold{k}", False)
+        BoxRow(i, c, np.array([1.5, 2, 30, 40]), 0.75, "detector", k % 2, f"fold{k}", False)
         for k, (i, c) in enumerate(zip(IDS, CATEGORIES, strict=True))
     ]
     write_boxes(folder / "seed.csv", made)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pipeline.contract.formats.boxes import read_boxes, write_boxes
 from pipeline.contract.formats.csv_files import wrong_id
 from pipeline.contract.formats.submission import read_submission, write_submission
-from pipeline.contract.records import Detection, ImageRow
+from pipeline.contract.records import BoxRow, ImageRow
 from tests.fuzz.readers import SCHEMA, prepare, readers
 from tests.fuzz.rule import obeys
 
@@ -90,7 +90,7 @@ def test_boxes_come_back(folder: Path, ids: list[str], data: st.DataObject) -> N
     for one in ids:
         x, y, w, h = (data.draw(kind) for kind in (corner, corner, side, side))
         made = data.draw(st.sampled_from(("detector", "truth", "image"))), data.draw(st.integers(-1, 9)), "fold1"
-        boxes.append(Detection(one, "skirt", np.array([x, y, x + w, y + h]), 0.5, *made, data.draw(st.booleans())))
+        boxes.append(BoxRow(one, "skirt", np.array([x, y, x + w, y + h]), 0.5, *made, data.draw(st.booleans())))
     write_boxes(folder / "b.csv", boxes)
     for box, again in zip(boxes, read_boxes(folder / "b.csv", SCHEMA), strict=True):
         np.testing.assert_allclose(again.box, box.box, atol=5.1e-4)

@@ -1,5 +1,6 @@
 """What training sees: points follow the pixels, weights follow visibility, mirrored crops change names."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,12 +11,12 @@ from PIL import Image
 
 from keypoints.augment import cut_out, mirror_keypoints, random_affines
 from keypoints.collapse import CollapseError
-from keypoints.data import KeypointsData, match_boxes
+from keypoints.data import KeypointsData
 from keypoints.module import KeypointsModule
 from pipeline.contract import geometry
-from pipeline.contract.faults import DataError
+from pipeline.contract.boxes import BoxTable
 from pipeline.contract.formats.fashionai import read_annotations
-from pipeline.contract.records import Annotation, Detection, ImageBatch, ImageRow
+from pipeline.contract.records import Annotation, BoxRow, ImageBatch, ImageRow
 from pipeline.contract.schema import Schema
 from pipeline.learning.loading import ImageDataset, collate
 from tests.configs import keypoints_config
@@ -23,22 +24,14 @@ from tests.configs import keypoints_config
 PLAIN = {"jitter": 0.0, "rotation_deg": 0.0, "scale": 0.0, "shift": 0.0, "flip": 0.0}
 
 
-def boxes_of(rows: list[Annotation], fold: int = 0) -> list[Detection]:
-    found = []
-    for row in rows:
-        xy = row.xy[row.present]
-        box = np.concatenate([xy.min(0) - 2, xy.max(0) + 2])
-        found.append(Detection(row.image_id, row.category, box, 1.0, "truth", fold, "t", False))
-    return found
+def boxes_of(rows: list[Annotation], fold: int = 0) -> BoxTable:
+    """A box around each row's points."""
+    extents = [np.concatenate([row.xy[row.present].min(0) - 2, row.xy[row.present].max(0) + 2]) for row in rows]
+    return given(extents, fold)
 
 
-def test_boxes_are_matched_by_picture_and_garment(rows: list[Annotation]) -> None:
-    pair = [rows[0], replace(rows[0], instance=1, xy=rows[0].xy + 5)]
-    boxes = [replace(box, instance=i) for i, box in enumerate(boxes_of(pair))]
-    assert [box.key for box in match_boxes(pair, boxes[::-1])] == [row.key for row in pair]
-    assert match_boxes(pair, boxes[::-1])[1].box.tolist() == boxes[1].box.tolist()
-    with pytest.raises(DataError, match=f"no box for 1 of 2 garments: '{rows[0].image_id} instance 1'"):
-        match_boxes(pair, boxes[:1])
+def given(boxes: Sequence[Sequence[float]], fold: int = 0) -> BoxTable:
+    return BoxTable.of([BoxRow("a", "trousers", np.array(box), 1.0, "truth", fold, "t", False) for box in boxes])
 
 
 @pytest.fixture
@@ -102,12 +95,12 @@ def test_occluded_points_are_kept_masked_or_drop_their_image(rows: list[Annotati
     dropped = KeypointsData(pair, boxes, schema, keypoints_config(**settings, occluded="drop"))
     assert [row.image_id for row in dropped.train_dataset().rows] == [clean[0].image_id]
     with pytest.raises(ValueError, match="every image has an occluded point"):
-        KeypointsData([hidden], boxes[:1], schema, keypoints_config(**settings, occluded="drop"))
+        KeypointsData([hidden], boxes.take([0]), schema, keypoints_config(**settings, occluded="drop"))
 
 
 def test_what_is_watched_keeps_its_occluded_points(rows: list[Annotation], schema: Schema) -> None:
     hidden = replace(rows[0], visibility=np.where(rows[0].visibility == 1, 0, rows[0].visibility))
-    boxes = [replace(box, fold=fold) for box, fold in zip(boxes_of([hidden, *rows[1:]]), [0] + [1] * 19, strict=True)]
+    boxes = replace(boxes_of([hidden, *rows[1:]]), fold=np.array([0] + [1] * 19))
     config = keypoints_config(size=64, backbone_weights="none", occluded="drop", without_fold=0)
     data = KeypointsData([hidden, *rows[1:]], boxes, schema, config)
     assert [data.rows[i].image_id for i in data.monitor_rows()] == [hidden.image_id]
@@ -118,7 +111,7 @@ def test_crops_weigh_by_their_normaliser(schema: Schema) -> None:
     rows = [trousers({15: (10, 10, 1), 16: (10 + width, 10, 1), 19: (50, 90, 0)}) for width in (20, 40, 80)]
     rows.append(trousers({15: (10, 10, 1), 19: (50, 90, 1)}))
     rows = [replace(row, image_id=str(i)) for i, row in enumerate(rows)]
-    boxes = [Detection(str(i), "trousers", np.array([0.0, 0, 96, 96]), 1.0, "truth", 0, "t", False) for i in range(4)]
+    boxes = given([[0.0, 0, 96, 96]] * 4)
     config = keypoints_config(size=64, backbone_weights="none", by_normaliser=True, occluded_weight=0.5)
     weight = KeypointsData(rows, boxes, schema, config).weight
     assert weight[:, 15].tolist() == pytest.approx([2.0, 1.0, 0.5, 1.0])
@@ -158,9 +151,8 @@ def test_batches_are_of_one_category_where_each_has_a_network(rows: list[Annotat
 def test_points_outside_the_crop_weigh_nothing_and_are_not_moved(rows: list[Annotation], schema: Schema) -> None:
     config = keypoints_config(size=64, padding=0.0, backbone_weights="none", **PLAIN)
     row = next(r for r in rows if r.category == "trousers")
-    inner = boxes_of([row])[0]
-    half = Detection(**(inner.__dict__ | {"box": inner.box * [1, 1, 0, 0] + [0, 0, *inner.box[:2] + 12]}))
-    data = KeypointsData([row], [half], schema, config)
+    inner = boxes_of([row]).boxes[0]
+    data = KeypointsData([row], given([inner * [1, 1, 0, 0] + [0, 0, *inner[:2] + 12]]), schema, config)
     sample = data.training_crops(collate([data.train_dataset()[(0, 1)]]))
     outside = ((sample.xy < 0) | (sample.xy > 64)).any(-1) & (data.weight > 0)
     assert outside.any()
@@ -197,20 +189,18 @@ def test_augmentation_stays_within_its_strengths() -> None:
     assert 4.5 < moved.abs().max() <= 4.81
 
 
-def test_boxes_must_fit_the_rows(rows: list[Annotation], schema: Schema) -> None:
-    config = keypoints_config(size=64, backbone_weights="none")
-    with pytest.raises(
-        DataError, match=f"no box for 2 of 20 images: '{rows[0].image_id}, {rows[1].image_id}'; write the boxes"
-    ):
-        KeypointsData(rows, boxes_of(rows)[2:], schema, config)
-    wrong = boxes_of(rows)
-    wrong[0] = Detection(**(wrong[0].__dict__ | {"category": "skirt" if rows[0].category != "skirt" else "dress"}))
-    with pytest.raises(DataError, match="category of 1 boxes"):
-        KeypointsData(rows, wrong, schema, config)
+def test_boxes_to_learn_in_are_those_of_their_rows(rows: list[Annotation], schema: Schema) -> None:
+    """Also when some of them are left out of training; they are watched in others."""
+    table = replace(boxes_of(rows), fold=np.arange(20) % 2)
+    config = keypoints_config(size=64, without_fold=0, backbone_weights="none")
+    data = KeypointsData(rows, table, schema, config, training=table.boxes + 100)
+    order = [*range(1, 20, 2), *range(0, 20, 2)]
+    np.testing.assert_allclose(data.training_boxes, table.boxes[order] + 100, rtol=1e-6)
+    np.testing.assert_allclose(data.boxes, table.boxes[order], rtol=1e-6)
 
 
 def test_a_fold_can_be_left_out_and_watched(rows: list[Annotation], schema: Schema) -> None:
-    boxes = [Detection(**(b.__dict__ | {"fold": i % 2})) for i, b in enumerate(boxes_of(rows))]
+    boxes = replace(boxes_of(rows), fold=np.arange(20) % 2)
     data = KeypointsData(rows, boxes, schema, keypoints_config(size=64, without_fold=1, backbone_weights="none"))
     left_out = {rows[i].image_id for i in range(1, 20, 2)}
     assert {row.image_id for row in data.train_dataset().rows} == {row.image_id for row in rows} - left_out
@@ -258,9 +248,9 @@ def picture(file: Path) -> ImageBatch:
 def test_a_mirrored_crop_by_hand(tmp_path: Path, schema: Schema) -> None:
     """The left end of the waistband (15), occluded, becomes the right one (16); the crotch (19) has no counterpart."""
     row = trousers({15: (20, 10, 0), 16: (70, 12, 1), 19: (30, 50, 1)})
-    whole = Detection("a", "trousers", np.array([0.0, 0, 96, 96]), 1.0, "truth", 0, "t", False)
+    whole = given([[0.0, 0, 96, 96]])
     settings = PLAIN | {"size": 96, "padding": 0.0, "occluded_weight": 0.5, "backbone_weights": "none"}
-    data = KeypointsData([row], [whole], schema, keypoints_config(**settings | {"flip": 1.0}))
+    data = KeypointsData([row], whole, schema, keypoints_config(**settings | {"flip": 1.0}))
     sample = data.training_crops(picture(tmp_path / "a.png"))
     assert sample.xy[0, [15, 16, 19]].tolist() == [[26, 12], [76, 10], [66, 50]]
     assert sample.target_weight[0, [15, 16, 19]].tolist() == [1.0, 0.5, 1.0]
@@ -271,8 +261,8 @@ def test_a_mirrored_crop_by_hand(tmp_path: Path, schema: Schema) -> None:
 def test_the_alarm_looks_at_crops_as_they_are_when_predicting(schema: Schema) -> None:
     """A box of 64 x 32 with a quarter of padding on each side: 96 pixels of the picture in a crop of 64."""
     row = trousers({15: (20, 10, 1), 16: (70, 12, 1)})
-    box = Detection("a", "trousers", np.array([16.0, 32, 80, 64]), 1.0, "truth", 0, "t", False)
+    box = given([[16.0, 32, 80, 64]])
     config = keypoints_config(size=64, padding=0.25, head_channels=16, backbone_weights="none")
-    module = KeypointsModule(config, schema, KeypointsData([row], [box], schema, config))
+    module = KeypointsModule(config, schema, KeypointsData([row], box, schema, config))
     expected = torch.tensor([[[2 / 3, 0, 0], [0, 2 / 3, 0]]])
     torch.testing.assert_close(module.monitored, expected, rtol=0, atol=1e-5)

@@ -13,7 +13,7 @@ import yaml
 from keypoints.collapse import CollapseError
 from pipeline import train
 from pipeline.contract.faults import UserError
-from pipeline.contract.files import alone
+from pipeline.contract.files import alone, file_hash
 from pipeline.lab.ablation import costs
 from pipeline.lab.ablation.bench import KeypointsBench
 from tests.commands.running import TINY, run
@@ -239,7 +239,8 @@ def test_a_run_of_other_settings_or_boxes_is_refused(drawn: Path, begun: Path, c
 def test_a_run_of_a_version_with_fewer_settings_is_kept(drawn: Path, begun: Path, trainings: list[str]) -> None:
     for file in ("boxes.json", "keypoints/base-seed0.json"):
         record = json.loads((begun / file).read_text())
-        del record["settings"]["keypoints"]["crop"]["val_boxes"], record["settings"]["detector"]["flip_test"]
+        del record["settings"]["keypoints"]["crop"]["val_boxes"]
+        record["settings"]["detector"]["flip_test"] = False  # which is gone
         (begun / file).write_text(json.dumps(record))
     assert ablate(study(begun, {"name": "base"}), drawn, begun) == 0
     assert trainings == []
@@ -280,14 +281,20 @@ def test_a_network_of_whole_images_has_one_figure() -> None:
 
 
 @pytest.mark.slow
-def test_rows_of_other_boxes_share_them(drawn: Path, begun: Path, trainings: list[str], caplog) -> None:
-    """A study writes the boxes that its rows ask for, once, with the networks that they take."""
-    sets = [{"keypoints.crop.train_boxes": kind} for kind in ("in_sample", "two_pass", "two_pass 1, truth 1")]
-    rows = [{"name": f"kind{i}", "set": one} for i, one in enumerate(sets)]
+def test_rows_of_other_boxes_share_them(drawn: Path, begun: Path, trainings: list[str], capsys) -> None:
+    """A study writes the boxes in sample that its rows ask for, once; other boxes come from a file that a row names."""
+    file = begun.parent / "other.csv"
+    file.write_text((begun / "boxes.csv").read_text())
+    rows = [{"name": "seen", "boxes": "in_sample"}, {"name": "other", "boxes": file.name}]
     assert ablate(study(begun, {"name": "base"}, *rows), drawn, begun) == 0
-    assert trainings == ["kind0-seed0", "fold0", "fold1", "kind1-seed0", "kind2-seed0"]
-    assert column(begun, "state") == ["done"] * 4
+    assert trainings == ["seen-seed0", "other-seed0"]
+    assert column(begun, "state") == ["done"] * 3
     made_from = column(begun, "inputs")
-    assert "boxes_in_sample" in made_from[1]
-    assert "boxes_two_pass" in made_from[3]
-    assert "boxes_two_pass" not in made_from[1]
+    assert "learned_boxes" not in made_from[0]
+    digests = [file_hash(one)[:8] for one in (begun / "boxes_in_sample.csv", file)]
+    assert [one.split("learned_boxes ")[1] for one in made_from[1:]] == digests
+    known = json.loads((begun / "mine.json").read_text())["rows"]
+    assert [known[name]["settings"] for name in ("seen", "other")] == [{"boxes": "in_sample"}, {"boxes": "other.csv"}]
+    # A row that learns in other boxes now is another run.
+    assert ablate(study(begun, {"name": "base"}, {"name": "seen"}), drawn, begun) == 1
+    assert "was made from other inputs than those that are there (learned_boxes was " in capsys.readouterr().err

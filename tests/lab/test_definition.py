@@ -173,3 +173,25 @@ STUDIES = Path(__file__).parents[2] / "pipeline" / "lab" / "configs" / "ablation
 def test_the_studies_of_the_project_can_be_read(file: Path) -> None:
     study = read(file)
     assert len({str(row.settings) for row in study.rows}) == len(study.rows)
+
+
+def test_a_row_may_learn_in_other_boxes(tmp_path: Path) -> None:
+    (tmp_path / "other.csv").touch()
+    rows = [
+        {"name": "a"},
+        {"name": "b", "boxes": "in_sample"},
+        {"name": "c", "boxes": "other.csv", "set": {"folds": 2}},
+    ]
+    study = read(write(tmp_path, rows))
+    assert [row.boxes for row in study.rows] == ["", "in_sample", "other.csv"]
+    assert [row.overrides for row in study.rows] == ["", "boxes=in_sample", "folds=2, boxes=other.csv"]
+    assert study.rows[2].folder / "other.csv" == tmp_path / "other.csv"
+    for boxes in ("none.csv", "two_pass", 3):
+        with pytest.raises(UserError, match=r"row b: boxes is .*; expected in_sample, or a file of boxes, relative to"):
+            read(write(tmp_path, [{"name": "b", "boxes": boxes}]))
+    truth = {"name": "b", "boxes": "in_sample", "set": {"keypoints.crop.train_boxes": "truth"}}
+    for row, stage in ((truth, "keypoints"), (rows[1], "detector")):
+        with pytest.raises(
+            UserError, match="row b: boxes is 'in_sample'; expected none, since the row learns in others"
+        ):
+            read(write(tmp_path, [row], stage=stage))

@@ -8,9 +8,11 @@ import pytest
 
 from pipeline.contract.faults import UserError
 from pipeline.lab.ablation.costs import MeasuredCosts
-from pipeline.lab.ablation.definition import Row
+from pipeline.lab.ablation.definition import Row, read_study
 from pipeline.lab.ablation.known import as_known, read_known
 from pipeline.lab.ablation.runs import COLLAPSED, DONE, FAILED, PENDING, Outcome, Run
+from pipeline.lab.ablation.settings import flat_rows
+from pipeline.settings import Settings
 
 BASE = {"folds": 2, "train.lr": 0.1}
 ROWS = {"a": BASE, "b": BASE | {"train.lr": 0.2}, "c": BASE}
@@ -97,3 +99,27 @@ def test_a_damaged_file(file: Path, damage: dict[str, Any]) -> None:
     written(file, json.loads(file.read_text()) | damage)
     with pytest.raises(UserError, match="not the results of a study's runs"):
         read_known([file], "f00d", {}, ROWS)
+
+
+def test_names_of_an_older_version_and_what_is_gone_count_as_they_are_now(tmp_path: Path) -> None:
+    now = {"detector.margin": 0.1, "keypoints.crop.size": 64}
+    old = as_known(
+        "f00d", now | {"detector.flip_test": False}, {"a": now | {"detector.flip_test": False}}, OUTCOMES[:1], {}
+    )
+    assert len(read_known([written(tmp_path / "old.json", old)], "f00d", {}, {"a": now}).outcomes) == 1
+    old["base"]["detector.flip_test"] = True
+    with pytest.raises(UserError, match=r"detector\.flip_test was True, now 'not there'"):
+        read_known([written(tmp_path / "old.json", old)], "f00d", {}, {"a": now})
+
+
+@pytest.mark.parametrize("name", ["matrix", "full_size", "five_folds"])
+def test_the_results_that_are_kept_fit_their_file(name: str) -> None:
+    """A matrix goes on from them: no row has other settings, or learned in other boxes, than the file says now."""
+    folder = Path(__file__).parents[2] / "pipeline" / "lab"
+    study, file = (
+        read_study(folder / "configs" / "match" / f"{name}.yaml", Settings),
+        folder / "results" / "match" / f"{name}.json",
+    )
+    base, rows = flat_rows(study, Settings())
+    known = read_known([file], json.loads(file.read_text())["annotations"], base, rows)
+    assert {row for row, _ in known.outcomes} >= {study.rows[0].name, *(row.name for row in study.rows if row.boxes)}

@@ -67,11 +67,14 @@ def test_the_report_against_a_test_folder(trained: Path, drawn: Path, tmp_path: 
     assert match(trained, drawn, out, *of_test(trained, drawn)) == 0
 
 
-def test_the_report_against_other_boxes(trained: Path, drawn: Path, tmp_path: Path) -> None:
+def test_the_report_against_other_boxes(trained: Path, drawn: Path, tmp_path: Path, capsys) -> None:
     other = tmp_path / "other" / "boxes.csv"
     other.parent.mkdir()
     other.write_bytes((trained / "boxes.csv").read_bytes())
-    assert match(trained, drawn, tmp_path / "match", "--to", other) == 0
+    other.with_suffix(".json").write_text('{"margin": 0.1}')
+    assert match(trained, drawn, tmp_path / "match", "--to", other) == 1
+    assert "boxes are those of detectors with different margins" in capsys.readouterr().err
+    assert match(trained, drawn, tmp_path / "match", "--to", other, "--margin", 0.05) == 0
     content = json.loads((tmp_path / "match" / "match.json").read_text())
     assert content["to"] == "other/boxes (out of fold)"
     assert content["match"][f"{trained.name}/boxes (out of fold)"]["ks"] == 0

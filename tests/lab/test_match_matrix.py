@@ -80,6 +80,7 @@ def elsewhere_nothing_is_trained_again(command: list, content: dict, other: Path
     frame = pd.read_csv(folder / "test_boxes.csv")
     frame["x0"] += 0.5
     frame.to_csv(other / "moved.csv", index=False)
+    shutil.copy(folder / "test_boxes.json", other / "moved.json")
     instead = {folder / "test_boxes.csv": other / "moved.csv", "truth": "detector"}
     moved = [instead.get(part, part) for part in again]
     assert run("lab", "match-matrix", *moved) == 1

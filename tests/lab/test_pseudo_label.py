@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from detector.config import DetectorConfig
-from detector.data import DetectorData, target_boxes
+from detector.data import DetectorData
+from pipeline.contract.box_kinds import target_boxes
 from pipeline.contract.formats.fashionai import read_annotations
 from pipeline.contract.records import BoxedImage, ImageRow
 from pipeline.contract.schema import Schema

@@ -15,7 +15,7 @@ from pipeline.contract.faults import DataError, Fault
 from pipeline.contract.files import write_text
 from pipeline.contract.formats.boxed import read_boxed, write_boxed
 from pipeline.contract.formats.fashionai import ABSENT_CELL, CATEGORY, ID, read_rows
-from pipeline.contract.records import Annotation, BoxedImage, Detection
+from pipeline.contract.records import Annotation, BoxedImage, BoxRow
 from pipeline.contract.schema import Schema
 
 POINTS, BOXED, RECORD = "points.csv", "boxed.csv", "points.json"
@@ -37,7 +37,7 @@ def write_taught(
     write_text(folder / POINTS, frame.to_csv(index=False, lineterminator="\n"))
 
 
-def read_taught(folder: Path, photos: Path, schema: Schema, trust: float) -> tuple[list[Annotation], list[Detection]]:
+def read_taught(folder: Path, photos: Path, schema: Schema, trust: float) -> tuple[list[Annotation], list[BoxRow]]:
     """Read the rows, whose points weigh `trust`, and the box of each. Raises DataError with all faults of both files."""
     faults: list[Fault] = []
     file = folder / POINTS
@@ -54,7 +54,6 @@ def read_taught(folder: Path, photos: Path, schema: Schema, trust: float) -> tup
     if faults:
         raise DataError(faults)
     found = [
-        Detection(row.image_id, row.category, boxes[row.image_id].box, 1.0, "detector", -1, TEACHER, False)
-        for row in rows
+        BoxRow(row.image_id, row.category, boxes[row.image_id].box, 1.0, "detector", -1, TEACHER, False) for row in rows
     ]
     return rows, found

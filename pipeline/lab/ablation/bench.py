@@ -7,18 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from keypoints.collapse import CollapseError
-from pipeline import crop_boxes, load
-from pipeline.commands.boxes import input_name, kinds_used
-from pipeline.commands.train_keypoints import train_keypoints
-from pipeline.contract.box_kinds import TRUTH, boxes_file
+from pipeline import load
+from pipeline.commands.train_keypoints import BOXES, LEARNED, train_in_boxes, train_keypoints
+from pipeline.contract.box_kinds import TRUTH
+from pipeline.contract.boxes import read_matched
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import alone, file_hash, when_free
+from pipeline.contract.formats.boxes import read_margin
 from pipeline.contract.schema import load_schema
 from pipeline.data.select import load_training_set
 from pipeline.engine.validation import NAMED, SHOWN, held_out, score_in_boxes
-from pipeline.lab.ablation.boxes import make_beside, make_boxes
+from pipeline.lab.ablation.boxes import in_sample, make_boxes, make_in_sample
 from pipeline.lab.ablation.costs import MeasuredCosts, measure
-from pipeline.lab.ablation.definition import Row, Study
+from pipeline.lab.ablation.definition import IN_SAMPLE, Row, Study
 from pipeline.lab.ablation.known import Known
 from pipeline.lab.ablation.runs import DONE, PENDING, Outcome, Run
 from pipeline.lab.ablation.settings import (
@@ -77,8 +78,8 @@ class Bench(ABC):
         """Return the records of the run, the one that is written last at the end."""
 
     @abstractmethod
-    def inputs(self, run: Run) -> dict[str, Path]:
-        """Return the files, by their names in the last record, that the run was made from."""
+    def inputs(self, run: Run) -> dict[str, Path | None]:
+        """Return the files, by their names in the last record, that the run was made from; None where it needs none."""
 
     @abstractmethod
     def figures(self, records: Sequence[dict[str, Any]]) -> dict[str, float | None]:
@@ -130,18 +131,25 @@ class KeypointsBench(Bench):
             base = on_one_device(self.study.base)
             shared = replace(base, detector=settings.detector, pictures=settings.pictures)
             make_boxes(shared, self.data, self.run, boxes.parent, self.limit)
-            make_beside(shared, kinds_used(settings.keypoints.crop)[1:], self.data, boxes.parent, self.limit)
-        train_keypoints(settings, self.data, self.run, self.limit, boxes=boxes, name=run.name, val=True)
+            if run.row.boxes == IN_SAMPLE:
+                make_in_sample(shared, self.data, boxes.parent, self.limit)
+        learned = self._learned(run)
+        train_in_boxes(settings, self.data, self.run, self.limit, boxes=boxes, name=run.name, val=True, learned=learned)
 
     def _boxes(self, run: Run) -> Path:
         return self.boxes or self.boxes_folder(run.settings, fingerprint(run.settings)) / "boxes.csv"
 
+    def _learned(self, run: Run) -> Path | None:
+        """Return the boxes that the run learns in, where they are others than those out of fold."""
+        if run.row.boxes == IN_SAMPLE:
+            return in_sample(self._boxes(run))
+        return run.row.folder / run.row.boxes if run.row.boxes else None
+
     def records(self, run: Run) -> list[Path]:
         return [self.run / "keypoints" / f"{run.name}.json"]
 
-    def inputs(self, run: Run) -> dict[str, Path]:
-        kinds = kinds_used(run.settings.keypoints.crop)
-        return {input_name(kind): boxes_file(self._boxes(run), kind) for kind in kinds}
+    def inputs(self, run: Run) -> dict[str, Path | None]:
+        return {BOXES: self._boxes(run), LEARNED: self._learned(run)}
 
     def figures(self, records: Sequence[dict[str, Any]]) -> dict[str, float | None]:
         val = records[-1]["figures"]["val"]
@@ -187,17 +195,18 @@ class DetectorBench(Bench):
             if kept(out):
                 refuse_another_make(out, inputs, "remove it, and it is made again")
                 return
-            chosen, given = held_out(training_set, crop_boxes.read_matched(boxes, training_set.rows, schema))
+            chosen, given = held_out(training_set, read_matched(boxes, training_set.rows, schema))
+            margin = read_margin(boxes)
             with recorded(out, settings, self.data, inputs) as record:
-                record["figures"] = {"val": score_in_boxes(chosen, given, schema, settings, network, out)}
+                record["figures"] = {"val": score_in_boxes(chosen, given, margin, schema, settings, network, out)}
 
     def records(self, run: Run) -> list[Path]:
         folder = self.folder(run)
         folds = [folder / "detector" / f"fold{fold}.json" for fold in range(run.row.settings.folds)]
         return [*folds, folder / "boxes.json", folder / f"{FIXED}.json"]
 
-    def inputs(self, run: Run) -> dict[str, Path]:
-        return {"boxes": self.folder(run) / "boxes.csv", "keypoints": self._network}
+    def inputs(self, run: Run) -> dict[str, Path | None]:
+        return {BOXES: self.folder(run) / "boxes.csv", "keypoints": self._network}
 
     def figures(self, records: Sequence[dict[str, Any]]) -> dict[str, float | None]:
         boxes, scored = (record["figures"]["val"] for record in records[-2:])
@@ -220,10 +229,11 @@ def outcome_of(bench: Bench, run: Run) -> Outcome:
     settings = deciding(asdict(run.settings))
     if files[-1].exists():
         records = [read_of(file, settings) for file in files]
-        there = {name: file_hash(one) for name, one in bench.inputs(run).items() if one.exists()}
+        inputs = bench.inputs(run)
+        there = {name: one and file_hash(one) for name, one in inputs.items() if one is None or one.exists()}
         refuse_other_inputs(files[-1], records[-1], {"annotations": bench.annotations, **there})
         try:
-            return _done(bench.figures(records), records, bench.inputs(run))
+            return _done(bench.figures(records), records, [name for name in inputs if inputs[name]])
         except DAMAGE as error:
             raise UserError(f"{files[-1]}: not the record of a study's run ({error!r}); {REMEDY}") from None
     noted = bench.notes / f"{run.name}.json"

@@ -3,21 +3,25 @@
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
-from functools import partial
+from dataclasses import asdict
 from pathlib import Path
 
-from pipeline.commands.boxes import boxes
+from detector.inference import NetworkDetector
+from detector.out_of_fold import train_ids
+from pipeline.commands.boxes import FoldBoxes, boxes, write_fold_boxes
 from pipeline.commands.train_detector import train_detector
-from pipeline.commands.train_keypoints import train_keypoints
-from pipeline.contract.box_kinds import OUT_OF_FOLD, TWO_PASS, boxes_file
-from pipeline.contract.faults import BusyError
+from pipeline.contract.faults import BusyError, UserError
 from pipeline.contract.files import WAIT_S, when_free
+from pipeline.contract.images import PictureOptions
+from pipeline.contract.schema import Schema
 from pipeline.data.fold_file import FOLDS
+from pipeline.data.select import RowSet
+from pipeline.engine.fold_boxes import predict_boxes
+from pipeline.engine.inference import Device, InferenceResult
+from pipeline.lab.ablation.definition import IN_SAMPLE
 from pipeline.lab.ablation.settings import of_boxes, refuse_others
-from pipeline.runs.claims import completed
 from pipeline.runs.json_files import read_json
-from pipeline.settings import Settings
+from pipeline.settings import Settings, record_as_now
 
 
 def make_boxes(settings: Settings, data: Sequence[Path], run: Path, folder: Path, limit: int) -> None:
@@ -27,7 +31,7 @@ def make_boxes(settings: Settings, data: Sequence[Path], run: Path, folder: Path
     """
     record = folder / "boxes.json"
     if record.exists():
-        made = completed(read_json(record).get("settings"), asdict(Settings()))
+        made = record_as_now(read_json(record).get("settings"))
         refuse_others(record, of_boxes(made), of_boxes(asdict(settings)))
         return
     folder.mkdir(parents=True, exist_ok=True)
@@ -44,22 +48,33 @@ def make_boxes(settings: Settings, data: Sequence[Path], run: Path, folder: Path
     when_free(lambda: record.exists() or boxes(settings, data, folder, limit))
 
 
-def make_beside(settings: Settings, kinds: Sequence[str], data: Sequence[Path], folder: Path, limit: int) -> None:
-    """Write boxes of these kinds beside `folder`/boxes.csv, unless they are there.
-
-    A first pass is that of keypoint networks of `settings`, trained for it on boxes out of fold.
-    """
-    for kind in kinds:
-        if boxes_file(folder / "boxes.csv", kind).with_suffix(".json").exists():
-            continue
-        if kind == TWO_PASS:
-            for fold in range(settings.folds):
-                when_free(partial(_first_pass, settings, data, folder, limit, fold))
-        when_free(partial(boxes, settings, data, folder, limit, kind))
+def in_sample(file: Path) -> Path:
+    """Return where boxes in sample lie: beside the `file` of those out of fold."""
+    return file.with_name(f"{file.stem}_{IN_SAMPLE}{file.suffix}")
 
 
-def _first_pass(settings: Settings, data: Sequence[Path], folder: Path, limit: int, fold: int) -> None:
-    """Train the keypoint network that makes a first pass over a fold."""
-    crop = replace(settings.keypoints.crop, train_boxes=OUT_OF_FOLD, val_boxes=OUT_OF_FOLD)
-    own = replace(settings, keypoints=replace(settings.keypoints, crop=crop, without_fold=fold))
-    train_keypoints(own, data, folder, limit, name=f"fold{fold}")
+def make_in_sample(settings: Settings, data: Sequence[Path], folder: Path, limit: int) -> None:
+    """Write boxes in sample, by the detector of the next fold, beside `folder`/boxes.csv, unless they are there."""
+    file = in_sample(folder / "boxes.csv")
+    made = FoldBoxes(file.stem, IN_SAMPLE, "boxes in sample", 1, _predict_seen)
+    when_free(lambda: file.with_suffix(".json").exists() or write_fold_boxes(settings, data, folder, limit, made))
+
+
+def _predict_seen(
+    chosen: RowSet,
+    detector: NetworkDetector,
+    fold: int,
+    schema: Schema,
+    device: Device,
+    shards: Path,
+    pictures: PictureOptions | None,
+) -> InferenceResult:
+    """Predict the rows of a fold, as `engine.fold_boxes.predict_fold` does, by a detector that has seen all of them."""
+    known = train_ids(detector)
+    unseen = [row.image_id for row in chosen.rows if row.image_id not in known]
+    if unseen:
+        raise UserError(
+            f"checkpoint {detector.name} has not seen {len(unseen)} of the {len(chosen.rows)} images of fold {fold}, first "
+            f"{unseen[0]}; their boxes would not be in sample. Use a checkpoint that was trained on fold {fold}"
+        )
+    return predict_boxes(chosen, detector, schema, device, shards, pictures)

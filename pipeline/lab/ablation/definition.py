@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pipeline.lab.failing  # noqa: F401 (its parts are named by configs of ablations)
+from pipeline.contract.box_kinds import OUT_OF_FOLD
 from pipeline.contract.faults import UserError
 from pipeline.contract.formats.yaml_files import read_yaml
 from pipeline.lab.ablation.overrides import FlatSettings, flatten, nest
 from pipeline.learning.configs import check_format, restore
 
 STAGES = ("detector", "keypoints")
+IN_SAMPLE = "in_sample"
+"""Boxes of detectors that have seen the image."""
 KEYS = ("stage", "base", "common", "seeds", "rows")
-ROW_KEYS = ("name", "set", "config")
+ROW_KEYS = ("name", "set", "config", "boxes")
 RESERVED = ("boxes", "folds", "fixed")
 """Names of a run's own files, which the tables must not overwrite."""
 NAME = re.compile("[A-Za-z0-9_-]+")
@@ -25,11 +28,17 @@ SHARED = ("folds", "schema", "layout")
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the table: what sets it apart from the others, in words, and its settings."""
+    """A row of the table: what sets it apart from the others, in words, and its settings.
+
+    `boxes` are those that its network learns in, where they are not those out of fold: in_sample, or a file of them as the
+    study names it, relative to the `folder` that the study lies in.
+    """
 
     name: str
     overrides: str
     settings: Any
+    boxes: str = ""
+    folder: Path = Path()
 
 
 @dataclass(frozen=True)
@@ -132,7 +141,17 @@ def _read_row(
         given, expected = getattr(settings, key), getattr(base, key)
         if given != expected:
             raise UserError(f"{where}: {key} is {given!r}; expected {expected!r}, as in all rows: set it in common")
-    return Row(name, ", ".join(words), settings)
+    boxes = _check_boxes(file, row.get("boxes", ""), stage, settings, where)
+    return Row(name, ", ".join([*words, f"boxes={boxes}"] if boxes else words), settings, boxes, file.parent)
+
+
+def _check_boxes(file: Path, boxes: Any, stage: str, settings: Any, where: str) -> str:
+    """Return the boxes that a row's network is to learn in; raise UserError for what it cannot."""
+    if boxes in ("", IN_SAMPLE) or (isinstance(boxes, str) and (file.parent / boxes).is_file()):
+        if boxes and (stage != "keypoints" or settings.keypoints.crop.learned != OUT_OF_FOLD):
+            raise UserError(f"{where}: boxes is {boxes!r}; expected none, since the row learns in others")
+        return boxes
+    raise UserError(f"{where}: boxes is {boxes!r}; expected {IN_SAMPLE}, or a file of boxes, relative to this one")
 
 
 def _check_own(own: FlatSettings, stage: str, where: str) -> None:

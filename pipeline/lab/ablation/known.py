@@ -8,8 +8,10 @@ from typing import Any
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import json_object
 from pipeline.lab.ablation.costs import MeasuredCosts
-from pipeline.lab.ablation.overrides import FlatSettings
+from pipeline.lab.ablation.overrides import FlatSettings, flat_of, nest
 from pipeline.lab.ablation.runs import COLLAPSED, DONE, Outcome, Run
+from pipeline.learning.configs import renamed
+from pipeline.settings import Settings
 
 FORMAT = 1
 MISSING = object()
@@ -69,7 +71,9 @@ def read_known(
         try:
             for name, row in content["rows"].items():
                 if name in rows:
-                    _refuse_others(f"{file}: row {name}", defaults | content["base"] | row["settings"], rows[name])
+                    _refuse_others(
+                        f"{file}: row {name}", defaults | present(content["base"] | row["settings"]), rows[name]
+                    )
                     for seed, outcome in row["runs"].items():
                         outcomes.setdefault((name, int(seed)), Outcome(**outcome))
                     if row["costs"]:
@@ -86,6 +90,11 @@ def _read(file: Path) -> dict[str, Any]:
     if content is None or content.get("format") != FORMAT:
         raise UserError(f"--known {file}: expected the results of a study's runs, NAME.json of its run folder")
     return content
+
+
+def present(flat: FlatSettings) -> FlatSettings:
+    """Return what an older version decided of a row, by dotted name, under the present names."""
+    return flat_of(renamed(Settings, nest(flat)))
 
 
 def _refuse_others(where: str, made: FlatSettings, settings: FlatSettings) -> None:

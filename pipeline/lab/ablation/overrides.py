@@ -35,6 +35,14 @@ def flatten(config: type, values: Mapping[Any, Any], where: str, group: str = ""
     return flat
 
 
+def flat_of(nested: Mapping[str, Any], group: str = "") -> FlatSettings:
+    """Return nested settings by dotted name, whatever they are called."""
+    flat: FlatSettings = {}
+    for name, value in nested.items():
+        flat |= flat_of(value, f"{group}{name}.") if isinstance(value, dict) else {f"{group}{name}": value}
+    return flat
+
+
 def nest(flat: FlatSettings) -> dict[str, Any]:
     """Return settings by dotted name as nested ones."""
     nested: dict[str, Any] = {}

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.contract.faults import UserError
+from pipeline.lab.ablation.definition import Study
 from pipeline.lab.ablation.overrides import FlatSettings, flatten
-from pipeline.runs.claims import completed, differences
+from pipeline.runs.claims import differences
 from pipeline.runs.json_files import read_json
 from pipeline.runs.steps import REMEDY
-from pipeline.settings import PLACE, Settings
+from pipeline.settings import PLACE, Settings, record_as_now
 
 
 def on_one_device(settings: Settings) -> Settings:
@@ -36,6 +37,13 @@ def flat_deciding(settings: Settings, stage: str) -> FlatSettings:
     return flat
 
 
+def flat_rows(study: Study, base: Settings) -> tuple[FlatSettings, dict[str, FlatSettings]]:
+    """Return by dotted name what decides of `base`, and of each row of a study."""
+    rows = {row.name: flat_deciding(row.settings, study.stage) for row in study.rows}
+    learned = {row.name: {"boxes": row.boxes} for row in study.rows if row.boxes}
+    return flat_deciding(base, study.stage), {name: flat | learned.get(name, {}) for name, flat in rows.items()}
+
+
 def of_boxes(settings: Any) -> dict[str, Any]:
     """Everything of plain settings that decides about the boxes out of fold; None where something is missing."""
     known = deciding(settings) if isinstance(settings, dict) else {}
@@ -51,8 +59,7 @@ def fingerprint(settings: Settings) -> str:
 def read_of(file: Path, settings: dict[str, Any]) -> dict[str, Any]:
     """Read the record of a run with these plain settings; raise UserError for one of others."""
     content = read_json(file)
-    made = completed(content.get("settings"), asdict(Settings()))
-    refuse_others(file, deciding(made), settings)
+    refuse_others(file, deciding(record_as_now(content.get("settings"))), settings)
     return content
 
 

@@ -16,9 +16,8 @@ from pipeline.lab.ablation.bench import BENCHES, Bench, note, outcome_of
 from pipeline.lab.ablation.chart import draw_chart
 from pipeline.lab.ablation.definition import Study, check_seeds, raise_all, read_study
 from pipeline.lab.ablation.known import as_known, read_known
-from pipeline.lab.ablation.overrides import FlatSettings
 from pipeline.lab.ablation.runs import COLLAPSED, DONE, FAILED, Run, planned, share
-from pipeline.lab.ablation.settings import flat_deciding
+from pipeline.lab.ablation.settings import flat_rows
 from pipeline.lab.ablation.sweep import draw_sweep, swept
 from pipeline.lab.ablation.table import as_csv, as_markdown, lines_of
 from pipeline.reporting.pictures import save_png
@@ -89,7 +88,7 @@ def opened(
     runs = planned(read, seeds or read.seeds)
     whole = read.base
     rows = load_training_set(data, load_schema(whole.schema), whole.folds, run, limit, whole.layout, whole.pictures)
-    made = read_known(known, rows.fingerprint, *_flat(read, Settings()))
+    made = read_known(known, rows.fingerprint, *flat_rows(read, Settings()))
     return BENCHES[read.stage](read, tuple(data), run, limit, rows.fingerprint, made, boxes), runs
 
 
@@ -132,11 +131,6 @@ def _check_device(settings: Settings) -> None:
             )
 
 
-def _flat(study: Study, base: Settings) -> tuple[FlatSettings, dict[str, FlatSettings]]:
-    """Return by dotted name what decides of `base`, and of each row."""
-    return flat_deciding(base, study.stage), {row.name: flat_deciding(row.settings, study.stage) for row in study.rows}
-
-
 def _make(bench: Bench, run: Run) -> None:
     """Make a run unless it is done; one that collapses is noted, and is not tried again."""
     before = outcome_of(bench, run)
@@ -166,7 +160,9 @@ def write_tables(bench: Bench, runs: Sequence[Run]) -> None:
             outcomes = {row.name: [outcome for one, outcome in every if one.row is row] for row in study.rows}
             costs = {row.name: bench.costs(row) for row in study.rows}
             lines = lines_of(study, outcomes, costs)
-            write_json(stem.with_suffix(".json"), as_known(bench.annotations, *_flat(study, study.base), every, costs))
+            write_json(
+                stem.with_suffix(".json"), as_known(bench.annotations, *flat_rows(study, study.base), every, costs)
+            )
             write_text(stem.with_suffix(".csv"), as_csv(lines))
             write_text(stem.with_suffix(".md"), as_markdown(study, lines))
             save_png(stem.with_suffix(".png"), draw_chart(study.name, lines))

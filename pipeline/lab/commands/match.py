@@ -8,20 +8,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from detector.data import true_boxes
 from detector.inference import load_detector
-from pipeline import crop_boxes
+from pipeline.contract.box_kinds import true_boxes
+from pipeline.contract.boxes import BoxTable, read_matched
 from pipeline.contract.crops import MEASURES, BoxSet
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import file_hash, refuse_foreign, write_text
-from pipeline.contract.formats.boxes import read_boxes, write_boxes
+from pipeline.contract.formats.boxes import MARGIN, read_boxes, read_margin, write_boxes
 from pipeline.contract.formats.registry import find_layout
 from pipeline.contract.images import PictureOptions
-from pipeline.contract.records import Annotation, Detection, Key
+from pipeline.contract.records import Annotation, BoxRow, Key
 from pipeline.contract.schema import Schema, load_schema
 from pipeline.data.select import RowSet, load_test_rows
 from pipeline.data.survey import image_sizes
-from pipeline.engine.inference import Device, Inference
+from pipeline.engine.fold_boxes import predict_boxes
+from pipeline.engine.inference import Device
 from pipeline.engine.shards import remove_shards
 from pipeline.lab.match.distributions import PADDINGS, cumulative, distances_above, jittered, summary
 from pipeline.lab.noise import Difference
@@ -63,7 +64,7 @@ def match(
     detector: Path | None = None,
     to: Path | None = None,
     padding: float = 0.15,
-    margin: float = 0.05,
+    margin: float | None = None,
     jitter: float = 0.05,
     limit: int = 0,
     schema: str = "fashionai",
@@ -82,7 +83,8 @@ def match(
         detector: detector checkpoint for the test folder, or a file of the boxes that one has found there
         to: without a test folder, the file of boxes to hold the others against; without it the last of --boxes
         padding: a crop shows its box grown on each side by this fraction of its sides
-        margin: true boxes are the extents of the points, grown on each side by this fraction
+        margin: true boxes are the extents of the points, grown on each side by this fraction; without it that which the boxes'
+            records say of their detectors
         jitter: true boxes whose sides move by up to this fraction are compared as well
         limit: rehearse on so many images of the test folder (0: all)
         schema: packaged schema, or a YAML file of your own
@@ -95,21 +97,21 @@ def match(
     loaded, record = load_schema(schema), out / "match.json"
     refuse_foreign(record, lambda file: holds(file, "provenance", "match"), "what this command wrote", "another --out")
     known = {row.key: row for row in find_layout(layout).read_annotations(data, loaded)} if data else {}
-    content: dict[str, Any] = {"provenance": provenance(), "padding": padding, "margin": margin}
+    content: dict[str, Any] = {"provenance": provenance(), "padding": padding}
     with measured(content):
         named = [*boxes] if to is None else [*boxes, to]
         files = dict(zip(_names(named), named, strict=True))
-        sets = []
+        found = {}
         for name, file in files.items():
-            found = read_boxes(file, loaded)
-            honest = " (out of fold)" if all(box.fold >= 0 for box in found) else ""
-            sets.append(_box_set(name + honest, found, known, margin, file))
+            rows, table = _annotated(read_boxes(file, loaded), known, file)
+            found[name + (" (out of fold)" if (table.fold >= 0).all() else "")] = rows, table
         if test is not None and answers is not None and detector is not None:
             place = out / f"{TEST_BOXES}.csv"
-            rows, found = boxes_of_test(test, answers, detector, loaded, device, place, pictures, layout, limit)
-            place = detector if detector.suffix == BOXES else place
-            files[TEST_BOXES.replace("_", " ")] = place
-            sets.append(_box_set("test boxes", found, {row.key: row for row in rows.rows}, margin, place))
+            tested, table = boxes_of_test(test, answers, detector, loaded, device, place, pictures, layout, limit)
+            files["test boxes"] = detector if detector.suffix == BOXES else place
+            found["test boxes"] = tested.rows, table
+        content["margin"] = margin = _margin([*files.values()], margin)
+        sets = [_box_set(name, rows, table, margin) for name, (rows, table) in found.items()]
         first, reference = sets[0], sets[-1]
         sets[:0] = [
             replace(first, name="true boxes", boxes=first.truth, fallback=np.zeros(len(first.truth))),
@@ -136,21 +138,38 @@ def _names(files: Sequence[Path]) -> list[str]:
     ]
 
 
-def _box_set(
-    name: str, boxes: Sequence[Detection], known: Mapping[Key, Annotation], margin: float, file: Path
-) -> BoxSet:
-    """Return boxes beside the true ones of their rows; raise UserError for boxes of images without annotations."""
+def _margin(files: Sequence[Path], margin: float | None) -> float:
+    """Return the margin of true boxes: the given one, or that of the files, which must have the same one."""
+    if margin is not None:
+        return margin
+    margins = {file: read_margin(file) for file in files}
+    if len({*margins.values()}) > 1:
+        each = ", ".join(f"{file} {one:g}" for file, one in margins.items())
+        raise UserError(
+            f"the boxes are those of detectors with different margins ({each}); say by --margin what is true"
+        )
+    return margins[files[0]]
+
+
+def _annotated(
+    boxes: Sequence[BoxRow], known: Mapping[Key, Annotation], file: Path
+) -> tuple[list[Annotation], BoxTable]:
+    """Return the annotated row of each box, and the boxes; raise UserError for boxes of images without annotations."""
     unknown = [box.image_id for box in boxes if box.key not in known]
     if unknown or not boxes:
         raise UserError(
             f"{file}: {len(unknown)} of {len(boxes)} boxes are of images that --data does not annotate"
             f"{f', first {unknown[0]}' if unknown else ''}; name their train roots"
         )
-    pairs = [(box, known[box.key]) for box in boxes if known[box.key].present.any()]
-    rows = [row for _, row in pairs]
-    truth = true_boxes(rows, torch.tensor(np.array(image_sizes(rows))), margin).numpy()
-    fallback = np.array([float(box.fallback) for box, _ in pairs])
-    return BoxSet(name, rows, np.stack([box.box for box, _ in pairs]).astype(float), truth, fallback)
+    return [known[box.key] for box in boxes], BoxTable.of(boxes)
+
+
+def _box_set(name: str, rows: Sequence[Annotation], boxes: BoxTable, margin: float) -> BoxSet:
+    """Return boxes beside the true ones of their rows; without rows that have no point, and so no true box."""
+    pointed = [i for i, row in enumerate(rows) if row.present.any()]
+    rows, boxes = [rows[i] for i in pointed], boxes.take(pointed)
+    truth = true_boxes(rows, torch.tensor(image_sizes(rows)), margin).numpy()
+    return BoxSet(name, rows, boxes.boxes, truth, boxes.fallback.astype(float))
 
 
 def boxes_of_test(
@@ -163,23 +182,23 @@ def boxes_of_test(
     pictures: PictureOptions,
     layout: str,
     limit: int,
-) -> tuple[RowSet, list[Detection]]:
+) -> tuple[RowSet, BoxTable]:
     """Return the rows of a test folder with their answers, and the boxes that a detector finds there, as `submit` crops them.
 
-    Those of a checkpoint are kept at `place`; a file of boxes is read instead of it.
+    Those of a checkpoint are kept at `place`, with a record of its margin; a file of boxes is read instead of it.
     """
     tested = load_test_rows(test, schema, limit, layout, pictures)
     truth = answers_of(tested.rows, answers, schema, layout, tested.sizes_wh)
     rows = RowSet(rows=truth, sizes_wh=tested.sizes_wh, digests=tested.digests)
     if detector.suffix == BOXES:
-        return rows, crop_boxes.read_matched(detector, rows.rows, schema)
+        return rows, read_matched(detector, rows.rows, schema)
     network = load_detector(detector, schema)
-    source = crop_boxes.box_source("detector", network, rows.sizes_wh, None)
     shards = place.with_suffix(".parts")
-    result = Inference(source, None, schema, device, pictures).run(rows, shards).made_by(network.name)
+    result = predict_boxes(rows, network, schema, device, shards, pictures)
     remove_shards(shards)
     write_boxes(place, result.boxes)
-    return rows, crop_boxes.read_matched(place, rows.rows, schema)  # as whoever names the file will have them
+    write_json(place.with_suffix(".json"), {MARGIN: network.margin})
+    return rows, read_matched(place, rows.rows, schema)  # as whoever names the file will have them
 
 
 def _table(content: dict[str, Any]) -> str:

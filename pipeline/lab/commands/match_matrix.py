@@ -11,21 +11,24 @@ from typing import Any
 import numpy as np
 import torch
 
-from detector.data import true_boxes
-from pipeline import crop_boxes
-from pipeline.contract.box_kinds import IMAGE, IN_SAMPLE, TRUTH, TWO_PASS, boxes_file
+from pipeline.contract.box_kinds import IMAGE, TRUTH, true_boxes
+from pipeline.contract.boxes import read_matched
+from pipeline.contract.crops import whole_images
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import file_hash, write_text
+from pipeline.contract.formats.boxes import read_margin
 from pipeline.contract.metrics import normalized_error
 from pipeline.contract.schema import Schema, load_schema
 from pipeline.data.select import RowSet, load_training_set
 from pipeline.engine.inference import Device
 from pipeline.engine.validation import VAL_FOLD, errors_of, score_in_boxes
 from pipeline.lab.ablation.bench import Bench, KeypointsBench, outcome_of
+from pipeline.lab.ablation.boxes import in_sample
+from pipeline.lab.ablation.definition import IN_SAMPLE
 from pipeline.lab.ablation.runs import DONE, Run, share
 from pipeline.lab.ablation.settings import on_one_device
 from pipeline.lab.commands.ablate import make_runs, opened
-from pipeline.lab.commands.match import TEST_BOXES, boxes_of_test
+from pipeline.lab.commands.match import BOXES, TEST_BOXES, boxes_of_test
 from pipeline.lab.match.chart import draw_matrix
 from pipeline.lab.match.distributions import jittered
 from pipeline.lab.match.errors import SUFFIX, Sums, errors_beside, write_errors
@@ -36,7 +39,7 @@ from pipeline.runs.provenance import measured, provenance
 from pipeline.settings import Settings
 
 log = logging.getLogger("pipeline")
-DETECTOR, JITTER = "detector", "jitter"
+DETECTOR, JITTER, TWO_PASS = "detector", "jitter", "two_pass"
 COLUMNS = {
     DETECTOR: "detector's boxes",
     TRUTH: "true boxes",
@@ -50,12 +53,13 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class _Scene:
-    """Images that no network has seen, and their boxes (N, 4) by what is shown."""
+    """Images that no network has seen, their boxes (N, 4) by what is shown, and the margin of true ones."""
 
     name: str
     title: str
     rows: RowSet
     boxes: dict[str, np.ndarray]
+    margin: float
 
     def fingerprints(self) -> dict[str, str]:
         """Return those of the images and, by what is shown, of the boxes to a hundredth of a pixel."""
@@ -126,8 +130,9 @@ def match_matrix(
         if test is not None and answers is not None and detector is not None:
             place, pictures, layout = run / f"{TEST_BOXES}.csv", settings.pictures, settings.layout
             rows, found = boxes_of_test(test, answers, detector, loaded, device, place, pictures, layout, limit)
-            given = _true_and_whole(rows, np.stack([box.box for box in found]), settings.detector.margin, jitter)
-            scenes.append(_Scene("test", f"test folder, {len(rows.rows)} images", rows, given))
+            margin = read_margin(detector if detector.suffix == BOXES else place)
+            given = _true_and_whole(rows, found.boxes, margin, jitter)
+            scenes.append(_Scene("test", f"test folder, {len(rows.rows)} images", rows, given, margin))
         fingerprints = {name: value for scene in scenes for name, value in scene.fingerprints().items()}
         sums = errors_beside(known, fingerprints, show)
         matrices = {scene.title: _matrix(bench, runs, scene, loaded, show, sums) for scene in scenes}
@@ -153,17 +158,18 @@ def _val(bench: Bench, settings: Settings, schema: Schema, jitter: float) -> _Sc
     first = bench.boxes or bench.run / "boxes.csv"
 
     def boxes_of(file: Path) -> np.ndarray:
-        return np.stack([box.box for box in crop_boxes.read_matched(file, whole.rows, schema)])[members]
+        return read_matched(file, whole.rows, schema).boxes[members]
 
-    given = _true_and_whole(chosen, boxes_of(first), settings.detector.margin, jitter)
-    if boxes_file(first, IN_SAMPLE).exists():
-        given[IN_SAMPLE] = boxes_of(boxes_file(first, IN_SAMPLE))
-    return _Scene("val", f"fold 0, {len(chosen.rows)} images", chosen, given)
+    margin = read_margin(first)
+    given = _true_and_whole(chosen, boxes_of(first), margin, jitter)
+    if in_sample(first).exists():
+        given[IN_SAMPLE] = boxes_of(in_sample(first))
+    return _Scene("val", f"fold 0, {len(chosen.rows)} images", chosen, given, margin)
 
 
 def _true_and_whole(rows: RowSet, found: np.ndarray, margin: float, jitter: float) -> dict[str, np.ndarray]:
     true = true_boxes(rows.rows, torch.tensor(rows.sizes_wh), margin).double().numpy()
-    whole = np.concatenate([np.zeros_like(rows.sizes_wh), rows.sizes_wh], 1).astype(float)
+    whole = whole_images(torch.tensor(rows.sizes_wh)).double().numpy()
     return {DETECTOR: found, TRUTH: true, JITTER: jittered(true, jitter), TWO_PASS: found, IMAGE: whole}
 
 
@@ -201,7 +207,7 @@ def _errors(bench: Bench, one: Run, scene: _Scene, column: str, checkpoint: Path
     refine = int(column == TWO_PASS)
 
     def make() -> dict[str, Any]:
-        return score_in_boxes(scene.rows, given, schema, settings, checkpoint, out, refine, scene.title)
+        return score_in_boxes(scene.rows, given, scene.margin, schema, settings, checkpoint, out, refine, scene.title)
 
     return errors_of(out, scene.rows, schema, settings, bench.data, inputs, make)
 

@@ -7,11 +7,11 @@ import pytest
 
 from pipeline.contract.faults import DataError
 from pipeline.contract.formats.boxes import read_boxes, write_boxes
-from pipeline.contract.records import Detection
+from pipeline.contract.records import BoxRow
 from pipeline.contract.schema import Schema
 
 
-def box(image_id: str, **changes: object) -> Detection:
+def box(image_id: str, **changes: object) -> BoxRow:
     values = {
         "box": np.array([1.25, 2, 30, 40.5]),
         "score": 0.75,
@@ -19,7 +19,7 @@ def box(image_id: str, **changes: object) -> Detection:
         "fold": 1,
         "checkpoint": "fold1",
     }
-    return Detection(image_id, "skirt", **(values | {"fallback": False} | changes))  # type: ignore[arg-type]
+    return BoxRow(image_id, "skirt", **(values | {"fallback": False} | changes))  # type: ignore[arg-type]
 
 
 def test_boxes_round_trip(tmp_path: Path, schema: Schema) -> None:
