@@ -51,19 +51,21 @@ def detector_report(
 def average_precision(
     rows: Sequence[Annotation], truth: np.ndarray, found: Sequence[Found], schema: Schema
 ) -> dict[str, float]:
-    """Return COCO's AP and AP50, keeping only detections of each image's annotated category.
+    """Return COCO's AP and AP50, keeping only detections of each image's annotated category, or categories.
 
     A skirt that is found and was not labelled is no false positive: nobody knows whether it is one.
     """
+    number: dict[str, int] = {}
+    image = [number.setdefault(row.image_id, len(number)) for row in rows]
     category = [schema.category_index(row.category) for row in rows]
+    annotated = set(zip(image, category, strict=True))
     results = [
         (i, c, np.array(box), score)
-        for i, one in enumerate(found)
+        for i, one in dict(zip(image, found, strict=True)).items()
         for box, score, c in zip(one["boxes"], one["scores"], one["category"], strict=True)
-        if c == category[i]
+        if (i, c) in annotated
     ]
-    labelled = [(i, category[i], box) for i, box in enumerate(truth)]
-    return _coco(len(rows), len(schema.categories), labelled, results)
+    return _coco(len(number), len(schema.categories), list(zip(image, category, truth, strict=True)), results)
 
 
 def _coco(

@@ -17,6 +17,7 @@ from pipeline.contract.box_kinds import true_boxes
 from pipeline.contract.boxes import BoxTable
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import refuse_foreign, write_text
+from pipeline.contract.formats.csv_files import INSTANCE
 from pipeline.contract.formats.registry import find_layout
 from pipeline.contract.formats.submission import read_submission
 from pipeline.contract.images import PictureOptions
@@ -142,7 +143,7 @@ def _predicted(
 ) -> tuple[list[Annotation], np.ndarray, np.ndarray]:
     """Return the answers that the submission has a row of, its points (N, K, 2), and which are given (N, K)."""
     found = read_submission(file, schema)
-    rows = [answer for answer in answers if answer.image_id in found]
+    rows = [answer for answer in answers if answer.key in found]
     if not rows:
         raise UserError(f"{file}: none of its images is in the answers; is it the submission of another test?")
     lacking = [row.path for row in rows if not row.path.is_file()]
@@ -150,8 +151,8 @@ def _predicted(
         raise UserError(f"{lacking[0]}: missing, one of {len(lacking)}; the pictures have to lie beside the answers")
     return (
         rows,
-        np.stack([found[row.image_id].xy for row in rows]),
-        np.stack([found[row.image_id].given for row in rows]),
+        np.stack([found[row.key].xy for row in rows]),
+        np.stack([found[row.key].given for row in rows]),
     )
 
 
@@ -182,7 +183,7 @@ def _case(
 ) -> Case:
     picture = prediction_picture(row, row, xy, given, schema, box)
     wrong = [f"{schema.keypoints[k]} ({KINDS[kind]})" for k, kind in enumerate(kinds) if kind >= KINDS.index("swap")]
-    caption = f"{row.image_id}: {row.category}, NE {100 * error:.1f} %"
+    caption = f"{row.named}: {row.category}, NE {100 * error:.1f} %"
     return Case([picture, *maps], f"{caption}; {', '.join(wrong)}" if wrong else caption)
 
 
@@ -194,9 +195,11 @@ def _figures(every: Sequence[Facet], scored: np.ndarray, kinds: np.ndarray) -> d
 def _table(rows: Sequence[Annotation], xy: np.ndarray, scored: np.ndarray, kinds: np.ndarray, schema: Schema) -> str:
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
-    lines.writerow(POINTS_HEAD)
+    several = any(row.instance for row in rows)
+    lines.writerow([*POINTS_HEAD, INSTANCE] if several else POINTS_HEAD)
     for i, k in zip(*np.nonzero(kinds != UNCOUNTED), strict=True):
         places = [*xy[i, k], *rows[i].xy[k]]
         named = (rows[i].image_id, rows[i].category, schema.keypoints[k])
-        lines.writerow([*named, *places, f"{scored[i, k]:.4f}", KINDS[kinds[i, k]]])
+        of = [rows[i].instance] if several else []
+        lines.writerow([*named, *places, f"{scored[i, k]:.4f}", KINDS[kinds[i, k]], *of])
     return text.getvalue()

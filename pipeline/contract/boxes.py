@@ -62,18 +62,14 @@ def matched(rows: Sequence[ImageRow], found: Sequence[BoxRow], file: Path) -> Bo
     Raises DataError, which names the boxes' `file`, when rows have none or the categories differ.
     """
     by_key = {box.key: box for box in found}
-    missing = [_named(row) for row in rows if row.key not in by_key]
+    missing = [row.named for row in rows if row.key not in by_key]
     if missing:
         what = "garments" if any(row.instance for row in rows) else "images"
         problem = f"no box for {len(missing)} of {len(rows)} {what}"
         remedy = "write the boxes of this data set with the boxes command"
         raise DataError([Fault(str(file), problem, remedy, value=", ".join(missing[:3]))])
-    other = [_named(row) for row in rows if by_key[row.key].category != row.category]
+    other = [row.named for row in rows if by_key[row.key].category != row.category]
     if other:
         problem = f"the category of {len(other)} boxes is not their image's"
         raise DataError([Fault(str(file), problem, "write the boxes again", value=", ".join(other[:3]))])
     return BoxTable.of([by_key[row.key] for row in rows])
-
-
-def _named(row: ImageRow) -> str:
-    return f"{row.image_id} instance {row.instance}" if row.instance else row.image_id

@@ -40,17 +40,22 @@ class ImageRow:
     def key(self) -> Key:
         return self.image_id, self.instance
 
+    @property
+    def named(self) -> str:
+        """What messages call it: its image, and its instance where that is not the first one."""
+        return f"{self.image_id} instance {self.instance}" if self.instance else self.image_id
+
 
 @dataclass(frozen=True, eq=False)
 class Annotation(ImageRow):
     """A row with answers: `xy` (K, 2) float64 in image pixels, `visibility` (K,) of 1 visible, 0 occluded, -1 absent.
 
-    `trust` is what its points weigh in training: 1 for those that a person placed, less for those of a network.
+    `label_weight` is what its points weigh in training: 1 for those that a person placed, less for those of a network.
     """
 
     xy: np.ndarray
     visibility: np.ndarray
-    trust: float = field(default=1.0, kw_only=True)
+    label_weight: float = field(default=1.0, kw_only=True)
 
     def __post_init__(self) -> None:
         if self.xy.ndim != 2 or self.xy.shape != (len(self.visibility), 2):

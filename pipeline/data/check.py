@@ -58,12 +58,12 @@ def check_dataset(
 
 
 def _compare(tested: _Part, answered: Sequence[Annotation], test: Path, answers: Path) -> list[Fault]:
-    by_id = {answer.image_id: answer for answer in answered}
+    by_key = {answer.key: answer for answer in answered}
     sizes = {row.image_id: size for row, size in zip(tested.rows, tested.found.sizes_wh, strict=True) if size.any()}
     far = [f for one in answered if one.image_id in sizes for f in far_points(one, sizes[one.image_id])]
     rows = tested.rows
-    ids = {row.image_id for row in rows}
-    return lacking(rows, by_id, answers) + foreign(answered, ids, test) + other_categories(rows, by_id) + far
+    keys = {row.key for row in rows}
+    return lacking(rows, by_key, answers) + foreign(answered, keys, test) + other_categories(rows, by_key) + far
 
 
 def _look(
@@ -81,7 +81,9 @@ def _look(
     found = survey(rows, progress("looking at images"), pictures)
     faults.extend(found.faults)
     categories = Counter(row.category for row in rows)
-    lines.append(f"{name}: {len(rows)} images, " + ", ".join(f"{c} {categories[c]}" for c in schema.categories))
+    images = len({row.image_id for row in rows})
+    counted = f"{images} images" if images == len(rows) else f"{len(rows)} garments in {images} images"
+    lines.append(f"{name}: {counted}, " + ", ".join(f"{c} {categories[c]}" for c in schema.categories))
     lines.append("  " + _pictures(rows, found))
     annotated = [row for row in rows if isinstance(row, Annotation)]
     if annotated:
@@ -95,14 +97,16 @@ def _look(
 
 def _pictures(rows: Sequence[ImageRow], found: Survey) -> str:
     """Describe the pictures that could be read."""
-    readable = found.sizes_wh.any(1)
-    if not readable.any():
+    once = np.sort(np.unique([row.image_id for row in rows], return_index=True)[1])
+    pictures = [rows[i] for i in once]
+    readable = once[found.sizes_wh[once].any(1)]
+    if not len(readable):
         return "no readable picture"
     sizes, hashes = found.sizes_wh[readable], found.hashes[readable]
     (w0, h0), (w1, h1) = sizes.min(0), sizes.max(0)
     near = len(sizes) - len(set(near_duplicates(hashes).tolist()))
     told = [f"sizes {w0}x{h0} to {w1}x{h1} pixels", f"{near} near-duplicates of others"]
     told += [f"{count} the same as others under another id"] if (count := copies(rows, found.digests)) else []
-    told += [f"{count} through links out of the folder"] if (count := linked(rows)) else []
-    told += [f"{count} unreadable"] if (count := int((~readable).sum())) else []
+    told += [f"{count} through links out of the folder"] if (count := linked(pictures)) else []
+    told += [f"{count} unreadable"] if (count := len(once) - len(readable)) else []
     return ", ".join(told)

@@ -6,28 +6,28 @@ from pathlib import Path
 
 from pipeline.contract.faults import Fault
 from pipeline.contract.formats.fashionai import CATEGORY, ID
-from pipeline.contract.records import Annotation, ImageRow
+from pipeline.contract.records import Annotation, ImageRow, Key
 
 
-def lacking(rows: Sequence[ImageRow], answered: Collection[str], file: Path) -> list[Fault]:
-    """Return a fault for each test row without an answer in `file`; `answered` are the ids that have one."""
+def lacking(rows: Sequence[ImageRow], answered: Collection[Key], file: Path) -> list[Fault]:
+    """Return a fault for each test row without an answer in `file`; `answered` are the keys that have one."""
     remedy = "add its row to the answers, or drop it from the test"
-    return [_fault(row, f"no answer (in {file})", remedy) for row in rows if row.image_id not in answered]
+    return [_fault(row, f"no answer (in {file})", remedy) for row in rows if row.key not in answered]
 
 
-def foreign(answers: Sequence[Annotation], tested: Collection[str], file: Path) -> list[Fault]:
-    """Return a fault for each answer of an image that is not among the ids `tested` of `file`."""
+def foreign(answers: Sequence[Annotation], tested: Collection[Key], file: Path) -> list[Fault]:
+    """Return a fault for each answer of an image, or a garment of it, that is not among the keys `tested` of `file`."""
     problem = f"answer of an image that is not in the test (in {file})"
     remedy = "drop the answer, or add the image to the test"
-    return [_fault(answer, problem, remedy) for answer in answers if answer.image_id not in tested]
+    return [_fault(answer, problem, remedy) for answer in answers if answer.key not in tested]
 
 
-def other_categories(rows: Sequence[ImageRow], answers: Mapping[str, Annotation]) -> list[Fault]:
+def other_categories(rows: Sequence[ImageRow], answers: Mapping[Key, Annotation]) -> list[Fault]:
     """Return a fault for each row whose answer is of another category."""
     found = [
-        other_category(answers[row.image_id], row.category, row.csv or row.image_id, row.csv_row)
+        other_category(answers[row.key], row.category, row.csv or row.image_id, row.csv_row)
         for row in rows
-        if row.image_id in answers
+        if row.key in answers
     ]
     return [fault for fault in found if fault is not None]
 
@@ -61,7 +61,7 @@ def seen_in_training(
 
 
 def _fault(row: ImageRow, problem: str, remedy: str) -> Fault:
-    return Fault(row.csv or row.image_id, problem, remedy, row.csv_row, ID, row.image_id)
+    return Fault(row.csv or row.image_id, problem, remedy, row.csv_row, ID, row.named)
 
 
 def copies(rows: Sequence[ImageRow], digests: Sequence[str]) -> int:

@@ -23,14 +23,14 @@ log = logging.getLogger("pipeline")
 def score(file: Path, answers: Sequence[Annotation], schema: Schema, variant: str = "default") -> NormalizedError:
     """Score a submission file against answers, as anyone else would: from the file. Raises DataError for other categories."""
     predictions = read_submission(file, schema)
-    unknown = len(predictions.keys() - {answer.image_id for answer in answers})
+    unknown = len(predictions.keys() - {answer.key for answer in answers})
     if unknown == len(predictions):
         raise UserError(
             f"{file}: none of its {unknown} images is in the answers; is it the submission of another test?"
         )
     if unknown:
         log.warning("%s: %d of its images are not in the answers and do not count", file, unknown)
-    found = [predictions.get(answer.image_id) for answer in answers]
+    found = [predictions.get(answer.key) for answer in answers]
     pairs = list(zip(answers, found, strict=True))
     faults = [f for answer, one in pairs if one and (f := other_category(answer, one.category, str(file), one.csv_row))]
     if faults:
@@ -83,9 +83,9 @@ def answers_of(
     points far outside their picture; UserError when nothing in the answers can be scored.
     """
     answers = find_layout(layout).read_answers(file, schema)
-    by_id = {answer.image_id: answer for answer in answers}
-    found = [replace(by_id[row.image_id], path=row.path) for row in rows if row.image_id in by_id]
-    faults = lacking(rows, by_id, file) + other_categories(rows, by_id)
+    by_key = {answer.key: answer for answer in answers}
+    found = [replace(by_key[row.key], path=row.path) for row in rows if row.key in by_key]
+    faults = lacking(rows, by_key, file) + other_categories(rows, by_key)
     if not faults:
         pairs = zip(found, image_sizes(rows) if sizes_wh is None else sizes_wh, strict=True)
         faults = [fault for answer, size_wh in pairs if size_wh.any() for fault in far_points(answer, size_wh)]

@@ -13,12 +13,20 @@ import pandas as pd
 
 from pipeline.contract.faults import DataError, Fault, UserError
 from pipeline.contract.files import json_object, write_text
-from pipeline.contract.formats.csv_files import NUMBER, WHOLE, duplicates, has_columns, read_csv, wrong_id
+from pipeline.contract.formats.csv_files import (
+    INSTANCE,
+    NUMBER,
+    WHOLE,
+    duplicates,
+    has_columns,
+    read_csv,
+    read_instances,
+    wrong_id,
+)
 from pipeline.contract.formats.fashionai import ID
 from pipeline.contract.records import BoxRow
 from pipeline.contract.schema import Schema
 
-INSTANCE = "instance"
 PLACE = ["x0", "y0", "x1", "y1", "score"]
 BOX_COLUMNS = [ID, INSTANCE, "category", *PLACE, "source", "fold", "checkpoint", "fallback"]
 
@@ -48,7 +56,7 @@ def read_boxes(file: Path, schema: Schema) -> list[BoxRow]:
     if frame is not None and INSTANCE not in frame.columns:
         frame.insert(1, INSTANCE, "0")
     if frame is not None and has_columns(frame, BOX_COLUMNS, file, faults):
-        faults.extend(duplicates(file, list(frame[ID]), list(frame[INSTANCE])))
+        faults.extend(duplicates(file, list(frame[ID]), read_instances(frame, file, [])))
         for row, record in enumerate(frame.to_dict("records"), start=2):
             try:
                 boxes.append(_parse_box(record, schema))

@@ -5,12 +5,15 @@ import io
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import pandas as pd
 
 from pipeline.contract.faults import Fault
 
+INSTANCE = "instance"
+"""The column that says which garment of its picture a row is of; files with one garment a picture have none."""
 LONGEST_NAME = 255
 """Bytes of a file's or folder's name; no common file system takes more."""
 LONGEST_ID = 1024
@@ -64,13 +67,29 @@ def has_columns(frame: pd.DataFrame, names: list[str], file: Path, faults: list[
     return not missing and not extra
 
 
-def duplicates(file: Path, ids: list[str], instances: list[str] | None = None) -> list[Fault]:
+def read_instances(frame: pd.DataFrame, file: Path, faults: list[Fault]) -> list[int]:
+    """Return the number of each row's garment among those of its picture: 0 where the table has no column of it.
+
+    A cell that is no such number is a fault, and stands as 0.
+    """
+    cells = list(frame[INSTANCE]) if INSTANCE in frame.columns else ["0"] * len(frame)
+    good = [bool(WHOLE.fullmatch(cell)) and int(cell) >= 0 for cell in cells]
+    faults += [
+        Fault(str(file), "malformed instance", "expected 0, 1, 2 ...", row, INSTANCE, cell)
+        for row, (cell, fits) in enumerate(zip(cells, good, strict=True), start=2)
+        if not fits
+    ]
+    return [int(cell) if fits else 0 for cell, fits in zip(cells, good, strict=True)]
+
+
+def duplicates(file: Path, ids: Sequence[str], instances: Sequence[int] | None = None) -> list[Fault]:
     """Return a fault for each id that stands in an earlier row; with `instances`, for each id with its instance."""
-    first: dict[tuple[str, str], int] = {}
+    first: dict[tuple[str, int], int] = {}
+    several = instances is not None and any(instances)
     faults = []
-    for row, key in enumerate(zip(ids, instances or [""] * len(ids), strict=True), start=2):
+    for row, key in enumerate(zip(ids, instances or [0] * len(ids), strict=True), start=2):
         if key in first:
-            what = f"image id, instance {key[1]}" if instances else "image id"
+            what = f"image id, instance {key[1]}" if several else "image id"
             problem = f"duplicate {what} (first in row {first[key]})"
             faults.append(Fault(str(file), problem, "keep one of the rows", row, "image_id", key[0]))
         first.setdefault(key, row)

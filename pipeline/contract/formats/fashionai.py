@@ -1,7 +1,8 @@
 """Annotation, boxes and submission CSV: the only parsing, the only rounding, the only "-1_-1_-1".
 
 A cell is x_y_v with integers: v is 1 visible, 0 occluded, -1 absent. The integer is the continuous coordinate itself (the
-data's range is 0 to 512 inclusive on pictures of 512 pixels); the writer rounds, and clips to the picture.
+data's range is 0 to 512 inclusive on pictures of 512 pixels); the writer rounds, and clips to the picture. FashionAI has one
+garment a picture; where there are several, a column `instance` numbers them, after image_category.
 """
 
 import logging
@@ -12,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.contract.faults import DataError, Fault
-from pipeline.contract.formats.csv_files import duplicates, has_columns, read_csv, wrong_id
-from pipeline.contract.records import ABSENT, Annotation, ImageRow
+from pipeline.contract.formats.csv_files import INSTANCE, duplicates, has_columns, read_csv, read_instances, wrong_id
+from pipeline.contract.records import ABSENT, Annotation, ImageRow, Key
 from pipeline.contract.schema import Schema
 
 ID, CATEGORY = "image_id", "image_category"
@@ -30,16 +31,16 @@ def read_annotations(roots: Sequence[Path], schema: Schema, faults: list[Fault] 
     With a list of `faults` they are added to it instead, and the rows without faults returned.
     """
     raised, faults = faults is None, [] if faults is None else faults
-    kept: dict[str, Annotation] = {}
+    kept: dict[Key, Annotation] = {}
     repeated = 0
     for root in roots:
         files = sorted((Path(root) / "Annotations").glob("*.csv"))
         if not files:
             faults.append(Fault(f"{root}/Annotations", "no annotation CSV", "name a folder that has Annotations/*.csv"))
         for file in files:
-            own = {row.image_id: row for row in read_rows(file, Path(root), schema, faults)}
+            own = {row.key: row for row in read_rows(file, Path(root), schema, faults)}
             repeated += len(kept.keys() & own.keys())
-            kept = kept | own | kept  # the first row of a picture counts, the order is that of the roots
+            kept = kept | own | kept  # the first row of a garment counts, the order is that of the roots
     if raised and faults:
         raise DataError(faults)
     if repeated:
@@ -63,12 +64,15 @@ def read_test(folder: Path, schema: Schema, faults: list[Fault] | None = None) -
     rows: list[ImageRow] = []
     frame = read_csv(file, faults)
     if frame is not None and has_columns(frame, [ID, CATEGORY], file, faults, exact=False):
-        for row, (image_id, category) in enumerate(zip(frame[ID], frame[CATEGORY], strict=True), start=2):
+        instances = read_instances(frame, file, faults)
+        lines = zip(frame[ID], frame[CATEGORY], instances, strict=True)
+        for row, (image_id, category, instance) in enumerate(lines, start=2):
             found = check_row(file, row, image_id, category, schema)
             faults.extend(found)
             if not found:
-                rows.append(ImageRow(image_id, category, Path(folder) / image_id, csv=str(file), csv_row=row))
-        faults.extend(duplicates(file, list(frame[ID])))
+                path, where = Path(folder) / image_id, {"csv": str(file), "csv_row": row}
+                rows.append(ImageRow(image_id, category, path, instance=instance, **where))
+        faults.extend(duplicates(file, list(frame[ID]), instances))
     if raised and faults:
         raise DataError(faults)
     return rows
@@ -77,12 +81,13 @@ def read_test(folder: Path, schema: Schema, faults: list[Fault] | None = None) -
 def read_rows(file: Path, root: Path, schema: Schema, faults: list[Fault], answers: bool = False) -> list[Annotation]:
     """Read one CSV whose pictures lie below `root`, and add its faults to the list; of answers, pictures are not looked for."""
     frame = read_csv(file, faults)
-    if frame is None or not has_columns(frame, [ID, CATEGORY, *schema.keypoints], file, faults):
+    if frame is None or not has_columns(frame, columns(schema, INSTANCE in frame.columns), file, faults):
         return []
-    faults.extend(duplicates(file, list(frame[ID])))
+    instances = read_instances(frame, file, faults)
+    faults.extend(duplicates(file, list(frame[ID]), instances))
     rows = []
-    cells = frame[list(schema.keypoints)].to_numpy()
-    for row, (image_id, category, row_cells) in enumerate(zip(frame[ID], frame[CATEGORY], cells, strict=True), start=2):
+    lines = zip(frame[ID], frame[CATEGORY], instances, frame[list(schema.keypoints)].to_numpy(), strict=True)
+    for row, (image_id, category, instance, row_cells) in enumerate(lines, start=2):
         found = check_row(file, row, image_id, category, schema, None if answers else root)
         points = parse_cells(file, row, row_cells, schema, found)
         if not found:
@@ -94,8 +99,14 @@ def read_rows(file: Path, root: Path, schema: Schema, faults: list[Fault], answe
         faults.extend(found)
         if not found:
             xy, visibility = points[:, :2].astype(float), points[:, 2].astype(np.int8)
-            rows.append(Annotation(image_id, category, root / image_id, xy, visibility, csv=str(file), csv_row=row))
+            where = {"instance": instance, "csv": str(file), "csv_row": row}
+            rows.append(Annotation(image_id, category, root / image_id, xy, visibility, **where))
     return rows
+
+
+def columns(schema: Schema, several: bool) -> list[str]:
+    """Return the columns of a CSV of points; with `several` garments a picture, one of them says which."""
+    return [ID, CATEGORY, *([INSTANCE] if several else []), *schema.keypoints]
 
 
 def check_row(

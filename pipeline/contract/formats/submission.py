@@ -1,4 +1,7 @@
-"""Submission CSV: the only rounding. A cell is x_y_1, or -1_-1_-1 for keypoints that the category does not have."""
+"""Submission CSV: the only rounding. A cell is x_y_1, or -1_-1_-1 for keypoints that the category does not have.
+
+Where a picture has several garments, a column `instance` says which one a row is of.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +12,9 @@ import pandas as pd
 
 from pipeline.contract.faults import DataError, Fault
 from pipeline.contract.files import write_text
-from pipeline.contract.formats.csv_files import duplicates, has_columns, read_csv
-from pipeline.contract.formats.fashionai import ABSENT_CELL, CATEGORY, ID, check_row, parse_cells
-from pipeline.contract.records import ABSENT, ImageRow
+from pipeline.contract.formats.csv_files import INSTANCE, duplicates, has_columns, read_csv, read_instances
+from pipeline.contract.formats.fashionai import ABSENT_CELL, CATEGORY, ID, check_row, columns, parse_cells
+from pipeline.contract.records import ABSENT, ImageRow, Key
 from pipeline.contract.schema import Schema
 
 
@@ -32,14 +35,13 @@ def write_submission(
     if xy.shape != (len(rows), len(schema.keypoints), 2) or not np.isfinite(xy).all():
         raise ValueError(f"{path}: {len(rows)} rows need finite points {(len(rows), len(schema.keypoints), 2)}")
     points = np.clip(np.rint(xy), 0, sizes_wh[:, None, :]).astype(int)
-    lines = []
+    lines, several = [], any(row.instance for row in rows)
     for row, row_points, predicted in zip(rows, points, given, strict=True):
         members = schema.members[row.category] if predicted else ()
         cells = [f"{x}_{y}_1" if k in members else ABSENT_CELL for k, (x, y) in enumerate(row_points)]
-        lines.append([row.image_id, row.category, *cells])
-    write_text(
-        path, pd.DataFrame(lines, columns=[ID, CATEGORY, *schema.keypoints]).to_csv(index=False, lineterminator="\n")
-    )
+        lines.append([row.image_id, row.category, *([row.instance] if several else []), *cells])
+    frame = pd.DataFrame(lines, columns=columns(schema, several))
+    write_text(path, frame.to_csv(index=False, lineterminator="\n"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +54,8 @@ class SubmittedRow:
     csv_row: int
 
 
-def read_submission(file: Path, schema: Schema) -> dict[str, SubmittedRow]:
-    """Read predictions by image id. Raises DataError with all faults.
+def read_submission(file: Path, schema: Schema) -> dict[Key, SubmittedRow]:
+    """Read predictions by image id and instance. Raises DataError with all faults.
 
     Any cell but -1_-1_-1 is a prediction, whatever its v and wherever it lies; only a cell that takes itself back, such as
     0_0_-1, is refused: nobody can tell whether it is one. Cells of other categories do not count, whatever they hold.
@@ -61,19 +63,18 @@ def read_submission(file: Path, schema: Schema) -> dict[str, SubmittedRow]:
     faults: list[Fault] = []
     frame = read_csv(file, faults)
     predictions = {}
-    if frame is not None and has_columns(frame, [ID, CATEGORY, *schema.keypoints], file, faults):
-        faults.extend(duplicates(file, list(frame[ID])))
-        cells = frame[list(schema.keypoints)].to_numpy()
-        for row, (image_id, category, row_cells) in enumerate(
-            zip(frame[ID], frame[CATEGORY], cells, strict=True), start=2
-        ):
+    if frame is not None and has_columns(frame, columns(schema, INSTANCE in frame.columns), file, faults):
+        instances = read_instances(frame, file, faults)
+        faults.extend(duplicates(file, list(frame[ID]), instances))
+        lines = zip(frame[ID], frame[CATEGORY], instances, frame[list(schema.keypoints)].to_numpy(), strict=True)
+        for row, (image_id, category, instance, row_cells) in enumerate(lines, start=2):
             found = check_row(file, row, image_id, category, schema)
             points = parse_cells(file, row, row_cells, schema, found)
             given = np.array([cell != ABSENT_CELL for cell in row_cells])
             if not found:
                 found += _taken_back(file, row, row_cells, points, given, schema, category)
             faults.extend(found)
-            predictions[image_id] = SubmittedRow(points[:, :2].astype(float), given, category, row)
+            predictions[image_id, instance] = SubmittedRow(points[:, :2].astype(float), given, category, row)
     if faults:
         raise DataError(faults)
     return predictions
