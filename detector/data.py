@@ -17,6 +17,9 @@ from pipeline.contract.schema import Schema
 from pipeline.learning.loading import Batches, ImageDataset
 from pipeline.learning.photometric import Photometric
 
+SCALE, SHIFT, FLIP = 0, slice(1, 3), 3
+"""Which of a draw's random numbers decide what."""
+
 
 class DetectorData:
     """What `training.fit` loads, and the true extents (N, 4) in image pixels of the rows' points, or of their boxes."""
@@ -63,9 +66,9 @@ def training_inputs(batch: ImageBatch, extents: Tensor, config: DetectorConfig) 
     affine = geometry.crop_from_image(
         crops.whole_images(batch.sizes_wh).float(),
         size_wh,
-        scale=(1 - augment.scale) ** (2 * uniform[:, 0] - 1),
-        shift=(2 * uniform[:, 1:3] - 1) * augment.shift,
-        flip=uniform[:, 3] < augment.flip,
+        scale=(1 - augment.scale) ** (2 * uniform[:, SCALE] - 1),
+        shift=(2 * uniform[:, SHIFT] - 1) * augment.shift,
+        flip=uniform[:, FLIP] < augment.flip,
     )
     targets = target_boxes(extents.float(), batch.sizes_wh, config.margin)
     limit = torch.full_like(batch.sizes_wh, config.network.size)

@@ -1,4 +1,7 @@
-"""Random crops for training: jitter, rotation, scale, shift and flip in one affine, drawn from the loader's numbers."""
+"""Random crops for training: jitter, rotation, scale, shift and flip in one affine, drawn from the loader's numbers.
+
+Each change has its own of the random numbers of a draw (N, 32), so that one that is turned off leaves the others as they are.
+"""
 
 import torch
 from torch import Tensor
@@ -6,6 +9,9 @@ from torch import Tensor
 from keypoints.config import KeypointsConfig
 from pipeline.contract import geometry
 from pipeline.contract.warp import OUTSIDE
+
+JITTER, ROTATION, SCALE, SHIFT, FLIP = slice(0, 4), 4, 5, slice(6, 8), 8
+HIDE, HIDDEN_SIZE, HIDDEN_PLACE = 9, slice(10, 12), slice(12, 14)
 
 
 def random_affines(boxes: Tensor, uniform: Tensor, config: KeypointsConfig) -> tuple[Tensor, Tensor]:
@@ -16,15 +22,15 @@ def random_affines(boxes: Tensor, uniform: Tensor, config: KeypointsConfig) -> t
     uniform = uniform.to(boxes)
     augment, signed = config.augment, 2 * uniform - 1
     sides = (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2)
-    jittered = boxes + signed[:, 0:4] * augment.jitter * sides
-    flip = uniform[:, 8] < augment.flip
+    jittered = boxes + signed[:, JITTER] * augment.jitter * sides
+    flip = uniform[:, FLIP] < augment.flip
     affine = geometry.crop_from_image(
         jittered,
         (config.crop.size, config.crop.size),
         config.crop.padding,
-        angle_deg=signed[:, 4] * augment.rotation_deg,
-        scale=(1 - augment.scale) ** signed[:, 5],
-        shift=signed[:, 6:8] * augment.shift,
+        angle_deg=signed[:, ROTATION] * augment.rotation_deg,
+        scale=(1 - augment.scale) ** signed[:, SCALE],
+        shift=signed[:, SHIFT] * augment.shift,
         flip=flip,
     )
     return affine, flip
@@ -38,11 +44,11 @@ def cut_out(crops: Tensor, uniform: Tensor, config: KeypointsConfig) -> Tensor:
     if not config.augment.cutout:
         return crops
     uniform = uniform.to(crops)
-    hidden = uniform[:, 9] < config.augment.cutout
-    inside = []
+    hidden = uniform[:, HIDE] < config.augment.cutout
+    inside, size, place = [], uniform[:, HIDDEN_SIZE], uniform[:, HIDDEN_PLACE]
     for axis, side in ((0, crops.shape[3]), (1, crops.shape[2])):
-        extent = uniform[:, 10 + axis] * config.augment.cutout_size * side
-        start = uniform[:, 12 + axis] * (side - extent)
+        extent = size[:, axis] * config.augment.cutout_size * side
+        start = place[:, axis] * (side - extent)
         at = torch.arange(side, device=crops.device) + 0.5
         inside.append((at >= start[:, None]) & (at < (start + extent)[:, None]))
     area = hidden[:, None, None] & inside[1][:, :, None] & inside[0][:, None, :]

@@ -58,6 +58,9 @@ class CodecConfig:
 class LossConfig:
     """What a point's error costs."""
 
+    FORMER: ClassVar[dict[str, str]] = {"taught_weight": "pseudo_weight"}
+    """Settings of older weights and files, and what they are called now."""
+
     name: str = "mse"
     """Key of LOSSES (keypoints/losses.py): mse, bce, cross_entropy, dsnt, smooth_l1; must fit the codec."""
     hard_keypoints: int = 0
@@ -66,8 +69,8 @@ class LossConfig:
     """keep occluded points with a weight of their own, mask them, or drop the images that have one."""
     occluded_weight: float = 0.5
     """Loss weight of occluded points that are kept; visible ones weigh 1."""
-    taught_weight: float = 0.5
-    """Loss weight of points that a network placed (--taught); those of people weigh 1."""
+    pseudo_weight: float = 0.5
+    """Loss weight of points that a network placed (--pseudo_points); those of people weigh 1."""
     by_normaliser: bool = False
     """Crops weigh by the inverse of what normalises NE, the distance of armpits or waistband in the crop."""
 
@@ -75,7 +78,7 @@ class LossConfig:
         if self.occluded not in OCCLUDED:
             raise UserError(f"keypoints.loss.occluded is {self.occluded!r}; expected one of {', '.join(OCCLUDED)}")
         check_ranges(
-            self, "keypoints.loss", {"occluded_weight": (0, 1), "taught_weight": (0, 1), "hard_keypoints": (0, 10_000)}
+            self, "keypoints.loss", {"occluded_weight": (0, 1), "pseudo_weight": (0, 1), "hard_keypoints": (0, 10_000)}
         )
 
 

@@ -74,8 +74,8 @@ class KeypointsData:
         visibility = torch.tensor(np.stack([row.visibility for row in self.rows]))
         occluded_weight = config.loss.occluded_weight if config.loss.occluded == "keep" else 0
         weight = (visibility == VISIBLE) + (visibility == OCCLUDED) * occluded_weight
-        trust = torch.tensor([row.trust for row in self.rows])
-        self.weight = weight.float() * schema.mask[self.category] * trust[:, None]
+        label_weight = torch.tensor([row.label_weight for row in self.rows])
+        self.weight = weight.float() * schema.mask[self.category] * label_weight[:, None]
         if config.loss.by_normaliser:
             self.weight *= self._by_normaliser(schema)[:, None]
         self.flip_index = torch.tensor(schema.flip_index)

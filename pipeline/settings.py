@@ -14,6 +14,8 @@ from pipeline.runs.claims import completed
 
 PLACE = ("accelerator", "devices", "num_nodes", "strategy", "workers", "save_every", "in_memory")
 """Settings of a training that say where it runs, and decide nothing about its weights."""
+FORMER_INPUTS = {"taught": "pseudo_points"}
+"""What a claim names by hash beside the settings, as older versions called it."""
 
 
 @dataclass
@@ -53,6 +55,7 @@ def as_now(stage: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
     config, defaults = type(getattr(Settings(), stage)), _stage_deciding(Settings(), stage)
 
     def brought(claim: dict[str, Any]) -> dict[str, Any]:
+        claim = {FORMER_INPUTS.get(name, name): value for name, value in claim.items()}
         return completed(claim | {"config": configs.renamed(config, claim.get("config"))}, defaults)
 
     return brought

@@ -46,13 +46,13 @@ def test_stages_that_know_the_truth_give_every_number_back(tmp_path: Path, schem
     file = tmp_path / "submission.csv"
     write_submission(file, rows, np.stack([p.xy for p in predictions]), sizes_wh, schema)
     read = read_submission(file, schema)
-    assert list(read) == [row.image_id for row in rows]
+    assert list(read) == [row.key for row in rows]
     for row in rows:
-        xy, given = read[row.image_id].xy, read[row.image_id].given
+        xy, given = read[row.key].xy, read[row.key].given
         members = list(schema.members[row.category])
         assert np.flatnonzero(given).tolist() == members
         np.testing.assert_array_equal(xy[members], row.xy[members])
-    xy, given = (np.stack([getattr(read[row.image_id], part) for row in rows]) for part in ("xy", "given"))
+    xy, given = (np.stack([getattr(read[row.key], part) for row in rows]) for part in ("xy", "given"))
     result = normalized_error(rows, xy, given, schema)
     assert (result.value, result.missing, result.skipped) == (0.0, 0, 0)
 

@@ -78,7 +78,7 @@ def test_from_csv_to_a_scored_submission(tmp_path: Path, capsys: pytest.CaptureF
     assert out.with_suffix(".png").stat().st_size > 1000
 
     schema = load_schema(own)
-    for image_id, one in read_submission(out, schema).items():
+    for (image_id, _), one in read_submission(out, schema).items():
         category = image_id.split("/")[1]
         assert one.given.tolist() == schema.mask[schema.category_index(category)].tolist()
     capsys.readouterr()

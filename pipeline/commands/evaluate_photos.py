@@ -6,7 +6,7 @@ from json import JSONDecodeError, loads
 from pathlib import Path
 from typing import Any
 
-from detector.data import true_extents
+from pipeline.contract.box_kinds import true_extents
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import file_hash, json_object, refuse_foreign
 from pipeline.contract.formats.registry import find_layout
@@ -26,7 +26,6 @@ from pipeline.reporting.detection_scores import (
 from pipeline.reporting.tables import as_table
 from pipeline.runs.json_files import holds, write_json
 from pipeline.runs.provenance import provenance
-from pipeline.settings import Settings
 
 
 def evaluate_photos(
@@ -36,6 +35,7 @@ def evaluate_photos(
     names: Sequence[str] = (),
     garments: Path | None = None,
     answers: Path | None = None,
+    margin: float = 0.05,
     threshold: float = Finding.threshold,
     json: Path | None = None,
     schema: str = "fashionai",
@@ -52,6 +52,7 @@ def evaluate_photos(
         garments: every garment of each photo, as a sample's all_garments.json: which are found, and what else is?
         answers: key points of one garment a photo, an answer CSV whose pictures lie below --photos: is it found, under its
             category or another one? What else is found is not judged
+        margin: with answers: by how much of its sides the detector grows the extent of the points (its detector.margin)
         threshold: least score of a find, of what is told by category
         json: write the figures there as well
         schema: packaged schema, or a YAML file of your own
@@ -76,7 +77,10 @@ def evaluate_photos(
     elif garments is not None:
         truth, compare = _read_garments(garments, loaded), against_garments
     else:
-        truth, compare = _annotated(find_layout(layout).read_answers(given[0], loaded), given[0]), against_annotated
+        truth, compare = (
+            _annotated(find_layout(layout).read_answers(given[0], loaded), margin, given[0]),
+            against_annotated,
+        )
     found = [_of(results, photos / name, predictions) for name in truth]
     figures = [compare(found, list(truth.values()), least) for least in sorted({*THRESHOLDS, threshold})]
     _print(figures, next(one for one in figures if one["threshold"] == threshold))
@@ -97,9 +101,9 @@ def _print(figures: Sequence[dict[str, Any]], chosen: dict[str, Any]) -> None:
         print(f"  {name} {100 * share:.1f} %" + (f" (taken for: {taken})" if taken else ""))
 
 
-def _annotated(rows: Sequence[Annotation], file: Path) -> dict[str, dict[str, Any]]:
+def _annotated(rows: Sequence[Annotation], margin: float, file: Path) -> dict[str, dict[str, Any]]:
     """Return the garment of each photo by its name: the category, and the box around its points as a detector is to give it."""
-    margin, chosen = Settings().detector.margin, [row for row in rows if row.present.any()]
+    chosen = [row for row in rows if row.present.any()]
     twice = [name for name, count in Counter(row.image_id for row in chosen).items() if count > 1]
     if twice or not chosen:
         at_fault = f"{twice[0]} has several garments" if twice else "no garment has a point"

@@ -14,7 +14,7 @@ from pipeline.runs.claims import claim
 from pipeline.runs.steps import BOXED, REMEDY, beside_data, inputs_of, kept, recorded
 from pipeline.settings import Settings, as_now, claimed
 
-FINAL, VAL, TAUGHT = "final", "val", "taught"
+FINAL = "final"
 
 
 def train_detector(

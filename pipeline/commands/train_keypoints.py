@@ -16,9 +16,9 @@ from pipeline.contract.boxes import BoxTable
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import alone, file_hash, json_object
 from pipeline.contract.formats.boxes import read_margin
-from pipeline.contract.formats.pseudo_points import RECORD
+from pipeline.contract.formats.pseudo_points import PSEUDO_POINTS, RECORD
 from pipeline.contract.schema import Schema, load_schema
-from pipeline.data.select import RowSet, TrainingSet, load_taught, load_training_set
+from pipeline.data.select import RowSet, TrainingSet, load_pseudo_points, load_training_set
 from pipeline.engine.validation import VAL_FOLD, score_on_val
 from pipeline.learning import ranks
 from pipeline.learning.start import refuse_seen
@@ -26,7 +26,7 @@ from pipeline.runs.claims import claim
 from pipeline.runs.steps import inputs_of, kept, recorded
 from pipeline.settings import Settings, as_now, claimed
 
-FINAL, VAL, TAUGHT = "final", "val", "taught"
+FINAL, VAL = "final", "val"
 BOXES, LEARNED = "boxes", "learned_boxes"
 """In records: the hash of the boxes out of fold, and of others that crops of training are cut around."""
 
@@ -39,7 +39,7 @@ def train_keypoints(
     boxes: Path | None = None,
     name: str = "",
     val: bool = False,
-    taught: Path | None = None,
+    pseudo_points: Path | None = None,
     photos: Path | None = None,
     start: str = "",
 ) -> None:
@@ -53,12 +53,13 @@ def train_keypoints(
         boxes: the boxes out of fold; without it RUN/boxes.csv
         name: name of the network in RUN/keypoints; without it final, or val with --val
         val: leave fold 0 out, and score the network on it at the end
-        taught: garments whose points another network placed, to learn from as well: a folder that pseudo-points wrote
-        photos: folder of the photos of --taught
+        pseudo_points: garments whose points another network placed, to learn from as well: a folder that `lab pseudo-points`
+            wrote
+        photos: folder of the photos of --pseudo_points
         start: a trained network to start from, such as one of other photos or of drawings: a checkpoint, or the name or the
             folder of a pair; it must have seen none of the images that are left out
     """
-    train_in_boxes(settings, data, run, limit, boxes, name, val, taught, photos, start)
+    train_in_boxes(settings, data, run, limit, boxes, name, val, pseudo_points, photos, start)
 
 
 def train_in_boxes(
@@ -69,7 +70,7 @@ def train_in_boxes(
     boxes: Path | None = None,
     name: str = "",
     val: bool = False,
-    taught: Path | None = None,
+    pseudo_points: Path | None = None,
     photos: Path | None = None,
     start: str = "",
     learned: Path | None = None,
@@ -95,9 +96,11 @@ def train_in_boxes(
     watched = tables[BOXES].moved(_cut_around(crop.watched, tables[BOXES], training_set, margin))
     training = _cut_around(crop.learned, tables.get(LEARNED, tables[BOXES]), training_set, margin)
     rows, every = training_set.rows, watched
-    if taught is not None or photos is not None:
-        further, theirs = _taught(taught, photos, schema, limit, settings, {row.image_id for row in rows})
-        inputs[TAUGHT] = further.fingerprint
+    if pseudo_points is not None or photos is not None:
+        further, theirs = _pseudo_labelled(
+            pseudo_points, photos, schema, limit, settings, {row.image_id for row in rows}
+        )
+        inputs[PSEUDO_POINTS] = further.fingerprint
         rows, every = [*rows, *further.rows], BoxTable.joined([watched, theirs])
         training = np.concatenate([training, theirs.boxes])
     begun = train.begun(start, "keypoints", inputs)
@@ -126,27 +129,27 @@ def _cut_around(kind: str, table: BoxTable, training_set: TrainingSet, margin: f
     return boxes_of_kind(kind, table.boxes, training_set.rows, training_set.sizes_wh, margin)
 
 
-def _taught(
-    taught: Path | None, photos: Path | None, schema: Schema, limit: int, settings: Settings, known: set[str]
+def _pseudo_labelled(
+    pseudo_points: Path | None, photos: Path | None, schema: Schema, limit: int, settings: Settings, known: set[str]
 ) -> tuple[RowSet, BoxTable]:
-    """Return the garments, and their boxes, that a network is taught by another one; none of them is of the data itself."""
-    if taught is None or photos is None:
+    """Return the garments whose points another network placed, and their boxes; none of them is of the data itself."""
+    if pseudo_points is None or photos is None:
         raise UserError(
-            "--taught and --photos belong together: a folder of pseudo-points, and the folder of its photos"
+            "--pseudo_points and --photos belong together: a folder of pseudo-points, and the folder of its photos"
         )
-    without_fold, record = settings.keypoints.without_fold, taught / RECORD
+    without_fold, record = settings.keypoints.without_fold, pseudo_points / RECORD
     left_out = (json_object(record) or {}).get("without_fold") if record.is_file() else None
     if without_fold >= 0 and left_out != without_fold:
         raise UserError(
-            f"{record}: the teacher left out fold {left_out} (-1: none); expected fold {without_fold}, which this network is "
-            "to be scored on: it would learn from one that has seen it"
+            f"{record}: the network that placed the points left out fold {left_out} (-1: none); expected fold {without_fold}, "
+            "which this network is to be scored on: it would learn from one that has seen it"
         )
-    weight = settings.keypoints.loss.taught_weight
-    rows, boxes = load_taught(taught, photos, schema, weight, limit, settings.pictures)
+    weight = settings.keypoints.loss.pseudo_weight
+    rows, boxes = load_pseudo_points(pseudo_points, photos, schema, weight, limit, settings.pictures)
     both = [row.image_id for row in rows.rows if row.image_id in known]
     if both:
         raise UserError(
-            f"{taught}: {len(both)} of its images are training images themselves, first {both[0]}; drop them"
+            f"{pseudo_points}: {len(both)} of its images are training images themselves, first {both[0]}; drop them"
         )
     return rows, boxes
 

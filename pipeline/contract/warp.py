@@ -1,7 +1,8 @@
 """The one warp: crops cut out of images by affines, in torch, on whatever device the batch has arrived on.
 
-Training and inference both cut their crops here; two implementations would bring back the mismatch that the project exists
-to remove.
+Training and inference both cut their crops here, or the mismatch would be back that the project exists to remove. There are two
+ways of sampling to one result: any affine by places, and on a CPU a crop that is not turned by its rows and columns, in a third
+of the time. tests/contract/test_warp.py holds one against the other, within float rounding.
 """
 
 import torch
@@ -29,7 +30,7 @@ def crop(
 ) -> Tensor:
     """Cut crops float32 (N, 3, h, w) of 0..255 out of images (B, 3, H, W), by affines crop_from_image (N, 2, 3).
 
-    The only warp of the project: bilinear, and where the crop is smaller than what it shows, the average of n x n samples
+    Bilinear, and where the crop is smaller than what it shows, the average of n x n samples
     a pixel, n the minification rounded up (above MAX_SUPERSAMPLES of an image that was averaged over whole pixels first).
     `sizes_wh` (B, 2) are the real sizes of padded images, `source` (N,) the image of each crop (default: one crop an image),
     `reduced` (B,) how many pixels of the picture, each way, a pixel of `images` stands for (default: 1); affines and sizes are

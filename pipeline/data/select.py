@@ -11,7 +11,7 @@ import numpy as np
 from pipeline.contract.boxes import BoxTable, matched
 from pipeline.contract.faults import DataError, Fault, UserError
 from pipeline.contract.formats.boxed import read_boxed
-from pipeline.contract.formats.pseudo_points import BOXED, read_taught
+from pipeline.contract.formats.pseudo_points import BOXED, read_pseudo_points
 from pipeline.contract.formats.registry import find_layout
 from pipeline.contract.images import PictureOptions
 from pipeline.contract.records import Annotation, BoxedImage, ImageRow
@@ -128,16 +128,16 @@ def load_boxed(
     return RowSet(rows=rows, sizes_wh=found.sizes_wh, digests=found.digests)
 
 
-def load_taught(
+def load_pseudo_points(
     folder: Path,
     photos: Path,
     schema: Schema,
-    trust: float,
+    label_weight: float,
     limit: int = 0,
     pictures: PictureOptions | None = None,
 ) -> tuple[RowSet, BoxTable]:
     """Read garments whose points a network placed, and their boxes, and decode every photo; raises DataError with all faults."""
-    rows, boxes = read_taught(folder, photos, schema, trust)
+    rows, boxes = read_pseudo_points(folder, photos, schema, label_weight)
     rows = sample_rows(rows, limit)
     found = survey(rows, progress("looking at photos"), pictures)
     if found.faults:

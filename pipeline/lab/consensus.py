@@ -1,4 +1,4 @@
-"""Points that several views agree on: what a network may teach another one about pictures that nobody has annotated.
+"""Points that several views agree on: pseudo-labels for pictures that nobody has annotated.
 
 After data distillation (Radosavovic et al. 2018, 1712.04440), where an ensemble over flips and scales labels further pictures.
 """

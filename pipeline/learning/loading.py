@@ -17,6 +17,7 @@ from pipeline.contract.images import Picture, PictureOptions, read_image
 from pipeline.contract.records import ImageBatch, ImageRow
 
 UNIFORMS = 32
+"""Random numbers of a draw, of which each stage names its own (keypoints.augment, detector.data); more than any needs."""
 
 Item = tuple[Picture, int, int, np.ndarray]
 Unread = tuple[int, DataError]

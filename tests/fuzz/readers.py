@@ -125,7 +125,7 @@ def _annotations(file: Path) -> None:
 
 def _submission(file: Path) -> None:
     read = read_submission(file, SCHEMA)
-    assert all(np.isfinite(one.xy).all() and wrong_id(image_id) is None for image_id, one in read.items())
+    assert all(np.isfinite(one.xy).all() and wrong_id(image_id) is None for (image_id, _), one in read.items())
 
 
 def _read_boxes(file: Path) -> None:

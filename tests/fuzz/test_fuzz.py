@@ -65,15 +65,15 @@ COORDINATES = st.floats(-1e4, 1e4)
 
 
 @FIXED
-@given(st.lists(IMAGE_IDS, min_size=1, max_size=4, unique=True), st.data())
-def test_a_submission_comes_back(folder: Path, ids: list[str], data: st.DataObject) -> None:
+@given(st.lists(st.tuples(IMAGE_IDS, st.integers(0, 3)), min_size=1, max_size=4, unique=True), st.data())
+def test_a_submission_comes_back(folder: Path, keys: list[tuple[str, int]], data: st.DataObject) -> None:
     category = data.draw(st.sampled_from(SCHEMA.categories))
-    rows = [ImageRow(one, category, folder) for one in ids]
+    rows = [ImageRow(one, category, folder, instance=instance) for one, instance in keys]
     points = [data.draw(st.tuples(COORDINATES, COORDINATES)) for _ in rows]
     xy = np.repeat(np.array(points)[:, None], len(SCHEMA.keypoints), 1)
     write_submission(folder / "s.csv", rows, xy, np.full((len(rows), 2), 512), SCHEMA)
     read = read_submission(folder / "s.csv", SCHEMA)
-    assert list(read) == ids
+    assert list(read) == keys
     members = list(SCHEMA.members[category])
     for one, expected in zip(read.values(), np.rint(xy).clip(0, 512), strict=True):
         assert one.category == category

@@ -9,8 +9,8 @@ import yaml
 from detector import config as detector
 from keypoints import config as keypoints
 from pipeline.contract.faults import UserError
-from pipeline.learning.configs import restore
-from pipeline.settings import Settings
+from pipeline.learning.configs import renamed, restore
+from pipeline.settings import Settings, as_now
 
 ROOT = Path(__file__).parents[2]
 STAGES = [(keypoints.KeypointsConfig, keypoints.upgrade_config), (detector.DetectorConfig, detector.upgrade_config)]
@@ -113,3 +113,27 @@ FLOATS = [
 def test_no_number_may_be_nan_or_infinite(config: type, group: str, name: str, value: float) -> None:
     with pytest.raises(UserError, match=rf"{name} is .*(nan|inf); expected"):
         restore(config, {group: {name: value}} if group else {name: value}, "x")
+
+
+def test_plain_settings_of_an_older_version_come_under_their_present_names() -> None:
+    """At every depth, and without what is gone and was off; what was on stays, to be told apart."""
+    old = {
+        "detector": {"flip_test": False, "margin": 0.1},
+        "keypoints": {"loss": {"taught_weight": 0.3}, "x": 1},
+        "y": [2],
+    }
+    assert renamed(Settings, old) == {
+        "detector": {"margin": 0.1},
+        "keypoints": {"loss": {"pseudo_weight": 0.3}, "x": 1},
+        "y": [2],
+    }
+    assert renamed(Settings, {"detector": {"flip_test": True}}) == {"detector": {"flip_test": True}}
+    assert renamed(Settings, None) is None
+
+
+def test_a_claim_of_an_older_version_comes_up_to_date() -> None:
+    claim = {"data": "d", "taught": "t", "config": {"loss": {"taught_weight": 0.3}}}
+    now = as_now("keypoints")(claim)
+    assert (now["pseudo_points"], now["config"]["loss"]["pseudo_weight"]) == ("t", 0.3)
+    assert "taught" not in now
+    assert now["config"]["crop"]["train_boxes"] == "out_of_fold"

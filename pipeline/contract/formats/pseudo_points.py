@@ -1,4 +1,4 @@
-"""A folder of garments whose points a network placed, for another one to learn from: points.csv and boxed.csv.
+"""Pseudo-labels: a folder of garments whose points a network placed, for another one to learn from, points.csv and boxed.csv.
 
 points.csv is an annotation CSV (contract/formats/fashionai.py) in which a point that is not to be learned from is absent;
 boxed.csv has the box of each of its rows (contract/formats/boxed.py). The ids are paths below a folder of photos.
@@ -19,11 +19,11 @@ from pipeline.contract.records import Annotation, BoxedImage, BoxRow
 from pipeline.contract.schema import Schema
 
 POINTS, BOXED, RECORD = "points.csv", "boxed.csv", "points.json"
-TEACHER = "teacher"
-"""What the source of such a row's box is called in its column `checkpoint`."""
+PSEUDO_POINTS = "pseudo_points"
+"""What stands for the checkpoint that such a row's box comes from."""
 
 
-def write_taught(
+def write_pseudo_points(
     folder: Path, rows: Sequence[BoxedImage], xy: np.ndarray, given: np.ndarray, sizes_wh: np.ndarray, schema: Schema
 ) -> None:
     """Write the rows with their points xy (N, K, 2) in image pixels, rounded and clipped to sizes_wh (N, 2), where `given`."""
@@ -37,16 +37,18 @@ def write_taught(
     write_text(folder / POINTS, frame.to_csv(index=False, lineterminator="\n"))
 
 
-def read_taught(folder: Path, photos: Path, schema: Schema, trust: float) -> tuple[list[Annotation], list[BoxRow]]:
-    """Read the rows, whose points weigh `trust`, and the box of each. Raises DataError with all faults of both files."""
+def read_pseudo_points(
+    folder: Path, photos: Path, schema: Schema, label_weight: float
+) -> tuple[list[Annotation], list[BoxRow]]:
+    """Read the rows, whose points weigh `label_weight`, and the box of each. Raises DataError with all faults of both files."""
     faults: list[Fault] = []
     file = folder / POINTS
-    rows = [replace(row, trust=trust) for row in read_rows(file, photos, schema, faults)]
+    rows = [replace(row, label_weight=label_weight) for row in read_rows(file, photos, schema, faults)]
     if faults:
         raise DataError(faults)
-    boxes = {row.image_id: row for row in read_boxed(folder / BOXED, photos, schema)}
+    boxes = {row.key: row for row in read_boxed(folder / BOXED, photos, schema)}
     for row in rows:
-        box = boxes.get(row.image_id)
+        box = boxes.get(row.key)
         if box is None or box.category != row.category:
             problem = "row without a box" if box is None else f"category that is {box.category!r} in {BOXED}"
             remedy = "write both files again with the pseudo-points command"
@@ -54,6 +56,7 @@ def read_taught(folder: Path, photos: Path, schema: Schema, trust: float) -> tup
     if faults:
         raise DataError(faults)
     found = [
-        BoxRow(row.image_id, row.category, boxes[row.image_id].box, 1.0, "detector", -1, TEACHER, False) for row in rows
+        BoxRow(row.image_id, row.category, boxes[row.key].box, 1.0, "detector", -1, PSEUDO_POINTS, False)
+        for row in rows
     ]
     return rows, found

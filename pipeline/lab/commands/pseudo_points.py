@@ -10,7 +10,7 @@ import torch
 from keypoints.inference import load_locator
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import file_hash, refuse_foreign
-from pipeline.contract.formats.pseudo_points import RECORD, write_taught
+from pipeline.contract.formats.pseudo_points import RECORD, write_pseudo_points
 from pipeline.contract.images import PictureOptions
 from pipeline.contract.records import Keypoints
 from pipeline.contract.schema import Schema, load_schema
@@ -45,7 +45,7 @@ def pseudo_points(
     limit: int = 0,
     schema: str = "fashionai",
 ) -> None:
-    """Place points in boxed photos that nobody has annotated, where several views agree, for train-keypoints --taught.
+    """Place points in boxed photos that nobody has annotated, where several views agree, for train-keypoints --pseudo_points.
 
     Every network is shown crops of three paddings and their mirror images. A point is given where all views are near
     their mean, and sure enough; a garment where enough of its points are.
@@ -56,7 +56,7 @@ def pseudo_points(
         out: folder for points.csv, boxed.csv, points.json, and look.png
         device: where the networks run
         pictures: what a picture may cost
-        keypoints: keypoint checkpoints, the teachers; without any, that of the packaged pair
+        keypoints: keypoint checkpoints that place them; without any, that of the packaged pair
         tolerance: how far a view may be from the mean, as a fraction of the box's longer side
         least_score: least mean score of a point
         least_share: least share of a garment's points that are given
@@ -72,17 +72,17 @@ def pseudo_points(
     )
     loaded = load_schema(schema)
     files = list(keypoints) or [Pair.of(DEFAULT, None, None, "torch", device_of(device)).keypoints]
-    teachers = [load_locator(file, loaded, flip_test=False) for file in files]
-    left_out = {one.without_fold for one in teachers}
+    locators = [load_locator(file, loaded, flip_test=False) for file in files]
+    left_out = {one.without_fold for one in locators}
     if len(left_out) > 1:
-        raise UserError("--keypoints: the teachers left out different folds; expected the same one, or none")
+        raise UserError("--keypoints: these networks left out different folds; expected the same one, or none")
     rows = _one_a_photo(load_boxed(boxed, photos, loaded, limit, pictures))
     content: dict[str, Any] = {"provenance": provenance(), "without_fold": left_out.pop()}
     content["inputs"] = {"boxed": file_hash(boxed), "keypoints": [file_hash(file) for file in files]}
     content["settings"] = {"tolerance": tolerance, "least_score": least_score, "least_share": least_share}
     with measured(content):
-        paddings = [teachers[0].padding + step for step in PADDINGS]
-        predictor = Agreed(teachers, paddings, torch.tensor(loaded.flip_index), tolerance)
+        paddings = [locators[0].padding + step for step in PADDINGS]
+        predictor = Agreed(locators, paddings, torch.tensor(loaded.flip_index), tolerance)
         given = GivenBoxes(torch.tensor(np.stack([row.box for row in rows.rows])), origin="detector")
         shards = out / "points.parts"
         result = Inference(given, predictor, loaded, device, pictures).run(rows, shards)
@@ -101,7 +101,7 @@ def pseudo_points(
         "kept by category": _by_category(rows, kept, loaded),
     }
     chosen = rows.take(kept)
-    write_taught(out, chosen.rows, xy[kept], agreed[kept], chosen.sizes_wh, loaded)
+    write_pseudo_points(out, chosen.rows, xy[kept], agreed[kept], chosen.sizes_wh, loaded)
     save_png(out / "look.png", _sheet(chosen, xy[kept], agreed[kept], loaded))
     write_json(record, content)
     remove_shards(shards)

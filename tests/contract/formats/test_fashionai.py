@@ -219,7 +219,7 @@ def test_image_ids_with_commas_survive_a_submission(tmp_path: Path, schema: Sche
     file = tmp_path / "submission.csv"
     rows = [ImageRow("Images/skirt/red, long.jpg", "skirt", tmp_path)]
     write_submission(file, rows, np.zeros((1, 24, 2)), np.array([[8, 8]]), schema)
-    assert list(read_submission(file, schema)) == ["Images/skirt/red, long.jpg"]
+    assert list(read_submission(file, schema)) == [("Images/skirt/red, long.jpg", 0)]
 
 
 def test_a_folder_without_annotations(tmp_path: Path, schema: Schema) -> None:
@@ -248,7 +248,7 @@ def test_submission_is_rounded_clipped_and_complete(tmp_path: Path, schema: Sche
     ]
     assert second.split(",")[2 + left] == "2_101_1"
     read = read_submission(file, schema)
-    assert read["Images/skirt/a.jpg"].given.sum() == 4
+    assert read["Images/skirt/a.jpg", 0].given.sum() == 4
     with pytest.raises(ValueError, match="finite"):
         write_submission(file, rows, xy * np.nan, np.full((2, 2), 512), schema)
 
@@ -259,7 +259,7 @@ def test_submission_with_negative_and_missing_cells(tmp_path: Path, schema: Sche
     file.write_text(
         ",".join(["image_id", "image_category", *schema.keypoints]) + "\n" + ",".join(["x", "dress", *cells]) + "\n"
     )
-    read = read_submission(file, schema)["x"]
+    read = read_submission(file, schema)["x", 0]
     assert read.xy[0].tolist() == [-3, -1]
     assert read.given.tolist() == [True] + [False] * 23
 
@@ -278,7 +278,7 @@ def test_a_cell_that_takes_itself_back_is_refused(tmp_path: Path, schema: Schema
     )
     with pytest.raises(DataError, match=message):
         read_submission(submission(tmp_path, schema, hemline_left="0_0_-1"), schema)
-    read = read_submission(submission(tmp_path, schema, crotch="0_0_-1", hemline_left="-4_7_0"), schema)["x"]
+    read = read_submission(submission(tmp_path, schema, crotch="0_0_-1", hemline_left="-4_7_0"), schema)["x", 0]
     k = schema.keypoints.index("hemline_left")
     assert (read.xy[k].tolist(), bool(read.given[k]), read.category, read.csv_row) == ([-4, 7], True, "dress", 2)
 

@@ -14,5 +14,5 @@ def test_points_are_clipped_to_the_width_and_height_of_their_picture(tmp_path: P
     write_submission(tmp_path / "s.csv", rows, np.full((2, 24, 2), 170.6), np.array([[200, 100], [90, 300]]), schema)
     read = read_submission(tmp_path / "s.csv", schema)
     hemline = schema.keypoints.index("hemline_left")
-    assert read["wide.jpg"].xy[hemline].tolist() == [171, 100]
-    assert read["tall.jpg"].xy[hemline].tolist() == [90, 171]
+    assert read["wide.jpg", 0].xy[hemline].tolist() == [171, 100]
+    assert read["tall.jpg", 0].xy[hemline].tolist() == [90, 171]
