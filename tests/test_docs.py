@@ -22,9 +22,11 @@ ALONE = re.compile(r"()([a-z][a-z-]*)((?: .*)?)$")
 """A command, and what is left of it in a sentence: its verb and some of its options."""
 SWITCHES = {"help", "version", "config", "print_config"}
 """Options of every verb, or of each that takes presets."""
+
+
 OTHERS = {"node-rank"}
 """Options of torchrun."""
-AWAITED = {"pseudo_points", "ABLATION"}
+AWAITED = {"refine", "pseudo_points", "REFINE", "ABLATION"}
 """Names that are decided and that the next changes bring: an option or variable of these is not looked for yet."""
 PATHS = [*VERBS.values(), *LABORATORY.values()]
 

@@ -16,12 +16,11 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from detector.networks import dense
-from pipeline import load
 from pipeline.contract import warp
 from pipeline.contract.images import PictureOptions
 from pipeline.contract.records import ImageBatch, ImageRow
 from pipeline.contract.schema import Schema
-from pipeline.engine.finder import Finding
+from pipeline.engine.predictor import DetectionOptions, load_predictor
 from pipeline.learning.loading import ImageDataset, collate
 from pipeline.learning.pairs import Weights
 from pipeline.orchestrator import TwoStage
@@ -81,8 +80,7 @@ def waits(device: str) -> Iterator[list[str]]:
 @pytest.fixture(scope="module")
 def stages(schema: Schema) -> TwoStage:
     """The shipped pair as `predict` uses it, with the flip test and all passes."""
-    finder = load.load_finder(Weights(runtime="torch").pair("cpu"), schema, Finding(threshold=0.2))
-    return TwoStage(finder.source, finder.locator).eval()
+    return load_predictor(Weights(runtime="torch").pair("cpu"), schema, DetectionOptions(threshold=0.2)).stages
 
 
 def batch_of(photos: int, device: str) -> ImageBatch:

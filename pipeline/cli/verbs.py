@@ -18,7 +18,7 @@ GROUPS = {
 EXPERIMENTS = ("ablate", "match", "match-matrix", "report", "pseudo-label", "pseudo-points", "backgrounds")
 """Verbs of the laboratory, likewise in pipeline/lab/commands."""
 GONE = {
-    "claims": "its results are in docs/collapse.md",
+    "claims": "its results are in docs/match.md",
     "match-remedies": "its results are in docs/match.md",
     "plan-catalogue": "its table and formula are in docs/scale.md",
 }

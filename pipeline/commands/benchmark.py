@@ -7,10 +7,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from functools import wraps
-from itertools import cycle, islice
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from pipeline.contract import warp
 from pipeline.contract.faults import UserError
 from pipeline.contract.files import refuse_foreign
 from pipeline.data.photos import find_photos
+from pipeline.engine import predictor as engine
 from pipeline.engine.refinement import OwnPoints
 from pipeline.learning.pairs import DEFAULT, GRAPHS
 from pipeline.runs.json_files import holds, write_json
@@ -116,17 +117,17 @@ def benchmark(
 
 
 def measure(setting: Setting, weights: str, files: Sequence[str], seconds: float) -> Speed:
-    """Predict the files over and over for so many seconds, after a first batch that does not count."""
+    """Predict the files over and over, as a stream, for so many seconds, after a first batch that does not count."""
     torch.set_num_threads(setting.threads)
     predictor = api.load(
         weights, runtime=setting.runtime, batch=setting.batch, flip_test=setting.flip_test, device="cpu"
     )
     predictor(files[: setting.batch])
     spent = dict.fromkeys(STAGES, 0.0)
-    with _timed(predictor, spent):
-        endless, done, garments, start = cycle(files), 0, 0, time.perf_counter()
+    with _timed(predictor, spent), closing(predictor.batches(cycle(files))) as batches:
+        done, garments, start = 0, 0, time.perf_counter()
         while time.perf_counter() - start < seconds:
-            results = predictor(list(islice(endless, setting.batch)))
+            results = next(batches)
             done, garments = done + len(results), garments + sum(len(one.garments) for one in results)
         wall = time.perf_counter() - start
     stages = {name: 1000 * one / done for name, one in spent.items()}
@@ -139,7 +140,7 @@ def measure(setting: Setting, weights: str, files: Sequence[str], seconds: float
 def _timed(predictor: api.Predictor, spent: dict[str, float]) -> Iterator[None]:
     """Add to `spent` the seconds of each stage. Photos are decoded in threads: theirs add up."""
     places = {
-        "decode": (api, "read_image"),
+        "decode": (engine, "read_image"),
         "detector": (_first(predictor.stages.source).detector.network, "detections"),
         "crop": (warp, "crop"),
         "keypoints": (predictor.stages.locator, "locate"),

@@ -15,9 +15,9 @@ from pipeline.contract.formats.catalogue import count_found, open_manifest
 from pipeline.contract.images import PictureOptions
 from pipeline.engine.catalogue import photos_done, state_of
 from pipeline.engine.cluster import BUSY, THERE, Drive, Made, Report
-from pipeline.engine.finder import Finding
 from pipeline.engine.inference import Device
 from pipeline.engine.manifest import CatalogueJob, ShardMaker
+from pipeline.engine.predictor import DetectionOptions
 from pipeline.learning.pairs import Weights
 from pipeline.reporting.tables import as_table
 from pipeline.runs.json_files import holds, read_json, write_json
@@ -28,8 +28,8 @@ BUSY_S = 2.0
 """Seconds that a predictor waits when another process is at its shard."""
 
 
-class Predictor:
-    """What runs in an actor."""
+class CatalogueActor:
+    """What runs in an actor of Ray: a predictor, which makes one shard at a time."""
 
     def __init__(self, job: CatalogueJob, cores: int) -> None:
         self.job, self.cores = job, cores
@@ -60,7 +60,7 @@ def catalogue(
     device: Device,
     pictures: PictureOptions,
     networks: Weights,
-    finding: Finding,
+    detection: DetectionOptions,
     address: str = "",
     predictors: int = 0,
     cores: int = 2,
@@ -71,12 +71,12 @@ def catalogue(
     """Find the garments of a catalogue of photos on a cluster of Ray; the same command goes on where it was.
 
     Args:
-        manifest: Parquet or CSV with the columns id and uri, and perhaps category, whose finds alone are kept then
+        manifest: Parquet or CSV with the columns id and uri, and perhaps category, whose garments alone are kept then
         out: folder of the results, one Parquet file a shard, on a disk that all machines see; those of `predict --manifest`
         device: where the networks run; one device a predictor
         pictures: what a picture may cost
         networks: which networks predict
-        finding: what counts as a garment, and how carefully its points are placed
+        detection: what counts as a garment, and how carefully its points are placed
         address: a cluster that is there, as Ray names it (auto, HOST:PORT); without it one is started on this machine
         predictors: so many at once; 0: one a GPU, or without any one for every --cores cores
         cores: cores of a predictor
@@ -90,7 +90,7 @@ def catalogue(
         raise UserError(f"--shard_size is {shard_size}; expected 1 or more")
     found, place = open_manifest(manifest.absolute()), out.absolute()
     networks = _absolute(networks)
-    job = CatalogueJob(found.file, place, "1/1", shard_size, device, pictures, networks, finding, schema, columns)
+    job = CatalogueJob(found.file, place, "1/1", shard_size, device, pictures, networks, detection, schema, columns)
     place.mkdir(parents=True, exist_ok=True)
     ray = _connected(address)
     try:
@@ -104,7 +104,7 @@ def _made(ray: Any, job: CatalogueJob, photos: int, predictors: int, cores: int)
     resources = ray.cluster_resources()
     gpus = int(resources.get("GPU", 0))
     count = predictors or gpus or max(1, int(resources.get("CPU", 1)) // cores)
-    actor = ray.remote(Predictor).options(num_cpus=cores, num_gpus=1 if gpus else 0, max_restarts=0)
+    actor = ray.remote(CatalogueActor).options(num_cpus=cores, num_gpus=1 if gpus else 0, max_restarts=0)
 
     def done() -> int:
         whole = len(list(job.out.glob("part-*.parquet")))

@@ -15,7 +15,7 @@ from pipeline.contract.geometry import pad_box
 from pipeline.contract.records import Annotation
 from pipeline.contract.schema import Schema, load_schema
 from pipeline.data.class_labels import read_class_labels
-from pipeline.engine.finder import Finding
+from pipeline.engine.predictor import DetectionOptions
 from pipeline.reporting.detection_scores import (
     NOTHING_FOUND,
     THRESHOLDS,
@@ -36,7 +36,7 @@ def evaluate_photos(
     garments: Path | None = None,
     answers: Path | None = None,
     margin: float = 0.05,
-    threshold: float = Finding.threshold,
+    threshold: float = DetectionOptions.threshold,
     json: Path | None = None,
     schema: str = "fashionai",
     layout: str = "fashionai",

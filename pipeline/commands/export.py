@@ -77,7 +77,7 @@ def _some_photos(named: Sequence[str]) -> list[Path]:
 
 def _inputs(graphs: dict[str, Path], photos: Sequence[Path], schema: str) -> dict[str, np.ndarray]:
     """Return what each stage's graph is shown when these photos are predicted, arrays (N, 3, h, w)."""
-    predictor = api.load(device="cpu", flip_test=False, passes=1, schema=schema, **graphs)
+    predictor = api.load(device="cpu", flip_test=False, refine=0, schema=schema, **graphs)
     networks = [module for module in predictor.stages.modules() if isinstance(module, Graph)]
     with inputs_seen(networks) as seen:
         unread = [result.error for result in predictor(photos) if result.error]

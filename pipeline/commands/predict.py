@@ -1,63 +1,35 @@
 """The verb that finds garments in photos of any kind."""
 
 import logging
-import shutil
+import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from pipeline import load
-from pipeline.contract.faults import UserError
-from pipeline.contract.files import alone, write_text
-from pipeline.contract.formats.results import YOLO, write_tables, yolo_data, yolo_labels
+from pipeline.contract.faults import DataError, UserError
+from pipeline.contract.files import alone
+from pipeline.contract.formats.results import write_tables
 from pipeline.contract.garments import PhotoResult
 from pipeline.contract.images import PictureOptions
 from pipeline.contract.outputs import register_named
-from pipeline.contract.schema import Schema, load_schema
-from pipeline.data.photos import PHOTOS, Photo, find_photos
-from pipeline.engine.finder import Finder, Finding
+from pipeline.contract.schema import load_schema
+from pipeline.data.photos import Photo, find_photos
 from pipeline.engine.inference import Device
 from pipeline.engine.ledger import Ledger, open_ledger
 from pipeline.engine.manifest import CatalogueJob, predict_manifest
-from pipeline.learning import ranks
+from pipeline.engine.predictor import DetectionOptions, Predictor, load_predictor
 from pipeline.learning.pairs import Weights
-from pipeline.learning.placement import device_of
-from pipeline.reporting.overlay import save_crops, save_overlay, save_video
+from pipeline.learning.placement import one_device
+from pipeline.reporting.photo_files import PhotoFiles
 
 log = logging.getLogger("pipeline")
-CHUNK = 256
-"""Photos that are predicted, drawn and written down together."""
-OVERLAYS, LABELS, CROPS, PARTS, FRAMES = "overlays", "labels", "crops", ".parts", ".frames"
-
-
-@dataclass(frozen=True)
-class _Drawing:
-    """What is made of each photo beside its line."""
-
-    folder: Path
-    schema: Schema
-    overlays: bool
-    crops: bool
-
-    def of(self, photo: Photo, result: PhotoResult) -> None:
-        """Write label, overlay and crops of a photo; nothing of one that could not be read."""
-        if result.error:
-            return
-        name = _place(photo.name)
-        write_text(self.folder / LABELS / _label_name(name, photo), yolo_labels(result, self.schema))
-        picture = name if name.suffix.lower() in (".jpg", ".jpeg") else name.with_name(f"{name.name}.jpg")
-        if self.overlays:
-            save_overlay(photo.path, self.folder / OVERLAYS / picture, result, self.schema)
-        if self.crops:
-            save_crops(photo.path, self.folder / CROPS / picture, result)
-
-    def of_videos(self, rates: dict[str, float]) -> None:
-        """Join the overlays of each video, by the path as it was named, with the frames a second."""
-        for name, rate in rates.items() if self.overlays else ():
-            frames = self.folder / OVERLAYS / _place(name)
-            if frames.is_dir():
-                save_video(frames, frames.with_name(f"{frames.stem}-overlay.mp4"), rate)
+TELL_S = 10.0
+"""Seconds between two lines of progress."""
+OF_PHOTOS = {"limit": 0, "every": 1, "save_crop": False}
+OF_CATALOGUES = {"shard": "1/1", "shard_size": 10_000}
+"""Options that say nothing about the other kind of source, with their defaults."""
 
 
 def predict(
@@ -68,7 +40,7 @@ def predict(
     device: Device,
     pictures: PictureOptions,
     networks: Weights,
-    finding: Finding,
+    detection: DetectionOptions,
     overlays: bool = True,
     save_crop: bool = False,
     every: int = 1,
@@ -87,13 +59,13 @@ def predict(
         device: where the networks run; one device
         pictures: what a picture may cost
         networks: which networks predict
-        finding: what counts as a garment, and how carefully its points are placed
+        detection: what counts as a garment, and how carefully its points are placed
         overlays: draw what was found on each photo
         save_crop: write the box of each garment as a picture
         every: of a video, take every such frame
         limit: rehearse on so many photos (0: all)
         manifest: instead of a source, a catalogue: Parquet or CSV with the columns id and uri, and perhaps category, whose
-            finds alone are kept then; the results are Parquet files, one a shard
+            garments alone are kept then; the results are Parquet files, one a shard
         shard: of a catalogue make only share I/N of the shards, such as 2/8, one of N processes
         shard_size: photos a shard
         schema: packaged schema, or a YAML file of your own
@@ -103,84 +75,92 @@ def predict(
     if (manifest is None) == (not source):
         raise UserError("expected photos to predict, or a catalogue (--manifest), and not both")
     if manifest is not None:
+        _refuse("--manifest; cut the manifest itself", OF_PHOTOS, limit=limit, every=every, save_crop=save_crop)
         predict_manifest(
-            CatalogueJob(manifest, out, shard, shard_size, device, pictures, networks, finding, schema, columns)
+            CatalogueJob(manifest, out, shard, shard_size, device, pictures, networks, detection, schema, columns)
         )
         return
+    _refuse("photos that are named; they are for a --manifest", OF_CATALOGUES, shard=shard, shard_size=shard_size)
     if every < 1 or limit < 0:
         raise UserError(f"--every is {every}, --limit {limit}; expected 1 or more, and 0 or more")
-    with alone(out, "choose another --out", enabled=ranks.is_zero()):
-        loaded, pair = load_schema(schema), networks.pair(device_of(device))
+    with alone(out, "choose another --out"):
+        loaded, pair = load_schema(schema), networks.pair(one_device(device))
         register_named(columns, loaded)
-        finder = load.load_finder(pair, loaded, finding, device, pictures)
+        predictor = load_predictor(pair, loaded, detection, device, pictures)
         photos = islice(find_photos(source, every, without=out), limit or None)
-        _predict_photos(photos, finder, _Drawing(out, loaded, overlays, save_crop))
+        _predict_photos(photos, predictor, PhotoFiles(out, loaded, overlays, save_crop))
 
 
-def _predict_photos(photos: Iterator[Photo], finder: Finder, drawing: _Drawing) -> None:
+def _refuse(source: str, defaults: dict[str, object], **options: object) -> None:
+    """Refuse options that would be ignored."""
+    for name, value in options.items():
+        if value != defaults[name]:
+            raise UserError(f"--{name} is {value}, which says nothing about {source}, or leave --{name} out")
+
+
+@dataclass
+class _Run:
+    """Photos on their way to the ledger: `waiting` are those that the predictor has taken, with their versions."""
+
+    predictor: Predictor
+    ledger: Ledger
+    files: PhotoFiles
+    waiting: dict[str, str] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def predict(self, photos: Iterator[Photo]) -> None:
+        """Write the lines of a batch as soon as they are there, and then what is drawn of them."""
+        told = time.monotonic()
+        for results in self.predictor.batches(self._not_done(photos)):
+            schema = self.predictor.schema
+            lines = [result.as_dict(schema) for result in results]
+            for result in results:
+                self.files.outdate(result.photo)
+            self.ledger.append([(line, self.waiting.pop(line["photo"])) for line in lines])
+            for result, line in zip(results, lines, strict=True):
+                # From its line, which is rounded: the same as when an interrupt comes between the two.
+                self.files.write(PhotoResult.from_dict(line, schema), result.picture)
+                self.counts["garments"] += len(result.garments)
+                self.counts["unread"] += bool(result.error)
+            if time.monotonic() - told >= TELL_S:
+                told = time.monotonic()
+                log.info("%d photos", self.counts["photos"] - len(self.waiting))
+
+    def _not_done(self, photos: Iterator[Photo]) -> Iterator[Photo]:
+        """Yield the photos that are not done yet, each once; of those that are, make the files that are missing."""
+        for photo in photos:
+            self.counts["photos"] += 1
+            self.files.note(photo)
+            known = self.ledger.result(photo.name, photo.version)
+            if known is not None:
+                self._complete(photo, PhotoResult.from_dict(known, self.predictor.schema))
+            elif photo.name not in self.waiting:
+                self.waiting[photo.name] = photo.version
+                yield photo
+                continue
+            self.counts["done"] += 1
+
+    def _complete(self, photo: Photo, result: PhotoResult) -> None:
+        if not self.files.lack(result):
+            return
+        try:
+            self.files.write(result, self.predictor.read(photo))
+        except DataError as error:
+            log.warning("%s: nothing is drawn of it", error.faults[0])
+
+
+def _predict_photos(photos: Iterator[Photo], predictor: Predictor, files: PhotoFiles) -> None:
     """Find the garments of photos that users name, with everything that is made of each."""
-    out, loaded = drawing.folder, drawing.schema
-    ledger = open_ledger(out, finder.job)
+    out, schema = files.folder, predictor.schema
+    run = _Run(predictor, open_ledger(out, predictor.job), files)
     try:
-        counts = _predict_all(photos, ledger, finder, drawing)
+        run.predict(photos)
     finally:
-        write_tables(out, (PhotoResult.from_dict(one, loaded) for one in ledger.results()), loaded)
-        write_text(out / LABELS / YOLO, yolo_data(loaded))
+        write_tables(out, (PhotoResult.from_dict(one, schema) for one in run.ledger.results()), schema)
+    files.finish()
+    counts = run.counts
     print(
         f"{out}: {counts['photos']} photos, {counts['done']} of them done before, {counts['garments']} garments in the rest"
     )
     if counts["unread"]:
-        print(f"{counts['unread']} photos could not be read; {ledger.lines} says why")
-
-
-def _predict_all(photos: Iterator[Photo], ledger: Ledger, finder: Finder, drawing: _Drawing) -> dict[str, int]:
-    counts, videos = dict.fromkeys(("photos", "done", "garments", "unread"), 0), {}
-    frames = ledger.folder / FRAMES
-    shutil.rmtree(frames, ignore_errors=True)  # of a killed process
-    frames.mkdir()
-    try:
-        while chunk := _next_chunk(photos, ledger, frames, counts):
-            videos |= {photo.name.rpartition("/")[0]: photo.rate for photo in chunk if photo.rate}
-            results = finder.find([one.name for one in chunk], [one.path for one in chunk], ledger.folder / PARTS)
-            for photo, result in zip(chunk, results, strict=True):
-                drawing.of(photo, result)
-                counts["garments"] += len(result.garments)
-                counts["unread"] += bool(result.error)
-                if photo.path.parent == frames:
-                    photo.path.unlink()
-            ledger.append(
-                [(one.as_dict(drawing.schema), photo.version) for photo, one in zip(chunk, results, strict=True)]
-            )
-            log.info("%d photos", counts["photos"])
-    finally:
-        shutil.rmtree(frames)
-    drawing.of_videos(videos)
-    return counts
-
-
-def _next_chunk(photos: Iterator[Photo], ledger: Ledger, frames: Path, counts: dict[str, int]) -> list[Photo]:
-    """Return the next photos that are not done yet, each once, and each with a file."""
-    chunk: dict[str, Photo] = {}
-    for photo in photos:
-        counts["photos"] += 1
-        if photo.name in chunk or ledger.holds(photo.name, photo.version):
-            counts["done"] += 1
-            continue
-        chunk[photo.name] = photo.saved(frames)
-        if len(chunk) == CHUNK:
-            break
-    return list(chunk.values())
-
-
-def _place(name: str) -> PurePosixPath:
-    """Return where the files of a photo go: its path as it was named, without what leads out of a folder."""
-    parts = [part for part in PurePosixPath(name).parts if part not in ("/", "..") and not part.endswith(":")]
-    return PurePosixPath(*parts)
-
-
-def _label_name(name: PurePosixPath, photo: Photo) -> PurePosixPath:
-    """Return the photo's name in .txt, as YOLO wants it; with its own suffix where others differ by that alone."""
-    alike = [] if photo.path is None else [photo.path.with_suffix(suffix) for suffix in PHOTOS]
-    if sum(one.exists() for one in alike) > 1:
-        return name.with_name(f"{name.name}.txt")
-    return name.with_suffix(".txt")
+        print(f"{counts['unread']} photos could not be read; {run.ledger.lines} says why")

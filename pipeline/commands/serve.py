@@ -7,14 +7,14 @@ from pipeline.contract.faults import UserError
 from pipeline.contract.images import PictureOptions
 from pipeline.contract.outputs import register_named
 from pipeline.contract.schema import load_schema
-from pipeline.engine.finder import Finding
+from pipeline.engine.predictor import DetectionOptions
 from pipeline.learning.pairs import Weights
 
 
 def serve(
     pictures: PictureOptions,
     networks: Weights,
-    finding: Finding,
+    detection: DetectionOptions,
     host: str = "127.0.0.1",
     port: int = 8000,
     photos: int = 16,
@@ -28,7 +28,7 @@ def serve(
     Args:
         pictures: what a picture may cost
         networks: which networks predict
-        finding: what counts as a garment, and how carefully its points are placed
+        detection: what counts as a garment, and how carefully its points are placed
         host: address to listen at; 0.0.0.0 lets other machines in
         port: port to listen at
         photos: photos a request, at most
@@ -46,8 +46,9 @@ def serve(
         from pipeline.serving.app import Limits, create_app
     except ImportError as error:
         raise UserError(f"serve needs the package {error.name}: pip install 'garment-keypoints[demo]'") from None
+    limits = Limits(photos, megabytes, per_minute)
     register_named(columns, load_schema(schema))
-    predictor = api.load(**asdict(networks), **asdict(finding), schema=schema, pictures=pictures)
-    app = create_app(predictor, networks.weights, Limits(photos, megabytes, per_minute))
+    predictor = api.load(**asdict(networks), **asdict(detection), schema=schema, pictures=pictures)
+    app = create_app(predictor, networks.weights, limits)
     print(f"http://{host}:{port}")
     uvicorn.run(app, host=host, port=port, log_level="warning")

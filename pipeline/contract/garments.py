@@ -12,8 +12,8 @@ from pipeline.contract.records import Keypoints
 from pipeline.contract.schema import Schema
 
 
-class Meaning(Protocol):
-    """What the scores (N, K) of points mean; a calibration."""
+class PointCalibration(Protocol):
+    """What the scores (N, K) of points mean."""
 
     def expected_error(self, score: np.ndarray) -> np.ndarray: ...
 
@@ -41,15 +41,14 @@ class Garment:
     values: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
 
     @classmethod
-    def of(cls, found: Keypoints, schema: Schema, meaning: Meaning | None = None) -> "Garment":
-        """Return what was found as a garment; `meaning` says what the scores of its points mean."""
+    def of(cls, found: Keypoints, schema: Schema, calibration: PointCalibration | None = None) -> "Garment":
+        """Return what was found as a garment; `calibration` says what the scores of its points mean."""
         has = np.zeros(len(schema.keypoints), dtype=bool)
         has[list(schema.members[found.category])] = True
         xy, score = np.where(has[:, None], found.xy, np.nan), np.where(has, found.score, np.nan)
-        told = (
-            () if meaning is None else (part(score[None])[0] for part in (meaning.expected_error, meaning.visibility))
-        )
-        garment = cls(found.category, float(found.box_score), found.box, xy, score, *told)
+        curves = () if calibration is None else (calibration.expected_error, calibration.visibility)
+        calibrated = (curve(score[None])[0] for curve in curves)
+        garment = cls(found.category, float(found.box_score), found.box, xy, score, *calibrated)
         return replace(garment, values=read_added(garment, schema))
 
     def to_dict(self, schema: Schema) -> dict[str, Any]:

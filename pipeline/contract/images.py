@@ -7,6 +7,7 @@ import multiprocessing
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,8 @@ _one_large = multiprocessing.Lock()  # forked workers share it; where they are s
 
 STRIP = 4_000_000
 """Pixels that are converted at once."""
+
+DROP = "or drop the row"
 
 ORIENTATION = 0x0112  # the EXIF tag
 TURNS = {
@@ -88,24 +91,37 @@ class Picture:
     reduced: int = 1
 
 
-def read_image(path: Path, options: PictureOptions | None = None) -> Picture:
-    """Decode a picture; raises DataError naming the file when it cannot be read whole, or is larger than the options allow."""
+def read_image(source: Path | bytes, options: PictureOptions | None = None, name: str = "") -> Picture:
+    """Decode a picture, a file or what one holds.
+
+    Raises DataError, naming the file or `name`, when it cannot be read whole, or is larger than the options allow.
+    """
     options = options or PictureOptions()
-    with _opened(path, options) as image:
+    with _opened(source, options, name) as image:
         orientation, factor = _orientation(image), reduction(image.size, options.detail)
         size_wh = _turned(image.size, orientation)
         return Picture(_shown(image, factor, orientation), size_wh, factor)
 
 
-def from_pillow(image: Image.Image, options: PictureOptions | None = None) -> Picture:
-    """Return an opened picture as `read_image` returns a file: as a viewer shows it, and reduced where it is large."""
+def from_pillow(image: Image.Image, options: PictureOptions | None = None, name: str = "") -> Picture:
+    """Return an opened picture as `read_image` returns a file: as a viewer shows it, and reduced where it is large.
+
+    It stays as it is. Raises DataError, as `read_image` does, when its pixels cannot be read.
+    """
+    name = name or "picture"
+    try:
+        image.load()  # else it would be shrunk while it is decoded
+    except Exception as error:
+        raise _unreadable(name, error) from None
+    if not (image.width and image.height):
+        raise _fault(name, "a picture without a pixel", f"expected a width and a height, {DROP}")
     orientation, factor = _orientation(image), reduction(image.size, (options or PictureOptions()).detail)
     return Picture(_shown(image, factor, orientation), _turned(image.size, orientation), factor)
 
 
-def image_size(path: Path, options: PictureOptions | None = None) -> tuple[int, int]:
-    """Return width and height as EXIF turns the picture; raises DataError as `read_image` does."""
-    with _opened(path, options or PictureOptions()) as image:
+def image_size(source: Path | bytes, options: PictureOptions | None = None, name: str = "") -> tuple[int, int]:
+    """Return width and height as EXIF turns the picture, from its header; raises DataError as `read_image` does."""
+    with _opened(source, options or PictureOptions(), name) as image:
         return _turned(image.size, _orientation(image))
 
 
@@ -118,16 +134,18 @@ def reduction(size_wh: tuple[int, int], detail: int) -> int:
 
 
 @contextmanager
-def _opened(path: Path, options: PictureOptions) -> Iterator[Image.Image]:
+def _opened(source: Path | bytes, options: PictureOptions, name: str) -> Iterator[Image.Image]:
     """Open a picture whose header is within the limits; whatever its decoder raises inside becomes a DataError."""
-    drop = "or drop the row"
+    in_memory = isinstance(source, bytes)
+    name = name or ("picture" if in_memory else str(source))
     try:
-        megabytes = path.stat().st_size / 1e6
+        megabytes = (len(source) if in_memory else source.stat().st_size) / 1e6
         if megabytes > options.max_megabytes:
-            remedy = f"expected at most {options.max_megabytes:g} MB; raise max_megabytes, {drop}"
-            raise _fault(path, f"too large a file ({megabytes:.1f} MB)", remedy)
-        with Image.open(path, formats=[name for name in FORMATS if name in _known()]) as image:
-            _check_header(path, image, options)
+            remedy = f"expected at most {options.max_megabytes:g} MB; raise max_megabytes, {DROP}"
+            raise _fault(name, f"too large a file ({megabytes:.1f} MB)", remedy)
+        formats = [one for one in FORMATS if one in _known()]
+        with Image.open(BytesIO(source) if in_memory else source, formats=formats) as image:
+            _check_header(name, image, options)
             with _one_large if image.width * image.height > LARGE else nullcontext():
                 try:
                     yield image
@@ -136,22 +154,21 @@ def _opened(path: Path, options: PictureOptions) -> Iterator[Image.Image]:
     except (DataError, MemoryError):
         raise
     except FileNotFoundError:
-        raise _fault(path, "missing image", f"put the file there, {drop}") from None
+        raise _fault(name, "missing image", f"put the file there, {DROP}") from None
     except UnidentifiedImageError:
-        raise _fault(path, "not an image", f"expected {', '.join(FORMATS)}; replace the file, {drop}") from None
+        raise _fault(name, "not an image", f"expected {', '.join(FORMATS)}; replace the file, {DROP}") from None
     except Exception as error:  # decoders raise whatever broken bytes lead them to
-        raise _fault(path, f"unreadable image ({error})", f"fetch the file again, {drop}") from None
+        raise _unreadable(name, error) from None
 
 
-def _check_header(path: Path, image: Image.Image, options: PictureOptions) -> None:
+def _check_header(name: str, image: Image.Image, options: PictureOptions) -> None:
     millions, limit = image.width * image.height / 1e6, options.max_megapixels * 4 / _bytes_per_pixel(image, options)
     if millions > limit:
         problem = f"too large an image ({image.width} x {image.height}, {millions:.1f} million pixels)"
         expected = f"expected at most {limit:.4g} million of such a {image.format}"
-        raise _fault(path, problem, f"{expected}; raise max_megapixels, shrink it, or drop the row")
+        raise _fault(name, problem, f"{expected}; raise max_megapixels, shrink it, {DROP}")
     if image.mode == "F" or (image.mode == "I" and image.format != "PNG"):  # "I" of a PNG: 16 bits, in older Pillows
-        remedy = "expected 8 or 16 bits, whose white is known; convert it, or drop the row"
-        raise _fault(path, "pixels of 32 bits", remedy)
+        raise _fault(name, "pixels of 32 bits", f"expected 8 or 16 bits, whose white is known; convert it, {DROP}")
 
 
 def _bytes_per_pixel(image: Image.Image, options: PictureOptions) -> float:
@@ -165,8 +182,12 @@ def _bytes_per_pixel(image: Image.Image, options: PictureOptions) -> float:
     return HEAVY.get(image.format, 1 if image.mode in ("L", "P", "1") else 2 if image.mode.startswith("I;") else 4)
 
 
-def _fault(path: Path, problem: str, remedy: str) -> DataError:
-    return DataError([Fault(str(path), problem=problem, remedy=remedy)])
+def _unreadable(name: str, error: Exception) -> DataError:
+    return _fault(name, f"unreadable image ({error})", f"fetch the file again, {DROP}")
+
+
+def _fault(name: str, problem: str, remedy: str) -> DataError:
+    return DataError([Fault(name, problem=problem, remedy=remedy)])
 
 
 def _known() -> dict[str, object]:

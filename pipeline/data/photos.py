@@ -1,10 +1,9 @@
 """What users name as photos: files, folders, patterns, lists, videos, a camera; told one by one, however many there are."""
 
 import glob
-import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -20,28 +19,52 @@ LISTS = (".txt",)
 """Suffixes of what is taken out of a folder; a file that is named itself may have any."""
 FRAME_DIGITS = 6
 
+Content = Path | bytes | np.ndarray | Image.Image
+"""A file, what one holds, RGB pixels uint8 (h, w, 3) or grey ones (h, w), or an opened picture."""
+
 
 @dataclass(frozen=True, eq=False)
 class Photo:
-    """A photo by its `name`, the path as it was named, and its `version`, which another content changes.
+    """A photo by its `name`, for a file the path as it was named, and its `version`, which another content changes.
 
-    A frame of a video or camera is named VIDEO/NUMBER and comes as `pixels` (h, w, 3) RGB, with the frames a second that are
-    taken; other photos have a `path`.
+    A frame of a video or camera is named VIDEO/NUMBER; its content is pixels (h, w, 3) RGB, and `rate` the frames a second that
+    are taken.
     """
 
     name: str
-    version: str
-    path: Path | None = None
-    pixels: np.ndarray | None = None
+    content: Content
+    version: str = ""
     rate: float = 0.0
 
-    def saved(self, folder: Path) -> "Photo":
-        """Return the photo with a path: a frame's pixels are written into the folder, and let go."""
-        if self.pixels is None:
-            return self
-        file = folder / f"{hashlib.sha256(os.fsencode(self.name)).hexdigest()[:32]}.png"
-        Image.fromarray(self.pixels).save(file, compress_level=1)
-        return replace(self, path=file, pixels=None)
+    @property
+    def path(self) -> Path | None:
+        """The file that it is, if it is one."""
+        return self.content if isinstance(self.content, Path) else None
+
+
+Input = str | Content | Photo
+"""What a photo may come as: a path, the bytes of a file, RGB pixels uint8 (h, w, 3) or grey (h, w), an opened picture, or any of
+them with a name."""
+
+
+def as_photo(given: Input) -> Photo:
+    """Return a photo with its name, which is its path if it is a file; raise UserError for what is no photo."""
+    if isinstance(given, Photo):
+        return given
+    if isinstance(given, str | Path):
+        return Photo(str(given), Path(given))
+    if not isinstance(given, Content):
+        raise UserError(
+            f"a photo is a {type(given).__name__}; expected a path, the bytes of a file, an array, or a picture of Pillow"
+        )
+    if isinstance(given, np.ndarray) and (
+        given.dtype != np.uint8 or not (given.ndim == 2 or (given.ndim == 3 and given.shape[2] == 3)) or not given.size
+    ):
+        raise UserError(
+            f"a photo is an array {given.shape} of {given.dtype}; expected RGB pixels uint8 (height, width, 3), or grey ones "
+            "(height, width)"
+        )
+    return Photo("", given)
 
 
 def find_photos(sources: Sequence[str], every: int = 1, without: Path | None = None) -> Iterator[Photo]:
@@ -106,7 +129,7 @@ def _of_file(path: Path, every: int) -> Iterator[Photo]:
     elif suffix in LISTS:
         yield from _of_list(path, every)
     else:
-        yield Photo(path.as_posix(), version_of(path), path)
+        yield Photo(path.as_posix(), path, version_of(path))
 
 
 def _of_folder(folder: Path, without: Path | None) -> Iterator[Path]:
@@ -124,7 +147,7 @@ def _of_list(file: Path, every: int) -> Iterator[Photo]:
             for line in filter(None, map(str.strip, lines)):
                 path = Path(os.path.normpath(file.parent / line))
                 # A list of lists may name itself.
-                yield from [Photo(path.as_posix(), "", path)] if path.suffix.lower() in LISTS else _of_file(path, every)
+                yield from [Photo(path.as_posix(), path)] if path.suffix.lower() in LISTS else _of_file(path, every)
     except UnicodeDecodeError:
         raise UserError(f"{file}: not a text in UTF-8; expected a path a line") from None
 
@@ -135,7 +158,7 @@ def _frames(name: str, source: Path | int, version: str, every: int) -> Iterator
         if not capture.isOpened() and isinstance(source, int):
             raise UserError(f"camera {source}: cannot be opened; check its number, and who may use it")
         if not capture.isOpened():
-            yield Photo(name, version, source)
+            yield Photo(name, source, version)
             return
         number, rate = 0, (capture.get(cv2.CAP_PROP_FPS) or 25.0) / every
         while True:
@@ -145,7 +168,7 @@ def _frames(name: str, source: Path | int, version: str, every: int) -> Iterator
                 return
             if wanted:
                 place = f"{name}/{number:0{FRAME_DIGITS}d}"
-                yield Photo(place, version, pixels=pixels[..., ::-1], rate=rate)
+                yield Photo(place, pixels[..., ::-1], version, rate)
             number += 1
     finally:
         capture.release()

@@ -25,12 +25,12 @@ from pipeline.contract.schema import Schema
 log = logging.getLogger("pipeline")
 CHUNK = 256
 """Photos that are fetched, predicted and written down together."""
-TRYING, FIND = "trying.json", "find"
+TRYING = "trying.json"
 PART = re.compile(r"([0-9]{9})-([0-9]{9})\.parquet")
 POISON = "the process that read it died"
 Range = tuple[int, int]
-Find = Callable[[Sequence[str], Sequence[Path], Path], list[PhotoResult]]
-"""Finds the garments of photos, by names and files, with a folder for what an interrupt leaves."""
+Find = Callable[[Sequence[str], Sequence[Path]], list[PhotoResult]]
+"""Finds the garments of photos, by names and files."""
 
 
 @dataclass(frozen=True)
@@ -82,13 +82,10 @@ def _predict_range(shard: ShardJob, first: int, last: int, find: Find) -> None:
 
 
 def _found(entries: Sequence[Entry], shard: ShardJob, find: Find) -> list[PhotoResult]:
-    shutil.rmtree(
-        shard.folder / FIND, ignore_errors=True
-    )  # of a process that died: the copies of photos are others now
     with fetched([one.uri for one in entries], shard.root) as places:
         there = {i: one for i, one in enumerate(places) if isinstance(one, Path)}
         names, files = [entries[i].id for i in there], list(there.values())
-        results = dict(zip(there, find(names, files, shard.folder / FIND) if there else [], strict=True))
+        results = dict(zip(there, find(names, files) if there else [], strict=True))
     return [
         # An error names the file that was read; users know it by its uri.
         replace(results[i], error=results[i].error.replace(str(places[i]), entry.uri))

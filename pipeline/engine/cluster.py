@@ -1,8 +1,8 @@
 """Shards on a cluster of Ray: each is made by whichever predictor is free, and again by another when that one dies.
 
-A predictor is an actor that holds both networks, on a GPU or a group of cores of its own; its processes decode. It has one
+A predictor is an actor that holds both networks, on a GPU or a group of cores of its own; its threads decode. It has one
 shard at a time, so that nothing piles up anywhere. What it does of a shard lies in the folder that all see
-(`inference.catalogue`): the next one goes on from there, whatever ended the one before.
+(`engine.catalogue`): the next one goes on from there, whatever ended the one before.
 """
 
 import logging

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,46 +15,72 @@ from pipeline.contract.faults import UserError
 from pipeline.contract.files import json_object, write_text
 from pipeline.contract.outputs import added_names
 from pipeline.data.photos import version_of
+from pipeline.learning.pairs import recorded_refine
 
 LINES = "predictions.jsonl"
 JOB = "job.json"
 FORMAT = 1
 VERSION = "file_version"
 """In a line, beside the result: what tells whether the photo is still the same."""
+RECENT = 65_536
+"""So many new lines are looked up in a dictionary before their keys are sorted in among the others."""
 
 
 @dataclass
 class Ledger:
-    """The folder of a job, of which eight bytes a photo are held: hashes of the names and versions that are done."""
+    """The folder of a job, of which sixteen bytes a photo are held: hashes of the names and versions that are done, `done` (N,)
+    in their order, and the `places` (N,) of their lines."""
 
     folder: Path
     done: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint64))
+    places: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    recent: dict[int, int] = field(default_factory=dict)
 
     @property
     def lines(self) -> Path:
         return self.folder / LINES
 
-    def holds(self, name: str, version: str) -> bool:
-        """Tell whether the photo is done."""
-        key = _key(name, version)
-        place = int(np.searchsorted(self.done, key))
-        return place < len(self.done) and self.done[place] == key
+    def result(self, name: str, version: str) -> dict[str, Any] | None:
+        """Return the result of a photo that is done; None of another one."""
+        place = self._place(_key(name, version))
+        if place is None:
+            return None
+        with self.lines.open("rb") as lines:
+            lines.seek(place)
+            return _result(lines.readline())
 
     def append(self, lines: Sequence[tuple[dict[str, Any], str]]) -> None:
         """Add the results of photos, each with its version, all of them or (after a power cut) the first few."""
-        text = "".join(json.dumps({**line, VERSION: version}, allow_nan=False) + "\n" for line, version in lines)
+        texts = [json.dumps({**line, VERSION: version}, allow_nan=False).encode() + b"\n" for line, version in lines]
         with self.lines.open("ab") as file:
-            file.write(text.encode())
-            file.flush()
-            os.fsync(file.fileno())
-        new = [_key(line["photo"], version) for line, version in lines]
-        self.done = np.union1d(self.done, np.array(new, np.uint64))
+            place = file.tell()
+            try:
+                file.write(b"".join(texts))
+                file.flush()
+                os.fsync(file.fileno())
+            except BaseException:
+                file.truncate(place)  # half a line would be in the way of whoever reads the others
+                raise
+        for (line, version), text in zip(lines, texts, strict=True):
+            self.recent[int(_key(line["photo"], version))] = place
+            place += len(text)
+        if len(self.recent) >= RECENT:
+            self.done, self.places = _sorted(
+                np.concatenate([self.done, np.array([*self.recent], np.uint64)]),
+                np.concatenate([self.places, np.array([*self.recent.values()], np.int64)]),
+            )
+            self.recent.clear()
 
     def results(self) -> Iterator[dict[str, Any]]:
         """Yield the result of each photo, in the order in which they were done."""
         with self.lines.open("rb") as lines:
-            for line in lines:
-                yield {key: value for key, value in json.loads(line).items() if key != VERSION}
+            yield from map(_result, lines)
+
+    def _place(self, key: np.uint64) -> int | None:
+        if int(key) in self.recent:
+            return self.recent[int(key)]
+        index = int(np.searchsorted(self.done, key))
+        return int(self.places[index]) if index < len(self.done) and self.done[index] == key else None
 
 
 def open_ledger(folder: Path, job: dict[str, Any]) -> Ledger:
@@ -65,14 +92,19 @@ def open_ledger(folder: Path, job: dict[str, Any]) -> Ledger:
     described = {"format": FORMAT, **json.loads(json.dumps(job | added_names()))}
     file = folder / JOB
     if file.exists():
-        _refuse_other(folder, json_object(file), described)
+        _refuse_other(folder, _renamed(json_object(file)), described)
     elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} exists and is no folder of predictions; choose another --out, or move it away")
     else:
         write_text(file, json.dumps(described, indent=1) + "\n")
-    ledger = Ledger(folder)
-    ledger.done = _keep_good_lines(ledger.lines)
-    return ledger
+    return Ledger(folder, *_keep_good_lines(folder / LINES))
+
+
+def _renamed(job: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return a job in today's words."""
+    if job is None or "passes" not in job:
+        return job
+    return {key: value for key, value in job.items() if key != "passes"} | {"refine": recorded_refine(job)}
 
 
 def _refuse_other(folder: Path, known: dict[str, Any] | None, job: dict[str, Any]) -> None:
@@ -86,21 +118,31 @@ def _refuse_other(folder: Path, known: dict[str, Any] | None, job: dict[str, Any
     )
 
 
-def _keep_good_lines(file: Path) -> np.ndarray:
-    """Drop what is to be done again from the file, by way of a second one, and return the keys of what is left, sorted."""
+def _keep_good_lines(file: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Drop what is to be done again from the file, by way of a second one; return the rest's sorted keys, and places."""
     if not file.exists():
         file.touch()
-    kept, keys, dropped = file.with_name(f"{LINES}.partial"), bytearray(), False
+    kept, keys, places, dropped = file.with_name(f"{LINES}.partial"), array("Q"), array("q"), False
     with file.open("rb") as lines, kept.open("wb") as good:
         for line in lines:
             key = _key_of(line)
             if key is None:
                 dropped = True
             else:
+                places.append(good.tell())
+                keys.append(int(key))
                 good.write(line)
-                keys += key.tobytes()
     os.replace(kept, file) if dropped else kept.unlink()
-    return np.unique(np.frombuffer(bytes(keys), np.uint64))
+    return _sorted(np.array(keys, np.uint64), np.array(places, np.int64))
+
+
+def _sorted(keys: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    order = np.argsort(keys, kind="stable")
+    return keys[order], places[order]
+
+
+def _result(line: bytes) -> dict[str, Any]:
+    return {key: value for key, value in json.loads(line).items() if key != VERSION}
 
 
 def _key_of(line: bytes) -> np.uint64 | None:

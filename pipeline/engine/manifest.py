@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import load
 from pipeline.contract.faults import BusyError, UserError
 from pipeline.contract.files import alone
 from pipeline.contract.formats.catalogue import Manifest, open_manifest
@@ -21,10 +20,10 @@ from pipeline.contract.images import PictureOptions
 from pipeline.contract.outputs import added_names, register_named
 from pipeline.contract.schema import load_schema
 from pipeline.engine.catalogue import ShardJob, predict_shard, state_of
-from pipeline.engine.finder import Finding
 from pipeline.engine.inference import Device
+from pipeline.engine.predictor import DetectionOptions, load_predictor
 from pipeline.learning.pairs import Weights
-from pipeline.learning.placement import device_of
+from pipeline.learning.placement import one_device
 from pipeline.runs.claims import claim
 from pipeline.runs.signals import interruptible
 
@@ -48,7 +47,7 @@ class CatalogueJob:
     device: Device
     pictures: PictureOptions
     networks: Weights
-    finding: Finding
+    detection: DetectionOptions
     schema: str
     columns: str = ""
 
@@ -96,7 +95,7 @@ def _in_a_process(job: CatalogueJob) -> tuple[int, str]:
     """Run the job in a process of its own; return how it ended, negative for a signal, and what it had to say."""
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_as_here, args=(multiprocessing.get_start_method(), _work, job, sender))
+    process = context.Process(target=_work, args=(job, sender))
     process.start()
     sender.close()
     try:
@@ -112,15 +111,6 @@ def _in_a_process(job: CatalogueJob) -> tuple[int, str]:
     except EOFError:  # it had nothing to say
         message = ""
     return process.exitcode or FINISHED, message
-
-
-def _as_here(method: str, work: Callable[..., None], *arguments: Any) -> None:
-    """Work in a spawned process, whose own processes start as those of its parent do.
-
-    By themselves they would be spawned as well, and the loader of every chunk would import everything anew: seconds.
-    """
-    multiprocessing.set_start_method(method, force=True)
-    work(*arguments)
 
 
 def _work(job: CatalogueJob, sender: Any) -> None:
@@ -163,11 +153,11 @@ class ShardMaker:
     def __init__(self, job: CatalogueJob) -> None:
         self.job, self.schema = job, load_schema(job.schema)
         register_named(job.columns, self.schema)
-        pair = job.networks.pair(device_of(job.device))
-        self.finder = load.load_finder(pair, self.schema, job.finding, job.device, job.pictures)
+        pair = job.networks.pair(one_device(job.device))
+        self.predictor = load_predictor(pair, self.schema, job.detection, job.device, job.pictures)
         self.manifest = open_manifest(job.manifest)
         self.count = len(self.manifest)
-        self.decides = json.loads(json.dumps(self.finder.job | added_names()))
+        self.decides = json.loads(json.dumps(self.predictor.job | added_names()))
         claim(job.out, self.decides | {"manifest": _fingerprint(self.manifest), "shard_size": job.shard_size})
         self.digest = hashlib.sha256(json.dumps(self.decides, sort_keys=True).encode()).hexdigest()[:8]
 
@@ -184,7 +174,7 @@ class ShardMaker:
         with alone(out):
             entries = self.manifest.entries(first, first + self.size(number), self.schema)
             shard = ShardJob(entries, out, json.dumps(self.decides), self.schema, self.job.manifest.parent)
-            predict_shard(shard, self.finder.find, advance)
+            predict_shard(shard, self.predictor.find, advance)
 
 
 def _telling(what: str, photos: int) -> Callable[[int], None]:

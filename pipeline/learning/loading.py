@@ -4,9 +4,10 @@ A picture that cannot be read travels from the loader's worker as what it is, a 
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -184,25 +185,40 @@ def check_shares(batch_size: int, world_size: int) -> None:
         )
 
 
-class PixelBatchSampler(Sampler[list[int]]):
-    """Yield the rows once, in their order, in batches of at most `batch_size` pictures and `max_pixels` after padding.
+def pixel_batches(
+    sized: Iterable[tuple[Any, tuple[int, int]]], batch_size: int, max_pixels: float
+) -> Iterator[list[Any]]:
+    """Cut items, each with the size_wh of its decoded picture, into batches of at most `batch_size` and, padded, `max_pixels`.
 
-    sizes_wh (N, 2) are those of the decoded pictures; one that is larger than the limit is alone. Of several ranks each
-    takes every so-many-th row; one that is left without any takes the first, since no rank may stand idle.
+    One that is larger than the limit is alone. A batch comes as soon as it is full.
+    """
+    batch, width, height = [], 0, 0
+    for item, (w, h) in sized:
+        width, height = max(width, w), max(height, h)
+        if batch and (len(batch) + 1) * width * height > max_pixels:
+            yield batch
+            batch, width, height = [], w, h
+        batch.append(item)
+        if len(batch) == batch_size:
+            yield batch
+            batch, width, height = [], 0, 0
+    if batch:
+        yield batch
+
+
+class PixelBatchSampler(Sampler[list[int]]):
+    """Yield the rows once, in their order, in `pixel_batches`.
+
+    sizes_wh (N, 2) are those of the decoded pictures. Of several ranks each takes every so-many-th row; one that is left without
+    any takes the first, since no rank may stand idle.
     """
 
     def __init__(
         self, sizes_wh: np.ndarray, batch_size: int, max_pixels: float, rank: int = 0, world_size: int = 1
     ) -> None:
-        self.batches: list[list[int]] = [[]]
-        width = height = 0
-        for index in range(len(sizes_wh))[rank::world_size] or range(1):
-            w, h = sizes_wh[index].tolist()
-            width, height, count = max(width, w), max(height, h), len(self.batches[-1]) + 1
-            if count > 1 and (count > batch_size or count * width * height > max_pixels):
-                self.batches.append([])
-                width, height = w, h
-            self.batches[-1].append(index)
+        own = range(len(sizes_wh))[rank::world_size] or range(1)
+        sized = ((index, tuple(sizes_wh[index].tolist())) for index in own)
+        self.batches = list(pixel_batches(sized, batch_size, max_pixels))
 
     def __len__(self) -> int:
         return len(self.batches)

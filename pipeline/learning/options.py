@@ -24,7 +24,7 @@ class Placement:
     """Where networks run, training or predicting, in Lightning's terms."""
 
     workers: int = 2
-    """Processes that decode images."""
+    """Processes that decode images; threads where photos are predicted."""
     precision: str = "auto"
     """Lightning's precision; auto is bf16-mixed on GPUs that have bfloat16, else 16-mixed, and 32-true on a CPU."""
     accelerator: str = "auto"

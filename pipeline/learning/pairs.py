@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -34,6 +34,7 @@ GRAPHS = {
 
 The detector stays in float32: in eight bits it costs as much NE as the keypoint network does, for a tenth of the time.
 """
+EIGHT_BITS = ".int8"
 CALIBRATION = "calibration.json"
 """What the scores of the keypoint network mean, where that has been found out (`calibrate`)."""
 MOST_REFINEMENTS = 2
@@ -59,10 +60,13 @@ class Pair:
     ) -> "Pair":
         """Return the two files where both are named, else the pair of this name with the one that is named in its place.
 
-        Runtime onnx takes the pair's graphs, int8 those in eight bits; UserError is raised when it has none. auto takes those
-        of onnx on the device cpu, if it has any.
+        Runtime onnx takes the pair's graphs, int8 those in eight bits; UserError is raised when it has none, and when both files
+        are named and do not run in that. auto takes the graphs of onnx on the device cpu, if the pair has any.
         """
+        if runtime not in get_args(Runtime):
+            raise UserError(f"runtime is {runtime!r}; expected one of {', '.join(get_args(Runtime))}")
         if detector is not None and keypoints is not None:
+            _check_runtime({"detector": detector, "keypoints": keypoints}, runtime)
             return cls("", detector, keypoints)
         wanted = ("onnx" if device == "cpu" else "torch") if runtime == "auto" else runtime
         pair = find_pair(name, wanted)
@@ -94,6 +98,18 @@ class Weights:
     def pair(self, device: str) -> Pair:
         """Return the networks to predict with on `device`."""
         return Pair.of(self.weights, self.detector, self.keypoints, self.runtime, device)
+
+
+def _check_runtime(files: dict[str, Path], runtime: str) -> None:
+    """Raise UserError for checkpoints that do not run in the runtime of graphs that was asked for."""
+    for stage, file in files.items() if runtime in GRAPHS else ():
+        # In eight bits only the keypoint network is, which is then called as `export` calls it.
+        in_floats = (runtime, stage) == ("int8", "keypoints") and EIGHT_BITS not in file.suffixes
+        if file.suffix != SUFFIX or in_floats:
+            raise UserError(
+                f"--runtime is {runtime}, and --{stage} {file} does not run in that; leave --runtime out, or name what `export` "
+                f"writes ({GRAPHS[runtime][stage]})"
+            )
 
 
 def packaged() -> list[str]:

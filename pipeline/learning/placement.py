@@ -11,6 +11,8 @@ from pipeline.learning.options import Placement, TrainOptions
 
 MIXED = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 """The type that networks run in under Lightning's mixed precisions; in others they stay in float32."""
+ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
+"""What one device may be called."""
 LEAST_MOST = 4
 """So many processes a machine without GPUs may be asked for, however few its cores: to try how they work together."""
 
@@ -51,6 +53,32 @@ def device_of(options: Placement) -> str:
     if options.accelerator == "cpu" or not torch.accelerator.is_available():
         return "cpu"
     return torch.accelerator.current_accelerator().type
+
+
+def one_device(options: Placement) -> str:
+    """Return torch's name for the one device that photos are predicted on; raise UserError for a choice that names none."""
+    if options.devices not in ("auto", "1") or options.num_nodes != 1 or options.strategy != "auto":
+        raise UserError(
+            f"devices is {options.devices}, num_nodes {options.num_nodes}, strategy {options.strategy}; photos are predicted on "
+            "one device: start the command several times, each with a part of the photos and an --out of its own"
+        )
+    wanted = options.accelerator
+    if wanted not in ACCELERATORS:
+        raise UserError(f"accelerator is {wanted!r}; expected one of {', '.join(ACCELERATORS)}")
+    kind = device_of(options)
+    if wanted != "auto" and kind != wanted and not (wanted == "gpu" and kind != "cpu"):
+        raise UserError(f"accelerator is {wanted!r}, and torch finds none on this machine; take cpu, or auto")
+    return kind
+
+
+def mixed(options: Placement) -> torch.dtype | None:
+    """Return the type that networks run in under autocast, None for float32; raise UserError for another precision."""
+    name = precision(options)
+    if name in MIXED:
+        return MIXED[name]
+    if name not in ("32-true", "32"):
+        raise UserError(f"precision is {name!r}; photos are predicted in auto, 32-true, {', '.join(MIXED)}")
+    return None
 
 
 def devices(value: str, accelerator: str = "auto") -> str | int | list[int]:

@@ -10,39 +10,40 @@ from PIL import Image, ImageDraw, ImageFont
 
 from pipeline.contract.files import write_bytes
 from pipeline.contract.garments import Garment, PhotoResult
+from pipeline.contract.images import Picture
 from pipeline.contract.schema import Schema
-from pipeline.reporting.pictures import draw_box, draw_points, drawable
+from pipeline.reporting.pictures import draw_box, draw_points
 
 COLOURS = ((255, 190, 0), (200, 80, 255), (60, 220, 90), (0, 200, 220), (255, 120, 160), (160, 200, 60))
 """Of boxes, by category in turn; points are red and blue."""
 QUALITY = 90
 
 
-def overlay(picture: Image.Image, scale: float, result: PhotoResult, schema: Schema) -> Image.Image:
-    """Draw on a picture whose pixels are `scale` of the photo's; return it."""
-    unit = max(picture.size) / 400
+def overlay(picture: Picture, result: PhotoResult, schema: Schema) -> Image.Image:
+    """Return the picture with its garments drawn on; a large photo comes smaller."""
+    drawn, scale = Image.fromarray(picture.pixels), 1 / picture.reduced
+    unit = max(drawn.size) / 400
     for garment in result.garments:
         colour = COLOURS[schema.category_index(garment.category) % len(COLOURS)]
-        draw_box(picture, garment.box * scale, colour, width=max(2, round(unit)))
+        draw_box(drawn, garment.box * scale, colour, width=max(2, round(unit)))
         has = np.isfinite(garment.point_score)
-        draw_points(picture, np.nan_to_num(garment.xy * scale), has, schema, radius=max(2.0, 1.8 * unit))
-        _label(picture, garment, scale, colour, round(max(11, 8 * unit)))
-    return picture
+        draw_points(drawn, np.nan_to_num(garment.xy * scale), has, schema, radius=max(2.0, 1.8 * unit))
+        _label(drawn, garment, scale, colour, round(max(11, 8 * unit)))
+    return drawn
 
 
-def save_overlay(file: Path, out: Path, result: PhotoResult, schema: Schema) -> None:
-    """Write the photo of `file` with its garments, as JPEG."""
-    picture, scale = drawable(file)
-    save_jpeg(out, overlay(picture, scale, result, schema))
-
-
-def save_crops(file: Path, out: Path, result: PhotoResult) -> None:
-    """Write the box of each garment as a JPEG: `out` with the garment's number and category in its name."""
-    picture, scale = drawable(file)
+def save_crops(picture: Picture, out: Path, result: PhotoResult) -> None:
+    """Write the box of each garment as a JPEG, named by `crop_file`."""
+    whole, scale = Image.fromarray(picture.pixels), 1 / picture.reduced
     for number, garment in enumerate(result.garments):
         x0, y0, x1, y1 = (float(value) for value in garment.box * scale)
-        crop = picture.crop((int(x0), int(y0), max(int(x0) + 1, round(x1)), max(int(y0) + 1, round(y1))))
-        save_jpeg(out.with_name(f"{out.stem}-{number}-{garment.category}.jpg"), crop)
+        crop = whole.crop((int(x0), int(y0), max(int(x0) + 1, round(x1)), max(int(y0) + 1, round(y1))))
+        save_jpeg(crop_file(out, number, garment), crop)
+
+
+def crop_file(out: Path, number: int, garment: Garment) -> Path:
+    """Return where the crop of a photo's garment goes: `out` with the garment's number and category in its name."""
+    return out.with_name(f"{out.stem}-{number}-{garment.category}.jpg")
 
 
 def save_video(frames: Path, out: Path, rate: float) -> None:

@@ -3,7 +3,6 @@
 What a photo may cost is the business of PictureOptions, what a client may cost that of `Limits`.
 """
 
-import tempfile
 import threading
 import time
 from collections import OrderedDict
@@ -15,9 +14,11 @@ from typing import Any, Protocol
 from fastapi import FastAPI, HTTPException, Request, UploadFile
 from fastapi.responses import FileResponse, JSONResponse, Response
 
+from pipeline.contract.faults import UserError
 from pipeline.contract.garments import PhotoResult
 from pipeline.contract.outputs import GROUPS, PAGE, columns
 from pipeline.contract.schema import Schema
+from pipeline.data.photos import Photo
 
 HERE = Path(__file__).parent
 PAGES = {
@@ -54,6 +55,13 @@ class Limits:
     per_minute: int = 60
     """Photos a minute and client."""
 
+    def __post_init__(self) -> None:
+        if self.photos > self.per_minute:
+            raise UserError(
+                f"--photos is {self.photos}, --per_minute {self.per_minute}; expected no more photos a request than a client may "
+                "send in a minute, else it would wait for ever"
+            )
+
 
 @dataclass
 class Allowance:
@@ -78,7 +86,7 @@ class Allowance:
 
 
 def create_app(predictor: Finds, name: str, limits: Limits | None = None) -> FastAPI:
-    """Make the application; `predictor` finds garments in files, `name` is what its weights are called."""
+    """Make the application; `predictor` finds garments in photos, `name` is what its weights are called."""
     limits = limits or Limits()
     app = FastAPI(title="garment-keypoints", docs_url=None, redoc_url=None, openapi_url=None)
     allowance, one_at_a_time = Allowance(limits.per_minute), threading.Lock()
@@ -115,14 +123,9 @@ def create_app(predictor: Finds, name: str, limits: Limits | None = None) -> Fas
         found = []
         for photo in photos:
             shown = PurePosixPath((photo.filename or "photo").replace("\\", "/")).name[:200]
-            with tempfile.NamedTemporaryFile(prefix="photo-") as file:
-                file.write(photo.file.read())
-                file.flush()
-                with one_at_a_time:
-                    (result,) = predictor([file.name])
-            # Of the server's files nobody is told.
-            error = result.error.replace(file.name, shown)
-            found.append(PhotoResult(shown, result.size_wh, result.garments, error).as_dict(predictor.schema))
+            with one_at_a_time:
+                results = predictor(Photo(shown, photo.file.read()))
+            found += [one.as_dict(predictor.schema) for one in results]
         return found
 
     return app

@@ -22,7 +22,7 @@ GROUPS = {
     "device": ["--precision PRECISION Lightning's precision"],
     "pictures": ["--max_megabytes MAX_MEGABYTES A larger picture file is refused."],
     "networks": ["--weights WEIGHTS Pair of networks"],
-    "finding": ["--threshold THRESHOLD Least score of a garment."],
+    "detection": ["--threshold THRESHOLD Least score of a garment."],
 }
 """Parameters that are dataclasses, and what the help says of some of their fields."""
 FUNCTIONS = {verb: arguments._load(path) for verb, path in (VERBS | LABORATORY).items()}

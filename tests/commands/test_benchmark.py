@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline import api
 from pipeline.commands.benchmark import STAGES, Setting, Speed, measure, table
 from pipeline.contract import images, warp
+from pipeline.engine import predictor as engine
 from tests.commands.running import run
 from tests.learning.test_eight_bit import eight_bits
 
@@ -18,10 +18,10 @@ PHOTOS = sorted(map(str, (ROOT / "docs" / "photos").glob("*.jpg")))
 
 @pytest.mark.parametrize("runtime", ["torch", "onnx", pytest.param("int8", marks=eight_bits)])
 def test_every_stage_is_measured_and_left_as_it_was(runtime: str) -> None:
-    threads, before = torch.get_num_threads(), (api.read_image, warp.crop)
+    threads, before = torch.get_num_threads(), (engine.read_image, warp.crop)
     speed = measure(Setting(runtime, 2, 1, False), "cpu", PHOTOS, seconds=0.3)
     torch.set_num_threads(threads)
-    assert (api.read_image, warp.crop) == before == (images.read_image, warp.crop)
+    assert (engine.read_image, warp.crop) == before == (images.read_image, warp.crop)
     assert speed.photos >= 2
     assert speed.photos % 2 == 0
     assert speed.garments >= 1

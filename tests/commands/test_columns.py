@@ -11,9 +11,9 @@ from fastapi.testclient import TestClient
 from pipeline.api import load
 from pipeline.contract.images import PictureOptions
 from pipeline.contract.outputs import ADDED
-from pipeline.engine.finder import Finding
 from pipeline.engine.inference import Device
 from pipeline.engine.manifest import CatalogueJob, ShardMaker
+from pipeline.engine.predictor import DetectionOptions
 from pipeline.learning.pairs import Weights
 from tests.commands.running import run
 
@@ -65,7 +65,7 @@ def test_a_column_is_added_from_outside(outside: Path, capsys: pytest.CaptureFix
 def test_a_catalogue_has_it(outside: Path) -> None:
     Path("photos.csv").write_text(f"id,uri\none,{PHOTO}\n")
     device = Device(accelerator="cpu", workers=0)
-    ours = (device, PictureOptions(), Weights(), Finding(flip_test=False), "fashionai", "my_columns:columns")
+    ours = (device, PictureOptions(), Weights(), DetectionOptions(flip_test=False), "fashionai", "my_columns:columns")
     maker = ShardMaker(CatalogueJob(Path("photos.csv"), outside / "found", "1/1", 10, *ours))
     maker.make(0)
     table = pq.read_table(maker.out(0)).to_pylist()

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.commands import predict as verb
 from pipeline.contract.schema import Schema
-from pipeline.engine.finder import Finder
+from pipeline.engine.ledger import Ledger
+from pipeline.engine.predictor import Predictor
+from pipeline.reporting import photo_files
+from pipeline.reporting.photo_files import place_of
 from tests.commands.running import run
 from tests.data.test_photos import film
 
@@ -46,14 +48,14 @@ def lines(out: str = "out") -> list[dict]:
 
 
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """Return a list that gets the names of the photos of each call of the networks."""
-    calls, find = [], Finder.find
+    """Return a list that gets the names of the photos that each run gives to the networks."""
+    calls, batches = [], Predictor.batches
 
-    def noted(self, names, files, shards):
-        calls.append(list(names))
-        return find(self, names, files, shards)
+    def noted(self, photos):
+        calls.append([])
+        return batches(self, (calls[-1].append(photo.name) or photo for photo in photos))
 
-    monkeypatch.setattr(Finder, "find", noted)
+    monkeypatch.setattr(Predictor, "batches", noted)
     return calls
 
 
@@ -105,9 +107,9 @@ def test_only_what_is_new_changed_or_unread_is_done(shop: Path, monkeypatch: pyt
 def test_after_an_interrupt_it_goes_on(
     shop: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.setattr(verb, "CHUNK", 1)
-    assert predict("shop", "--out", "whole") == 0
-    append, whole = verb.Ledger.append, Path("whole/predictions.jsonl").read_bytes()
+    one = ("--batch_size", 1)
+    assert predict("shop", "--out", "whole", *one) == 0
+    append, whole = Ledger.append, Path("whole/predictions.jsonl").read_bytes()
 
     def interrupted(self, new):
         if new and new[0][0]["photo"] == "shop/b.png":
@@ -115,11 +117,11 @@ def test_after_an_interrupt_it_goes_on(
         append(self, new)
 
     with monkeypatch.context() as patched:
-        patched.setattr(verb.Ledger, "append", interrupted)
-        assert predict("shop", "--out", "out") == 130
+        patched.setattr(Ledger, "append", interrupted)
+        assert predict("shop", "--out", "out", *one) == 130
     assert [line["photo"] for line in lines()] == ["shop/a.jpg"]
     assert Path("out/garments.csv").exists()
-    assert predict("shop", "--out", "out") == 0
+    assert predict("shop", "--out", "out", *one) == 0
     assert Path("out/predictions.jsonl").read_bytes() == whole
     assert [file.name for file in Path("out").iterdir() if file.name.startswith(".")] == []
 
@@ -137,8 +139,89 @@ def test_frames_of_a_video(shop: Path) -> None:
     assert joined.get(cv2.CAP_PROP_FPS) == pytest.approx(2.5)
 
 
-def test_a_photo_that_is_named_twice_is_done_once(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verb, "CHUNK", 2)
+def test_a_clip_that_an_interrupt_left_out_is_made_the_next_time(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clip = Path("out/overlays/clip-overlay.mp4")
+    command = (film(shop / "clip.avi", frames=2).name, "--out", "out", "--threshold", 1)
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(photo_files, "save_video", interrupted)
+        assert predict(*command) == 130
+    assert (len(lines()), clip.exists()) == (2, False)
+    assert predict(*command) == 0
+    assert (len(lines()), clip.exists()) == (2, True)
+    film(shop / "clip.avi", frames=3)  # a clip of other frames goes before the new one is made
+    with monkeypatch.context() as patched:
+        patched.setattr(photo_files, "save_video", interrupted)
+        assert predict(*command) == 130
+    assert not clip.exists()
+
+
+def test_files_that_an_interrupt_left_out_are_made_the_next_time(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    film(shop / "clip.avi", frames=1)
+    names = ("shop/a.jpg", "shop/b.png", "clip.avi")
+    assert predict(*names, "--out", "whole", "--save_crop") == 0
+    write = photo_files.PhotoFiles.write
+
+    def interrupted(self, result, picture):
+        if result.photo == "shop/b.png":
+            raise KeyboardInterrupt
+        write(self, result, picture)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(photo_files.PhotoFiles, "write", interrupted)
+        assert predict(*names, "--out", "out", "--save_crop") == 130
+    before = Path("out/predictions.jsonl").read_bytes()
+    assert len(lines()) == 3  # the lines of the batch are there before anything is drawn
+    calls = counted(monkeypatch)
+    assert predict(*names, "--out", "out", "--save_crop") == 0
+    assert calls == [[]]
+    assert Path("out/predictions.jsonl").read_bytes() == before == Path("whole/predictions.jsonl").read_bytes()
+    made, whole = ({file.relative_to(out) for file in Path(out).rglob("*.*")} for out in ("out", "whole"))
+    assert made == whole
+    for file in whole:
+        if file.suffix in (".jpg", ".txt"):
+            assert Path("out", file).read_bytes() == Path("whole", file).read_bytes()
+
+
+def test_files_of_an_earlier_content_count_for_nothing(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert predict("shop/a.jpg", "--out", "out") == 0
+    old = Path("out/overlays/shop/a.jpg").read_bytes()
+    shutil.copy("shop/d.jpg", "shop/a.jpg")
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(photo_files.PhotoFiles, "write", interrupted)
+        assert predict("shop/a.jpg", "--out", "out") == 130
+    assert Path("out/overlays/shop/a.jpg").read_bytes() == old
+    assert predict("shop/a.jpg", "--out", "out") == 0
+    assert Path("out/overlays/shop/a.jpg").read_bytes() != old
+
+
+def test_photos_of_two_folders_of_one_name_have_files_each(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (shop / "in" / "shop").mkdir(parents=True)
+    shutil.copy("shop/a.jpg", "in/shop/a.jpg")
+    shutil.copy("shop/d.jpg", "shop/a.jpg")
+    monkeypatch.chdir(shop / "in")
+    assert predict("../shop/a.jpg", "shop/a.jpg", "--out", "out") == 0
+    above, own = (Path("out", kind) for kind in ("overlays/__/shop/a.jpg", "overlays/shop/a.jpg"))
+    assert above.read_bytes() != own.read_bytes()
+    assert len(list(Path("out/labels").rglob("a.txt"))) == 2
+
+
+def test_no_two_names_have_one_place() -> None:
+    names = ["a/x", "../a/x", "/a/x", "_/a/x", "__/a/x", "___/a/x", "____/a/x", "a/../x", "../../a/x", "a/__/x"]
+    places = [place_of(name) for name in names]
+    assert len(set(places)) == len(names)
+    assert all(".." not in place.parts and not place.is_absolute() for place in places)
+    assert str(places[1]) == "__/a/x"
+
+
+def test_a_photo_that_is_named_twice_is_done_once(shop: Path) -> None:
     assert predict("shop/a.jpg", "shop/a.jpg", "shop", "shop/d.jpg", "--out", "shop/out") == 0
     before = [line["photo"] for line in lines("shop/out")]
     assert before == ["shop/a.jpg", "shop/b.png", "shop/c.jpg", "shop/d.jpg"]
@@ -179,7 +262,14 @@ def test_photos_that_differ_by_suffix_alone_have_labels_each(shop: Path) -> None
     ("options", "message"),
     [
         (("gone.jpg",), "gone.jpg: no such photo"),
-        (("shop", "--threshold", 0), "--threshold is 0.0; expected a number above 0"),
+        (("shop", "--threshold", 0), "threshold is 0.0; expected a number above 0"),
+        (("shop", "--refine", 3), "refine is 3; expected 0 to 2, or -1"),
+        (("shop", "--shard", "2/8"), "--shard is 2/8, which says nothing about photos that are named"),
+        (
+            ("--manifest", "m.csv", "--limit", 10),
+            "--limit is 10, which says nothing about --manifest; cut the manifest",
+        ),
+        (("shop", "--precision", "64-true"), "precision is '64-true'; photos are predicted in auto"),
         (("shop", "--every", 0), "--every is 0"),
         (("shop", "--weights", "best"), "--weights is 'best'; expected cpu, or a folder"),
         (("shop", "--devices", "2"), "photos are predicted on one device"),

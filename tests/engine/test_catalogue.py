@@ -31,7 +31,7 @@ def garment(category: str, schema: Schema, score: float = 0.5) -> Garment:
 def finding(schema: Schema, seen: list[str] | None = None) -> Callable[..., list[PhotoResult]]:
     """A skirt and a dress in each photo; none where the name says so."""
 
-    def find(names: Sequence[str], files: Sequence[Path], shards: Path) -> list[PhotoResult]:
+    def find(names: Sequence[str], files: Sequence[Path]) -> list[PhotoResult]:
         if seen is not None:
             seen.extend(names)
         return [
@@ -73,10 +73,10 @@ def test_what_is_done_is_not_done_again(tmp_path: Path, schema: Schema, monkeypa
     monkeypatch.setattr(catalogue, "CHUNK", 3)
     job, seen = shard(tmp_path, schema, [Entry(str(i), f"{i}.jpg") for i in range(8)]), []
 
-    def interrupted(names: Sequence[str], files: Sequence[Path], shards: Path) -> list[PhotoResult]:
+    def interrupted(names: Sequence[str], files: Sequence[Path]) -> list[PhotoResult]:
         if "3" in names:
             raise KeyboardInterrupt
-        return finding(schema, seen)(names, files, shards)
+        return finding(schema, seen)(names, files)
 
     with pytest.raises(KeyboardInterrupt):
         predict_shard(job, interrupted)
@@ -92,10 +92,10 @@ def test_what_is_done_is_not_done_again(tmp_path: Path, schema: Schema, monkeypa
 
 
 def _dies(job: ShardJob, poison: set[str]) -> None:
-    def find(names: Sequence[str], files: Sequence[Path], shards: Path) -> list[PhotoResult]:
+    def find(names: Sequence[str], files: Sequence[Path]) -> list[PhotoResult]:
         if poison & set(names):
             os.kill(os.getpid(), signal.SIGKILL)
-        return finding(job.schema)(names, files, shards)
+        return finding(job.schema)(names, files)
 
     predict_shard(job, find)
 
@@ -150,6 +150,19 @@ def test_a_manifest_is_read_by_pieces(tmp_path: Path, schema: Schema, kind: str)
     assert manifest.entries(9, 20, schema)[0].id == "009"
 
 
+def test_of_a_csv_only_what_is_asked_for_is_parsed(tmp_path: Path, schema: Schema) -> None:
+    """Each shard of a catalogue would else cost the whole of it."""
+    file, rows = tmp_path / "m.csv", [f"{i},{i}.jpg" for i in range(5000)]
+    rows[4500] = "4500,4500.jpg,one too many"
+    file.write_text("\n".join(["id,uri", "", *rows[:2000], "", *rows[2000:]]))
+    manifest = open_manifest(file)
+    assert len(manifest) == 5000
+    for first, last in ((0, 2), (1999, 2001), (990, 2010), (3000, 4000)):
+        assert [one.id for one in manifest.entries(first, last, schema)] == [str(i) for i in range(first, last)]
+    with pytest.raises(UserError, match="not a CSV of id,uri from row 4000 on"):
+        manifest.entries(4100, 4200, schema)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -158,6 +171,7 @@ def test_a_manifest_is_read_by_pieces(tmp_path: Path, schema: Schema, kind: str)
         ("id,uri\n1,\n", "row 0: id is '1', uri ''; expected both"),
         ("id,uri,category\n1,a.jpg,hat\n", "category is 'hat'; expected one of blouse"),
         ("id,uri\n1,a.jpg,3\n", "not a CSV of id,uri"),
+        ('id,uri\n1,"a\n.jpg"\n', "not a CSV of id,uri"),
     ],
 )
 def test_faulty_manifests(tmp_path: Path, schema: Schema, content: str, message: str) -> None:

@@ -81,7 +81,7 @@ def test_what_is_there_is_not_counted_and_what_another_is_at_comes_last() -> Non
 
 
 def test_the_shard_of_a_predictor_that_dies_is_given_to_another() -> None:
-    deaths = iter([RayError("the node\nwas lost\n\tclass_name: Predictor\n\tpid: 7")])
+    deaths = iter([RayError("the node\nwas lost\n\tclass_name: CatalogueActor\n\tpid: 7")])
 
     def make(number: int) -> Made:
         if number == 1 and (death := next(deaths, None)):

@@ -1,11 +1,15 @@
 """The ledger of predictions: what is done is known again, what is torn, changed or unread is done again."""
 
+import errno
+import json
 from pathlib import Path
 
 import pytest
 
 from pipeline.contract.faults import UserError
+from pipeline.contract.files import write_text
 from pipeline.data.photos import version_of
+from pipeline.engine import ledger as engine
 from pipeline.engine.ledger import LINES, Ledger, open_ledger
 
 JOB = {"detector": "d", "threshold": 0.4}
@@ -20,7 +24,7 @@ def photos(tmp_path: Path) -> list[Path]:
 
 
 def done(ledger: Ledger, files: list[Path]) -> list[bool]:
-    return [ledger.holds(str(file), version_of(file)) for file in files]
+    return [ledger.result(str(file), version_of(file)) is not None for file in files]
 
 
 def append(ledger: Ledger, files: list[Path], **more: object) -> None:
@@ -36,6 +40,40 @@ def test_what_is_done_is_known_again(tmp_path: Path, photos: list[Path]) -> None
     assert done(again, photos) == [True, True, True, False]
     assert [line["photo"] for line in again.results()] == [str(file) for file in photos[:3]]
     assert next(again.results()) == {"photo": str(photos[0]), "garments": []}
+
+
+def test_results_are_known_by_their_photos(tmp_path: Path, photos: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "RECENT", 2)
+    ledger = open_ledger(tmp_path / "out", JOB)
+    for number, file in enumerate(photos):
+        append(ledger, [file], width=number)
+    for known in (ledger, open_ledger(tmp_path / "out", JOB)):
+        found = [known.result(str(file), version_of(file)) for file in photos]
+        assert found == [{"photo": str(file), "width": number} for number, file in enumerate(photos)]
+        assert known.result(str(photos[0]), "other") is None
+
+
+def test_a_full_disk_leaves_no_half_line(tmp_path: Path, photos: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = open_ledger(tmp_path / "out", JOB)
+    append(ledger, photos[:1])
+
+    def full(number: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(engine.os, "fsync", full)
+        with pytest.raises(OSError, match="No space left"):
+            append(ledger, photos[1:])
+    assert [line["photo"] for line in ledger.results()] == [str(photos[0])]
+    append(ledger, photos[1:])
+    assert len(list(ledger.results())) == 4
+
+
+def test_a_folder_of_an_older_version_goes_on(tmp_path: Path) -> None:
+    write_text(tmp_path / "out" / "job.json", json.dumps({"format": 1, **JOB, "passes": 2}))
+    open_ledger(tmp_path / "out", JOB | {"refine": 1})
+    with pytest.raises(UserError, match="refine was 1, now 0"):
+        open_ledger(tmp_path / "out", JOB | {"refine": 0})
 
 
 def test_what_is_torn_changed_or_unread_is_done_again(tmp_path: Path, photos: list[Path]) -> None:
@@ -60,7 +98,7 @@ def test_a_photo_that_is_gone_keeps_its_result(tmp_path: Path, photos: list[Path
 def test_frames_are_of_the_version_of_their_video(tmp_path: Path, photos: list[Path]) -> None:
     ledger = open_ledger(tmp_path / "out", JOB)
     ledger.append([({"photo": f"{photos[0]}/000003", "garments": []}, version_of(photos[0]))])
-    assert open_ledger(tmp_path / "out", JOB).holds(f"{photos[0]}/000003", version_of(photos[0]))
+    assert open_ledger(tmp_path / "out", JOB).result(f"{photos[0]}/000003", version_of(photos[0]))
     photos[0].write_bytes(b"another video")
     assert not list(open_ledger(tmp_path / "out", JOB).results())
 

@@ -145,6 +145,20 @@ def test_one_network_may_stand_in_for_that_of_the_pair() -> None:
     assert Pair.of("not read at all", mine, mine).detector == mine
 
 
+def test_named_checkpoints_that_do_not_run_in_the_runtime_are_refused() -> None:
+    graph, eight, plain = (Path(name) for name in ("a.onnx", "keypoints.int8.onnx", "a.safetensors"))
+    for runtime, files in (("onnx", (plain, graph)), ("onnx", (graph, plain)), ("int8", (graph, graph))):
+        with pytest.raises(
+            UserError, match=f"--runtime is {runtime}, and --.* does not run in that; leave --runtime out"
+        ):
+            Pair.of("not read", *files, runtime)
+    assert Pair.of("not read", graph, eight, "int8").keypoints == eight
+    assert Pair.of("not read", graph, graph, "onnx").keypoints == graph
+    assert Pair.of("not read", plain, graph, "auto").detector == plain
+    with pytest.raises(UserError, match="runtime is 'foo'; expected one of auto, torch, onnx, int8"):
+        Pair.of(DEFAULT, None, None, "foo")
+
+
 def test_submit_needs_no_checkpoint_named(trained: Path, drawn: Path, tmp_path: Path) -> None:
     options = ("--test", drawn / "test", "--workers", 0, "--limit", 2)
     assert run("submit", *options, "--out", tmp_path / "default.csv") == 0

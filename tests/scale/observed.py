@@ -58,7 +58,7 @@ def predicting() -> list[psutil.Process]:
     found = []
     for one in psutil.process_iter(["cmdline"]):
         words = one.info["cmdline"] or []
-        if any(word.startswith(("ray::Predictor", "ray::Poisoned")) for word in words) or {
+        if any(word.startswith(("ray::CatalogueActor", "ray::Poisoned")) for word in words) or {
             "pipeline",
             "predict",
         } <= set(words):

@@ -13,24 +13,24 @@ POISON = "poison"
 """The id of the photo."""
 
 
-class Poisoned(catalogue.Predictor):
+class Poisoned(catalogue.CatalogueActor):
     """Dies of one photo, whenever it is at it."""
 
     def load(self) -> None:
         super().load()
-        find, job = self.maker.finder.find, self.maker.finder.job
+        find, job = self.maker.predictor.find, self.maker.predictor.job
 
         def dying(names: list[str], *rest: Any) -> Any:
             if POISON in names:
                 os.kill(os.getpid(), signal.SIGKILL)
             return find(names, *rest)
 
-        self.maker.finder = SimpleNamespace(find=dying, job=job)
+        self.maker.predictor = SimpleNamespace(find=dying, job=job)
 
 
 if __name__ == "__main__":
     # By its importable name: what is defined in __main__ would travel to the actors by value, with all that it touches.
     from tests.scale.poisoned import Poisoned as Importable
 
-    catalogue.Predictor = Importable
+    catalogue.CatalogueActor = Importable
     sys.exit(main())

@@ -125,7 +125,9 @@ def test_a_predictor_is_killed_as_for_want_of_memory(
 ) -> None:
     def kill() -> None:
         running = [
-            one for one in psutil.process_iter(["cmdline"]) if "ray::Predictor" in " ".join(one.info["cmdline"] or [])
+            one
+            for one in psutil.process_iter(["cmdline"])
+            if "ray::CatalogueActor" in " ".join(one.info["cmdline"] or [])
         ]
         running[0].kill()
 
@@ -139,7 +141,7 @@ def test_a_predictor_is_killed_as_for_want_of_memory(
 def test_a_photo_that_predictors_die_of(
     nodes: Any, trained: Path, drawn: Path, manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verb, "Predictor", Poisoned)
+    monkeypatch.setattr(verb, "CatalogueActor", Poisoned)
     lines = manifest.read_text().replace("\n0005,", f"\n{POISON},").splitlines()
     manifest.write_text("\n".join(lines[:13]) + "\n")
     out = tmp_path / "out"

@@ -10,26 +10,29 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from pipeline import api
+from pipeline.contract.faults import UserError
 from pipeline.contract.garments import PhotoResult
 from pipeline.contract.images import PictureOptions
 from pipeline.contract.schema import Schema, load_schema
+from pipeline.data.photos import Photo
 from pipeline.serving.app import HERE, PAGES, Allowance, Limits, create_app
+from tests.commands.running import run
 
 ROOT = Path(__file__).parents[2]
 
 
 class Noting:
-    """Finds nothing, and notes the files that it was given."""
+    """Finds nothing, and notes the photos that it was given."""
 
     schema: ClassVar[Schema] = load_schema("fashionai")
 
     def __init__(self) -> None:
-        self.files: list[str] = []
+        self.photos: list[Photo] = []
 
-    def __call__(self, photos: list[str]) -> list[PhotoResult]:
-        self.files += photos
-        with Image.open(photos[0]) as image:
-            return [PhotoResult(photos[0], image.size, [])]
+    def __call__(self, photo: Photo) -> list[PhotoResult]:
+        self.photos.append(photo)
+        with Image.open(io.BytesIO(photo.content)) as image:
+            return [PhotoResult(photo.name, image.size, [])]
 
 
 def client(predictor: object = None, **limits: float) -> TestClient:
@@ -70,8 +73,7 @@ def test_names_are_only_shown_and_nothing_is_kept(name: str) -> None:
     assert "\\" not in told["photo"]
     assert len(told["photo"]) <= 200
     assert (told["width"], told["height"]) == (8, 6)
-    assert not Path(predictor.files[0]).exists()
-    assert name[-8:] not in predictor.files[0]
+    assert isinstance(predictor.photos[0].content, bytes)  # no file of the server's is named after it
 
 
 def test_too_much_is_refused() -> None:
@@ -86,12 +88,19 @@ def test_too_much_is_refused() -> None:
 
 
 def test_a_client_is_told_to_wait() -> None:
-    one = client(per_minute=3)
+    one = client(photos=2, per_minute=3)
     assert one.post("/predict", files=[picture()] * 2).status_code == 200
     answer = one.post("/predict", files=[picture()] * 2)
     assert answer.status_code == 429
     assert 15 <= int(answer.headers["Retry-After"]) <= 21
     assert one.post("/predict", files=[picture()]).status_code == 200
+
+
+def test_a_request_that_would_wait_for_ever_is_not_offered(capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(UserError, match="--photos is 100, --per_minute 60; expected no more photos a request"):
+        Limits(photos=100, per_minute=60)
+    assert run("serve", "--photos", 100) == 1
+    assert "--photos is 100, --per_minute 60" in capsys.readouterr().err
 
 
 def test_allowances_grow_back_and_are_a_clients_own() -> None:

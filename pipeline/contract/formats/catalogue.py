@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from csv import reader as csv_reader
 from dataclasses import dataclass
+from functools import cached_property
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ from pipeline.contract.schema import Schema
 ID, URI, CATEGORY = "id", "uri", "category"
 JOB = b"garment_keypoints_job"
 """In a Parquet file's metadata: what decided its rows."""
+STEP = 1000
+"""Rows of a CSV that are read together."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +43,7 @@ class Manifest:
     file: Path
 
     def __len__(self) -> int:
-        if self._parquet:
-            with _pyarrow("parquet").ParquetFile(self.file) as content:
-                return content.metadata.num_rows
-        with self.file.open("rb") as lines:
-            return max(0, sum(1 for line in lines if line.strip()) - 1)
+        return self._parquet_rows() if self._parquet else self._index[0]
 
     def entries(self, first: int, last: int, schema: Schema) -> list[Entry]:
         """Return the entries from `first` up to, without, `last`; raise UserError for a faulty one, by its row."""
@@ -78,21 +78,46 @@ class Manifest:
                         yield start, content.read_row_group(group, columns=names)
                     start += rows
             return
-        csv = _pyarrow("csv")
-        try:
-            names = self._columns(self._header())
-            options = csv.ConvertOptions(include_columns=names, column_types=dict.fromkeys(names, "string"))
-            with csv.open_csv(self.file, convert_options=options) as batches:
-                for batch in batches:
-                    if start < last and start + batch.num_rows > first:
-                        yield start, batch
-                    start += batch.num_rows
-        except UserError:
-            raise
-        except ValueError as error:  # also of pyarrow's own
-            raise UserError(
-                f"{self.file}: not a CSV of {ID},{URI} ({error}); expected UTF-8 with a header row"
-            ) from None
+        yield from self._csv_tables(first, last)
+
+    def _parquet_rows(self) -> int:
+        with _pyarrow("parquet").ParquetFile(self.file) as content:
+            return content.metadata.num_rows
+
+    def _csv_tables(self, first: int, last: int) -> Iterator[tuple[int, Any]]:
+        """Yield the blocks of STEP rows that hold these rows; of the file nothing else is read."""
+        csv, names = _pyarrow("csv"), self._columns(self._header())
+        options = csv.ConvertOptions(include_columns=names, column_types=dict.fromkeys(names, "string"))
+        count, places = self._index
+        with self.file.open("rb") as content:
+            header = content.read(places[0])
+            for block in range(first // STEP, min(-(-last // STEP), len(places) - 1)):
+                start = block * STEP
+                content.seek(places[block])
+                lines = header + content.read(places[block + 1] - places[block])
+                try:
+                    table = csv.read_csv(BytesIO(lines), convert_options=options)
+                    if table.num_rows != min(STEP, count - start):
+                        raise ValueError("a line is no row")
+                except ValueError as error:  # also of pyarrow's own
+                    raise UserError(
+                        f"{self.file}: not a CSV of {ID},{URI} from row {start} on ({error}); expected UTF-8 with a header row, "
+                        "and a line a row"
+                    ) from None
+                yield start, table
+
+    @cached_property
+    def _index(self) -> tuple[int, list[int]]:
+        """How many rows a CSV has, and where in the file each STEP-th begins and the last ends: read once, parsed nowhere."""
+        rows, at, places = -1, 0, []
+        with self.file.open("rb") as lines:
+            for line in lines:
+                if line.strip():
+                    if rows >= 0 and rows % STEP == 0:
+                        places.append(at)
+                    rows += 1
+                at += len(line)
+        return max(0, rows), [*places, at]
 
     def _header(self) -> list[str]:
         with self.file.open(encoding="utf-8-sig", newline="") as lines:
