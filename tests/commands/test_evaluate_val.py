@@ -2,10 +2,13 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from pipeline.engine.refinement import OwnPoints
 from tests.commands.running import TINY, run
 
 
@@ -47,6 +50,25 @@ def test_it_tells_what_training_told_and_more(
     assert (tmp_path / "scores" / figures[halved.as_posix(), 1]["points_file"]).is_file()
     assert run("evaluate-val", *options) == 0  # over its own, in RUN/boxes.csv
     assert [one["refine"] for one in json.loads(out.read_text())["figures"]] == [0]
+
+
+def test_refinements_have_the_margin_of_the_detector_whose_boxes_they_start_from(
+    validated: Path, drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `submit` crops with that detector, whatever the settings say."""
+    margins, plain = [], OwnPoints.__init__
+
+    def noting(self: OwnPoints, source: Any, locator: Any, has: Any, margin: float, average: bool) -> None:
+        margins.append(margin)
+        plain(self, source, locator, has, margin, average)
+
+    monkeypatch.setattr(OwnPoints, "__init__", noting)
+    boxes, other = validated / "boxes.csv", tmp_path / "other.csv"
+    shutil.copy(boxes, other)
+    other.with_suffix(".json").write_text('{"margin": 0.2}')
+    options = ("--data", drawn / "train", "--run", validated, "--name", "scored", "--out", tmp_path / "scores.json")
+    assert run("evaluate-val", *TINY, *options, "--boxes", boxes, other, "--refine", 1, "--detector.margin", 0.1) == 0
+    assert margins == [0.05, 0.2]
 
 
 def test_what_cannot_be_scored_is_refused(
