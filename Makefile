@@ -59,7 +59,7 @@ RUN_OPTIONS = --run $(RUN) $(WITH_SCHEMA) $(WITH_LAYOUT) $(if $(LIMIT),--limit $
 OPTIONS = --config $(CONFIG) $(RUN_OPTIONS) $(ARGS)
 
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-slow test-scale scale scale-training fuzz mutants faults lint format sample check look train-detector boxes train-keypoints submit ablate-detector ablate-keypoints match-matrix
+.PHONY: help install demo test test-slow test-scale scale scale-training fuzz mutants faults lint format sample check look train-detector boxes train-keypoints submit ablate-detector ablate-keypoints match-matrix gpu-kit
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -168,3 +168,11 @@ match-matrix: $(ANNOTATIONS) | $(INSTALLED)  ## train on every kind of boxes, te
 		$(WITH_SCHEMA) $(WITH_LAYOUT) $(if $(ONLY),--only $(ONLY)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(LIMIT),--limit $(LIMIT)) \
 		$(if $(KNOWN),--known $(KNOWN)) $(if $(BOXES),--boxes $(BOXES)) \
 		$(if $(and $(TEST),$(ANSWERS)),--test $(TEST) --answers $(ANSWERS) --detector $(or $(TEST_BOXES),$(DETECTOR).safetensors)) $(ARGS)
+
+KIT = $(if $(filter file,$(origin OUT)),runs/gpu-kit,$(OUT))
+KIT_SCRIPT = PYTHON=$(abspath $(BIN))/python bash $(KIT)/$(1)/kit.sh
+gpu-kit: $(ANNOTATIONS) | $(INSTALLED)  ## pack minutes of a GPU: OUT= (runs/gpu-kit) MINUTES= (12); with LIMIT= rehearse it here (docs/gpu.md)
+	$(PIPELINE) lab gpu-pack --data $(ROOTS) --test $(TEST) --answers $(ANSWERS) --out $(KIT) $(if $(LIMIT),--limit $(LIMIT)) \
+		--minutes $(if $(filter file,$(origin MINUTES)),12,$(MINUTES)) $(ARGS)
+	$(if $(LIMIT),rm -rf $(KIT)-work && for part in $$(ls $(KIT)); do $(call KIT_SCRIPT,$$part) start $(KIT)-work || exit 1; done && \
+		$(call KIT_SCRIPT,1) collect $(KIT)-work $(KIT)-results 36000)

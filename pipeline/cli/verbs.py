@@ -15,7 +15,10 @@ GROUPS = {
     "publish": ("publish", "card"),
 }
 """A verb is a function of that name, alone in a file of that name in pipeline/commands."""
-EXPERIMENTS = ("ablate", "match", "match-matrix", "report", "pseudo-label", "pseudo-points", "backgrounds")
+EXPERIMENTS = (
+    *("ablate", "match", "match-matrix", "report", "pseudo-label", "pseudo-points", "backgrounds"),
+    *("gpu-pack", "gpu-run", "gpu-measure", "gpu-feed", "gpu-collect"),
+)
 """Verbs of the laboratory, likewise in pipeline/lab/commands."""
 GONE = {
     "claims": "its results are in docs/match.md",
