@@ -15,7 +15,7 @@ from pipeline.contract.garments import Garment
 from pipeline.contract.images import PictureOptions
 from pipeline.contract.schema import load_schema
 from pipeline.data.photos import Photo
-from pipeline.engine.inference import Device
+from pipeline.engine.device import Device
 from pipeline.engine.predictor import DetectionOptions, Predictor, load_predictor
 from pipeline.engine.result import Result
 from pipeline.learning.pairs import DEFAULT, Pair, Runtime

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipeline.contract import crops
 from pipeline.contract.protocols import BoxSource, Locator, PointPredictor
@@ -15,36 +14,30 @@ Flat = dict[str, Tensor]
 """Tensors of one length, by name; `image` is the position of each entry's picture in the batch."""
 
 
-class OneStage(pl.LightningModule):
-    """Regions alone, by the same Trainer, precision and device as TwoStage: boxes of training and of testing must agree."""
+class TwoStage(nn.Module):
+    """Both stages over batches, or without a locator the first alone: boxes of training and of testing must agree.
 
-    def __init__(self, source: BoxSource) -> None:
-        super().__init__()
-        self.source = source
-
-    @torch.no_grad()
-    def predict_step(self, batch: ImageBatch, batch_idx: int = 0) -> dict[str, Any]:
-        """Return `index` (B,), `size_wh` (B, 2), and flat: `regions` (M entries), `found` (D entries) of a detector."""
-        regions = self.source.regions(batch)
-        return result_of(batch, regions, flat_regions(regions))
-
-
-class TwoStage(pl.LightningModule):
-    """Run by `Trainer.predict(return_predictions=False)`; only points, scores, boxes and flags leave the device.
-
-    Networks run in the Trainer's precision; boxes, affines, crops and points stay in float32.
+    Lightning's Trainer runs it over rows (engine/inference.py), the Predictor over photos as they come (engine/predictor.py).
+    Networks run in the precision of their autocast; boxes, affines, crops and points stay in float32, and only points, scores,
+    boxes and flags leave the device.
     """
 
-    def __init__(self, source: BoxSource, locator: Locator | PointPredictor) -> None:
+    def __init__(self, source: BoxSource, locator: Locator | PointPredictor | None) -> None:
         super().__init__()
         self.source, self.locator = source, locator
 
     @torch.no_grad()
     def predict_step(self, batch: ImageBatch, batch_idx: int = 0) -> dict[str, Any]:
-        """Return what OneStage returns; `regions` also hold xy (M, K, 2) in image pixels and score (M, K)."""
+        """Return `index` (B,), `size_wh` (B, 2), and flat: `regions` (M entries), `found` (D entries) of a detector.
+
+        With a locator, `regions` also hold xy (M, K, 2) in image pixels and score (M, K).
+        """
         regions = self.source.regions(batch)
-        xy, score = locate_in(batch, regions, self.locator)
-        return result_of(batch, regions, flat_regions(regions) | {"xy": xy, "score": score})
+        flat = flat_regions(regions)
+        if self.locator is not None:
+            xy, score = locate_in(batch, regions, self.locator)
+            flat |= {"xy": xy, "score": score}
+        return result_of(batch, regions, flat)
 
 
 def locate_in(batch: ImageBatch, regions: Regions, locator: Locator | PointPredictor) -> PointView:

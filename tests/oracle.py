@@ -15,7 +15,8 @@ from pipeline.contract.records import Annotation, ImageBatch, ImageRow, Keypoint
 from pipeline.contract.schema import Schema
 from pipeline.data.select import RowSet
 from pipeline.engine.box_sources import GivenBoxes
-from pipeline.engine.inference import Device, Inference
+from pipeline.engine.device import Device
+from pipeline.engine.inference import Inference
 
 ROTATED = 6  # EXIF: show the picture a quarter clockwise
 # Every second step of each channel but the greys: 24 colours at least 127 apart, one a keypoint.

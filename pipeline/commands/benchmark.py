@@ -24,6 +24,7 @@ from pipeline.contract.files import refuse_foreign
 from pipeline.data.photos import find_photos
 from pipeline.engine import predictor as engine
 from pipeline.engine.refinement import OwnPoints
+from pipeline.engine.starts import start_times
 from pipeline.learning.pairs import DEFAULT, GRAPHS
 from pipeline.runs.json_files import holds, write_json
 from pipeline.runs.provenance import provenance
@@ -73,7 +74,7 @@ def benchmark(
     seconds: float = 8.0,
     rounds: int = 2,
 ) -> None:
-    """Measure photos a second from file to points, by runtime, batch, threads and flip test, in one run.
+    """Measure photos a second from file to points, by runtime, batch, threads and flip test, and seconds to start, in one run.
 
     Args:
         out: results file, .json
@@ -111,9 +112,12 @@ def benchmark(
                 speed = pool.submit(measure, setting, weights, files, seconds).result()
             if setting not in best or speed.photos_per_second > best[setting].photos_per_second:
                 best[setting] = speed
+        starts = start_times(weights, Path(files[0]), rounds)
     print(table(list(best.values())))
+    print("\nSeconds from start to exit: " + ", ".join(f"{name} {value}" for name, value in starts.items()))
     if out is not None:
-        write_json(out, {"provenance": provenance(), "speeds": [asdict(one) for one in best.values()]})
+        speeds = [asdict(one) for one in best.values()]
+        write_json(out, {"provenance": provenance(), "speeds": speeds, "start_s": starts})
 
 
 def measure(setting: Setting, weights: str, files: Sequence[str], seconds: float) -> Speed:

@@ -19,8 +19,9 @@ from pipeline.contract.images import PictureOptions
 from pipeline.contract.records import EveryGarment
 from pipeline.contract.schema import Schema, load_schema
 from pipeline.data.select import RowSet, TrainingSet, load_training_set
+from pipeline.engine.device import Device
 from pipeline.engine.fold_boxes import predict_fold
-from pipeline.engine.inference import Device, InferenceResult
+from pipeline.engine.inference import InferenceResult
 from pipeline.engine.validation import VAL_FOLD
 from pipeline.learning import ranks
 from pipeline.runs.claims import refuse_another_make, refuse_other_settings

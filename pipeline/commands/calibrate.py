@@ -16,7 +16,8 @@ from pipeline.contract.records import ABSENT
 from pipeline.contract.schema import load_schema
 from pipeline.data.select import load_training_set
 from pipeline.engine.box_sources import GivenBoxes
-from pipeline.engine.inference import Device, Inference
+from pipeline.engine.device import Device
+from pipeline.engine.inference import Inference
 from pipeline.engine.refinement import refined
 from pipeline.engine.shards import remove_shards
 from pipeline.engine.validation import held_out

@@ -15,7 +15,7 @@ from pipeline.contract.formats.catalogue import count_found, open_manifest
 from pipeline.contract.images import PictureOptions
 from pipeline.engine.catalogue import photos_done, state_of
 from pipeline.engine.cluster import BUSY, THERE, Drive, Made, Report
-from pipeline.engine.inference import Device
+from pipeline.engine.device import Device
 from pipeline.engine.manifest import CatalogueJob, ShardMaker
 from pipeline.engine.predictor import DetectionOptions
 from pipeline.learning.pairs import Weights

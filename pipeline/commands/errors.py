@@ -26,7 +26,8 @@ from pipeline.contract.records import Annotation
 from pipeline.contract.schema import Schema, load_schema
 from pipeline.data.select import RowSet
 from pipeline.engine.box_sources import box_source
-from pipeline.engine.inference import Device, Inference
+from pipeline.engine.device import Device
+from pipeline.engine.inference import Inference
 from pipeline.engine.shards import remove_shards
 from pipeline.learning.pairs import Pair
 from pipeline.reporting.decomposition import Scored, decomposition

@@ -16,7 +16,7 @@ from pipeline.contract.images import PictureOptions
 from pipeline.contract.outputs import register_named
 from pipeline.contract.schema import load_schema
 from pipeline.data.photos import Photo, find_photos
-from pipeline.engine.inference import Device
+from pipeline.engine.device import Device
 from pipeline.engine.ledger import Ledger, open_ledger
 from pipeline.engine.manifest import CatalogueJob, predict_manifest
 from pipeline.engine.predictor import DetectionOptions, Predictor, load_predictor

@@ -18,7 +18,8 @@ from pipeline.contract.records import Annotation, Keypoints
 from pipeline.contract.schema import Schema, load_schema
 from pipeline.data.select import PredictionSet, load_test_rows
 from pipeline.engine.box_sources import box_source
-from pipeline.engine.inference import Device, Inference, InferenceResult
+from pipeline.engine.device import Device
+from pipeline.engine.inference import Inference, InferenceResult
 from pipeline.engine.refinement import refined
 from pipeline.engine.shards import remove_shards
 from pipeline.learning.pairs import AS_PUBLISHED, Weights

@@ -15,8 +15,6 @@ from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import fsspec
-
 from pipeline.contract.files import json_object, write_text
 from pipeline.contract.formats.catalogue import Entry, join_found, write_found
 from pipeline.contract.garments import PhotoResult
@@ -109,6 +107,8 @@ def _fetched(uri: str, root: Path, copy: Path) -> Path | str:
     if "://" not in uri:
         return root / uri
     try:
+        import fsspec  # here: photos that lie on this machine need none
+
         with fsspec.open(uri, "rb") as source, copy.open("wb") as file:
             shutil.copyfileobj(source, file)
     except Exception as error:  # stores, archives and protocols raise whatever they like

@@ -8,7 +8,8 @@ from pipeline.contract.images import PictureOptions
 from pipeline.contract.schema import Schema
 from pipeline.data.select import RowSet
 from pipeline.engine.box_sources import box_source
-from pipeline.engine.inference import Device, Inference, InferenceResult
+from pipeline.engine.device import Device
+from pipeline.engine.inference import Inference, InferenceResult
 
 
 def predict_fold(

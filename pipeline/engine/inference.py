@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,39 +13,29 @@ from torch.utils.data import Subset
 
 from pipeline.contract.images import PictureOptions, reduction
 from pipeline.contract.protocols import BoxSource, Locator, PointPredictor
-from pipeline.contract.records import BoxRow, Key, Keypoints
+from pipeline.contract.records import BoxRow, ImageBatch, Key, Keypoints
 from pipeline.contract.schema import Schema
 from pipeline.data.select import RowSet
+from pipeline.engine.device import Device
 from pipeline.engine.shards import ShardWriter, boxes_of, found_in, keypoints_of, merge_shards, open_shards
 from pipeline.learning import ranks
-from pipeline.learning.configs import check_ranges
 from pipeline.learning.fit import silenced
 from pipeline.learning.loading import Batches, ImageDataset, PixelBatchSampler, loader
-from pipeline.learning.options import COUNT, Placement
 from pipeline.learning.placement import device_of, placed, precision
-from pipeline.orchestrator import OneStage, TwoStage
+from pipeline.orchestrator import TwoStage
 
 log = logging.getLogger("pipeline")
-MEGAPIXELS = 0.1, 10_000
 
 
-@dataclass
-class Device(Placement):
-    """Where and how networks predict."""
+class _Lightning(pl.LightningModule):
+    """TwoStage as Lightning's Trainer runs it."""
 
-    batch_size: int = 16
-    """Images a step and device, at most."""
-    batch_megapixels: float = 8.0
-    """Million pixels a step and device, padding included, so that large photos come in smaller batches."""
+    def __init__(self, stages: TwoStage) -> None:
+        super().__init__()
+        self.stages = stages
 
-    def check(self, where: str = "") -> None:
-        super().check(where)
-        check_ranges(self, where, {"batch_size": COUNT, "batch_megapixels": MEGAPIXELS})
-
-    @classmethod
-    def of(cls, placement: Placement) -> "Device":
-        """Predict where a training runs."""
-        return cls(**{field.name: getattr(placement, field.name) for field in fields(Placement)})
+    def predict_step(self, batch: ImageBatch, batch_idx: int = 0) -> dict[str, Any]:
+        return self.stages.predict_step(batch)
 
 
 @dataclass(frozen=True)
@@ -116,7 +106,7 @@ class Inference:
         """Write this rank's share of the remaining rows into the shards."""
         categories = [self.schema.category_index(row.category) for row in rows.rows]
         dataset = ImageDataset(rows.rows, categories, options=self.pictures)
-        module = OneStage(self.source) if self.points is None else TwoStage(self.source, self.points)
+        module = _Lightning(TwoStage(self.source, self.points))
         writer = ShardWriter(shards, rows.rows)
         trainer.callbacks.append(writer)
         batches = _batches(dataset, remaining, rows.sizes_wh, self.device, trainer, writer.skip if self.skip else None)

@@ -20,7 +20,7 @@ from pipeline.contract.images import PictureOptions
 from pipeline.contract.outputs import added_names, register_named
 from pipeline.contract.schema import load_schema
 from pipeline.engine.catalogue import ShardJob, predict_shard, state_of
-from pipeline.engine.inference import Device
+from pipeline.engine.device import Device
 from pipeline.engine.predictor import DetectionOptions, load_predictor
 from pipeline.learning.pairs import Weights
 from pipeline.learning.placement import one_device

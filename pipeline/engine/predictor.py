@@ -24,7 +24,7 @@ from pipeline.contract.records import ImageBatch, Keypoints
 from pipeline.contract.schema import Schema
 from pipeline.data.photos import Input, Photo, as_photo
 from pipeline.engine.box_sources import SourceParts, build_source
-from pipeline.engine.inference import Device
+from pipeline.engine.device import Device
 from pipeline.engine.refinement import refined
 from pipeline.engine.result import Result
 from pipeline.learning.calibration import Calibration

@@ -18,7 +18,8 @@ from pipeline.contract.formats.submission import write_submission
 from pipeline.contract.schema import Schema
 from pipeline.data.select import RowSet, TrainingSet
 from pipeline.engine.box_sources import GivenBoxes
-from pipeline.engine.inference import Device, Inference
+from pipeline.engine.device import Device
+from pipeline.engine.inference import Inference
 from pipeline.engine.refinement import refined
 from pipeline.engine.shards import remove_shards
 from pipeline.learning import ranks

@@ -66,6 +66,7 @@ def test_what_cannot_be_measured_is_refused(options: tuple, message: str, capsys
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     options = ("--photos", *PHOTOS, "--batches", 2, "--threads", 1, "--flip_tests", "true", "--seconds", 0.5)
     assert run("benchmark", *options, "--rounds", 1, "--out", tmp_path / "b.json") == 0
-    speeds = json.loads((tmp_path / "b.json").read_text())["speeds"]
-    assert [one["setting"]["runtime"] for one in speeds] == ["torch", "onnx"]
+    made = json.loads((tmp_path / "b.json").read_text())
+    assert [one["setting"]["runtime"] for one in made["speeds"]] == ["torch", "onnx"]
+    assert 0 < made["start_s"]["--help"] < made["start_s"]["load()"] < made["start_s"]["predict, one photo"]
     assert "| onnx | 2 | 1 | yes |" in capsys.readouterr().out

@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from pipeline.api import load
 from pipeline.contract.images import PictureOptions
 from pipeline.contract.outputs import ADDED
-from pipeline.engine.inference import Device
+from pipeline.engine.device import Device
 from pipeline.engine.manifest import CatalogueJob, ShardMaker
 from pipeline.engine.predictor import DetectionOptions
 from pipeline.learning.pairs import Weights

@@ -13,8 +13,8 @@ from pipeline.contract.records import ImageRow
 from pipeline.contract.schema import Schema
 from pipeline.data.select import RowSet
 from pipeline.data.survey import survey
+from pipeline.engine.device import Device
 from pipeline.engine.fold_boxes import predict_fold
-from pipeline.engine.inference import Device
 from tests.configs import detector_config
 
 CPU = Device(workers=0, accelerator="cpu", devices="1")

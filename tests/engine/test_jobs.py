@@ -19,7 +19,8 @@ from pipeline.contract.records import Annotation
 from pipeline.contract.schema import Schema
 from pipeline.data.select import RowSet
 from pipeline.engine.box_sources import GivenBoxes, SourceParts, build_source
-from pipeline.engine.inference import Device, Inference, InferenceResult
+from pipeline.engine.device import Device
+from pipeline.engine.inference import Inference, InferenceResult
 from pipeline.engine.refinement import refined
 from pipeline.engine.shards import ShardWriter
 from pipeline.lab.consensus import Agreed

@@ -11,7 +11,7 @@ from PIL import Image
 from pipeline.contract.faults import UserError
 from pipeline.contract.schema import Schema
 from pipeline.data.photos import Photo
-from pipeline.engine.inference import Device
+from pipeline.engine.device import Device
 from pipeline.engine.predictor import DetectionOptions, Predictor, load_predictor
 from pipeline.engine.result import Result
 from pipeline.learning.pairs import Weights

@@ -3,7 +3,7 @@
 import pytest
 from torch import nn
 
-from pipeline.engine.inference import Device
+from pipeline.engine.device import Device
 from pipeline.learning.optimizer import build_optimizer
 from pipeline.learning.options import TrainOptions
 

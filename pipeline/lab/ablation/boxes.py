@@ -16,8 +16,9 @@ from pipeline.contract.images import PictureOptions
 from pipeline.contract.schema import Schema
 from pipeline.data.fold_file import FOLDS
 from pipeline.data.select import RowSet
+from pipeline.engine.device import Device
 from pipeline.engine.fold_boxes import predict_boxes
-from pipeline.engine.inference import Device, InferenceResult
+from pipeline.engine.inference import InferenceResult
 from pipeline.lab.ablation.definition import IN_SAMPLE
 from pipeline.lab.ablation.settings import of_boxes, refuse_others
 from pipeline.runs.json_files import read_json

@@ -21,8 +21,8 @@ from pipeline.contract.records import Annotation, BoxRow, Key
 from pipeline.contract.schema import Schema, load_schema
 from pipeline.data.select import RowSet, load_test_rows
 from pipeline.data.survey import image_sizes
+from pipeline.engine.device import Device
 from pipeline.engine.fold_boxes import predict_boxes
-from pipeline.engine.inference import Device
 from pipeline.engine.shards import remove_shards
 from pipeline.lab.match.distributions import PADDINGS, cumulative, distances_above, jittered, summary
 from pipeline.lab.noise import Difference

@@ -20,7 +20,7 @@ from pipeline.contract.formats.boxes import read_margin
 from pipeline.contract.metrics import normalized_error
 from pipeline.contract.schema import Schema, load_schema
 from pipeline.data.select import RowSet, load_training_set
-from pipeline.engine.inference import Device
+from pipeline.engine.device import Device
 from pipeline.engine.validation import VAL_FOLD, errors_of, score_in_boxes
 from pipeline.lab.ablation.bench import Bench, KeypointsBench, outcome_of
 from pipeline.lab.ablation.boxes import in_sample

@@ -18,7 +18,8 @@ from pipeline.contract.schema import Schema, load_schema
 from pipeline.data.class_labels import read_class_labels
 from pipeline.data.select import RowSet, sample_rows
 from pipeline.engine.box_sources import SourceParts, build_source
-from pipeline.engine.inference import Device, Inference
+from pipeline.engine.device import Device
+from pipeline.engine.inference import Inference
 from pipeline.engine.shards import remove_shards
 from pipeline.learning.pairs import DEFAULT, Pair, Runtime
 from pipeline.learning.placement import device_of

@@ -16,7 +16,8 @@ from pipeline.contract.records import Keypoints
 from pipeline.contract.schema import Schema, load_schema
 from pipeline.data.select import RowSet, load_boxed
 from pipeline.engine.box_sources import GivenBoxes
-from pipeline.engine.inference import Device, Inference
+from pipeline.engine.device import Device
+from pipeline.engine.inference import Inference
 from pipeline.engine.shards import remove_shards
 from pipeline.lab.consensus import Agreed
 from pipeline.learning.pairs import DEFAULT, Pair
