@@ -8,8 +8,8 @@
 # LAYOUT= MODULE:OBJECT of your own, for DATA= and TEST= of another form (docs/schemas.md); training is done anew when a file
 #         directly in DATA= has changed, pictures aside
 # SCHEMA= categories and points of your own (YAML)  START=    pair of networks to start from: cpu (the shipped one), or a folder
-# STUDY=  file of what make ablate-* compares       SEEDS=    so many seeds a row;  ONLY=I/N share I of N of its runs, or ROW,ROW
-# KNOWN=  results (NAME.json) of runs of the study that were made elsewhere, not to be made again
+# ABLATION= file of what make ablate-* compares     SEEDS=    so many seeds a row;  ONLY=I/N share I of N of its runs, or ROW,ROW
+# KNOWN=  results (NAME.json) of runs of the ablation that were made elsewhere, not to be made again
 # BOXES=  boxes out of fold for all rows of make ablate-keypoints and match-matrix, instead of training detectors;
 #         TEST_BOXES= those of TEST= for match-matrix
 # LIMIT=  rehearse on so many images                ARGS=     more options for the command, such as --keypoints.train.lr 3e-4
@@ -35,6 +35,10 @@ PICTURES := $(foreach suffix,jpg jpeg png webp bmp tif tiff gif avif,! -iname '*
 ANNOTATIONS := $(if $(LAYOUT),$(DATA) $(shell find -L $(DATA) -maxdepth 1 -type f $(PICTURES) ! -name '* *'),$(wildcard $(addsuffix /Annotations/*.csv,$(DATA))))
 endif
 
+ifneq ($(strip $(STUDY)),)
+ABLATION ?= $(STUDY)
+$(warning STUDY=$(STUDY) is now ABLATION=$(ABLATION); the former name works for this release only)
+endif
 # Until this release the first crop was counted too.
 ifneq ($(strip $(PASSES)),)
 REFINE ?= $(shell expr $(PASSES) - 1)
@@ -63,7 +67,7 @@ OPTIONS = --config $(CONFIG) $(RUN_OPTIONS) $(ARGS)
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
-	@echo "  with DATA=, TEST=, ANSWERS=, LAYOUT=, RUN=, NAME=, VAL=1, REFINE=, PRESET=sample|cpu|best|gpu, LIMIT=, ARGS=, STUDY=, SEEDS=, ONLY=, KNOWN=, BOXES=, TEST_BOXES=, START= as the head of the Makefile says"
+	@echo "  with DATA=, TEST=, ANSWERS=, LAYOUT=, RUN=, NAME=, VAL=1, REFINE=, PRESET=sample|cpu|best|gpu, LIMIT=, ARGS=, ABLATION=, SEEDS=, ONLY=, KNOWN=, BOXES=, TEST_BOXES=, START= as the head of the Makefile says"
 
 install: $(INSTALLED)  ## make .venv with exact versions
 $(INSTALLED): pyproject.toml constraints.txt
@@ -149,22 +153,22 @@ $(OUT)/submission.json: $(DETECTOR).json $(KEYPOINTS).json
 		$(if $(REFINE),--refine $(REFINE)) $(WITH_SCHEMA) $(WITH_LAYOUT)
 	@echo "submission: $(OUT)/submission.csv"
 
-# Without STUDY= the preset's own: a small one on the sample, pipeline/lab/configs/ablations/detector.yaml or keypoints.yaml elsewhere.
-# PRESET= replaces the preset that a study names. A study keeps its run folder when rows are added to it.
-STUDY_OF = $(or $(STUDY),pipeline/lab/configs/ablations/$(if $(filter sample,$(PRESET)),sample_)$*.yaml)
-STUDY_RUN = $(if $(filter file,$(origin RUN)),runs/$(basename $(notdir $(STUDY_OF)))-$(PRESET)-$(DATA_PRINT),$(RUN))
-STUDY_BASE = $(if $(STUDY),$(if $(filter command environment,$(origin PRESET)),--base $(CONFIG)),--base $(CONFIG))
-ablate-detector:  ## compare settings of stage 1: STUDY= (four rows on the sample, at most 20 minutes)
+# Without ABLATION= the preset's own: a small one on the sample, pipeline/lab/configs/ablations/detector.yaml or keypoints.yaml elsewhere.
+# PRESET= replaces the preset that an ablation names. An ablation keeps its run folder when rows are added to it.
+ABLATION_OF = $(or $(ABLATION),pipeline/lab/configs/ablations/$(if $(filter sample,$(PRESET)),sample_)$*.yaml)
+ABLATION_RUN = $(if $(filter file,$(origin RUN)),runs/$(basename $(notdir $(ABLATION_OF)))-$(PRESET)-$(DATA_PRINT),$(RUN))
+ABLATION_BASE = $(if $(ABLATION),$(if $(filter command environment,$(origin PRESET)),--base $(CONFIG)),--base $(CONFIG))
+ablate-detector:  ## compare settings of stage 1: ABLATION= (four rows on the sample, at most 20 minutes)
 ablate-keypoints:  ## compare settings of stage 2, likewise
 ablate-detector ablate-keypoints: ablate-%: $(ANNOTATIONS) | $(INSTALLED)
-	$(PIPELINE) ablate --study $(STUDY_OF) --data $(ROOTS) --run $(STUDY_RUN) $(STUDY_BASE) $(WITH_SCHEMA) $(WITH_LAYOUT) \
+	$(PIPELINE) ablate --ablation $(ABLATION_OF) --data $(ROOTS) --run $(ABLATION_RUN) $(ABLATION_BASE) $(WITH_SCHEMA) $(WITH_LAYOUT) \
 		$(if $(ONLY),--only $(ONLY)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(LIMIT),--limit $(LIMIT)) $(if $(KNOWN),--known $(KNOWN)) \
 		$(if $(BOXES),--boxes $(BOXES)) $(ARGS)
 
 # The detectors are those of `make submit`: a run folder that has them is gone on with. ARGS= are the matrix's own, such as --show.
-match-matrix: $(ANNOTATIONS) | $(INSTALLED)  ## train on every kind of boxes, test on every kind: STUDY= (pipeline/lab/configs/match/matrix.yaml)
+match-matrix: $(ANNOTATIONS) | $(INSTALLED)  ## train on every kind of boxes, test on every kind: ABLATION= (pipeline/lab/configs/match/matrix.yaml)
 	$(if $(BOXES),,$(PIPELINE) train-detector --config $(CONFIG) $(RUN_OPTIONS) --data $(ROOTS))
-	$(PIPELINE) lab match-matrix --study $(or $(STUDY),pipeline/lab/configs/match/matrix.yaml) --base $(CONFIG) --data $(ROOTS) --run $(RUN) \
+	$(PIPELINE) lab match-matrix --ablation $(or $(ABLATION),pipeline/lab/configs/match/matrix.yaml) --base $(CONFIG) --data $(ROOTS) --run $(RUN) \
 		$(WITH_SCHEMA) $(WITH_LAYOUT) $(if $(ONLY),--only $(ONLY)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(LIMIT),--limit $(LIMIT)) \
 		$(if $(KNOWN),--known $(KNOWN)) $(if $(BOXES),--boxes $(BOXES)) \
 		$(if $(and $(TEST),$(ANSWERS)),--test $(TEST) --answers $(ANSWERS) --detector $(or $(TEST_BOXES),$(DETECTOR).safetensors)) $(ARGS)

@@ -26,8 +26,6 @@ SWITCHES = {"help", "version", "config", "print_config"}
 
 OTHERS = {"node-rank"}
 """Options of torchrun."""
-AWAITED = {"refine", "pseudo_points", "REFINE", "ABLATION"}
-"""Names that are decided and that the next changes bring: an option or variable of these is not looked for yet."""
 PATHS = [*VERBS.values(), *LABORATORY.values()]
 
 
@@ -62,7 +60,7 @@ def commands(page: Path) -> Iterator[tuple[dict[str, str], str, set[str]]]:
 def options(path: str) -> set[str]:
     """Return the options of a verb by its function, settings by their dotted names."""
     module, function = path.split(":")
-    return SWITCHES | AWAITED | set(leaves(getattr(import_module(module), function)))
+    return SWITCHES | set(leaves(getattr(import_module(module), function)))
 
 
 def leaves(of: Any, prefix: str = "") -> Iterator[str]:
@@ -121,11 +119,7 @@ def test_make_has_the_targets_and_variables(page: Path) -> None:
                 for one in target.split()
                 if "=" not in one and not re.search(rf"^[a-z -]*\b{one}\b.*:", makefile, re.M)
             ]
-            wrong += [
-                one
-                for one in re.findall(r" ([A-Z_]+)=", f"{target}{words}")
-                if f"$({one})" not in makefile and one not in AWAITED
-            ]
+            wrong += [one for one in re.findall(r" ([A-Z_]+)=", f"{target}{words}") if f"$({one})" not in makefile]
     assert wrong == []
 
 

@@ -149,31 +149,42 @@ def test_what_is_there_is_not_made_again(drawn: Path, tmp_path: Path) -> None:
     ]
 
 
-def study_options(target: str, *variables: str) -> dict[str, str]:
-    """Return the options of the study that a target would run, as one text each; run folders without their fingerprint."""
+def ablation_options(target: str, *variables: str) -> dict[str, str]:
+    """Return the options of the ablation that a target would run, as one text each; run folders without their fingerprint."""
     command = ["make", "--no-print-directory", "-n", target, *variables]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     line = next(line for line in done.stdout.replace("\\\n", " ").splitlines() if " ablate --" in line)
     return {name: re.sub("-[0-9]+$", "", value) for name, value in re.findall(r"--(\w+) (\S+)", line)}
 
 
-def test_a_study_is_that_of_the_preset_and_a_study_of_ones_own_has_its_own_base(drawn: Path) -> None:
+def test_an_ablation_may_be_called_a_study_for_this_release() -> None:
+    command = ["make", "--no-print-directory", "-n", "ablate-detector", "STUDY=my/own.yaml"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert " --ablation my/own.yaml " in done.stdout
+    assert (
+        done.stderr.count("STUDY=my/own.yaml is now ABLATION=my/own.yaml; the former name works for this release") == 1
+    )
+
+
+def test_an_ablation_is_that_of_the_preset_and_an_ablation_of_ones_own_has_its_own_base(drawn: Path) -> None:
     data = f"DATA={drawn}/train"
-    sample = study_options("ablate-detector")
-    assert (sample["study"], sample["base"]) == (
+    sample = ablation_options("ablate-detector")
+    assert (sample["ablation"], sample["base"]) == (
         "pipeline/lab/configs/ablations/sample_detector.yaml",
         "configs/sample.yaml",
     )
     assert sample["run"] == "runs/sample_detector-sample"
-    real = study_options("ablate-keypoints", data, "PRESET=gpu", "ONLY=1/2", "SEEDS=3", "LIMIT=9", "RUN=r")
+    real = ablation_options("ablate-keypoints", data, "PRESET=gpu", "ONLY=1/2", "SEEDS=3", "LIMIT=9", "RUN=r")
     assert real == {
-        "study": "pipeline/lab/configs/ablations/keypoints.yaml", "data": f"{drawn}/train", "run": "r",
+        "ablation": "pipeline/lab/configs/ablations/keypoints.yaml", "data": f"{drawn}/train", "run": "r",
         "base": "configs/gpu.yaml",
         "only": "1/2", "seeds": "3", "limit": "9",
     }  # fmt: skip
-    own = study_options("ablate-keypoints", data, "STUDY=my/own.yaml")
-    assert (own["study"], own.get("base")) == ("my/own.yaml", None)
-    assert study_options("ablate-keypoints", data, "STUDY=my/own.yaml", "PRESET=cpu")["base"] == "configs/cpu.yaml"
+    own = ablation_options("ablate-keypoints", data, "ABLATION=my/own.yaml")
+    assert (own["ablation"], own.get("base")) == ("my/own.yaml", None)
+    assert (
+        ablation_options("ablate-keypoints", data, "ABLATION=my/own.yaml", "PRESET=cpu")["base"] == "configs/cpu.yaml"
+    )
 
 
 def test_both_train_roots_are_read(drawn: Path) -> None:

@@ -51,7 +51,7 @@ def write_report(results: Path, out: Path) -> None:
 
 
 def _of_another_command(file: Path) -> bool:
-    """Tell whether a file beside those of runs is what a study, a benchmark or the like has written."""
+    """Tell whether a file beside those of runs is what an ablation, a benchmark or the like has written."""
     content = json_object(file) or {}
     return bool(OTHERS & content.keys()) and not RUN & content.keys()
 

@@ -8,10 +8,11 @@ from typing import ClassVar
 
 import pytest
 
-from pipeline.cli import former
+from pipeline.cli import arguments, former
 from pipeline.cli.arguments import Verb, parse_words
 from pipeline.cli.former import FORMER, Present, one_less
 from pipeline.cli.usage import UsageError
+from pipeline.cli.verbs import LABORATORY, VERBS
 from pipeline.contract.faults import UserError
 
 
@@ -94,6 +95,29 @@ def test_a_setting_that_is_gone_is_left_out(tmp_path: Path, caplog: pytest.LogCa
     parse_words(VERB, ["--config", str(tmp_path / "own.yaml")])
     gone = "train.flip_test: this setting is gone, it is left out"
     assert caplog.messages == [f"--{gone}", f"{tmp_path}/own.yaml: {gone}"]
+
+
+@pytest.mark.parametrize("verb", ["ablate", "match-matrix"])
+def test_an_ablation_may_be_called_a_study(verb: str, caplog: pytest.LogCaptureFixture) -> None:
+    function = arguments._load(LABORATORY[verb])
+    options = parse_words(Verb(verb, function), ["--study", "own.yaml", "--data", "a", "--run", "r"])
+    assert options["ablation"] == Path("own.yaml")
+    assert caplog.messages == ["--study is now --ablation own.yaml; the former name works for this release only"]
+
+
+@pytest.mark.parametrize(
+    ("verb", "needed"),
+    [
+        ("submit", "--test x"),
+        ("evaluate-val", "--run x --data x --boxes x --out x"),
+        ("calibrate", "--run x --data x --out x"),
+        ("publish", "--detector x --keypoints x --terms x --out x"),
+    ],
+)
+def test_refinements_may_be_counted_as_passes(verb: str, needed: str, caplog: pytest.LogCaptureFixture) -> None:
+    options = parse_words(Verb(verb, arguments._load(VERBS[verb])), [*needed.split(), "--passes", "2"])
+    assert options["refine"] in (1, [1])
+    assert caplog.messages == ["--passes is now --refine 1; the former name works for this release only"]
 
 
 def test_the_present_name_is_never_taken_for_a_former_one(monkeypatch: pytest.MonkeyPatch, caplog) -> None:

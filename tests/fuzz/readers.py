@@ -29,7 +29,7 @@ from pipeline.contract.schema import Schema, load_schema
 from pipeline.data.fold_file import Dealt, read_dealt, write_dealt
 from pipeline.data.survey import survey
 from pipeline.engine.shards import FORMAT, JOB, ShardWriter, open_shards
-from pipeline.lab.ablation.definition import read_study
+from pipeline.lab.ablation.definition import read_ablation
 from pipeline.learning.weights import HEADER, upgrade
 from pipeline.settings import Settings
 from tests.fuzz.mutations import bytes_like, text_like, values_like
@@ -221,10 +221,10 @@ def readers(folder: Path) -> dict[str, Reader]:
             _schema,
         ),
         "preset": ("preset.yaml", [file.read_bytes() for file in (ROOT / "configs").glob("*.yaml")], _preset),
-        "study": (
-            "study.yaml",
-            [_study(name) for name in ("keypoints", "detector")],
-            lambda file: read_study(file, Settings),
+        "ablation": (
+            "ablation.yaml",
+            [_ablation(name) for name in ("keypoints", "detector")],
+            lambda file: read_ablation(file, Settings),
         ),
     }
     found = {name: Reader(file, text_like(seeds) | noise, read) for name, (file, seeds, read) in texts.items()}
@@ -246,8 +246,8 @@ def readers(folder: Path) -> dict[str, Reader]:
     return found
 
 
-def _study(name: str) -> bytes:
-    """Return a study of the project that lies anywhere."""
+def _ablation(name: str) -> bytes:
+    """Return an ablation of the project that lies anywhere."""
     text = (ROOT / "pipeline" / "lab" / "configs" / "ablations" / f"{name}.yaml").read_text(encoding="utf-8")
     return text.replace("../../../../configs/cpu.yaml", str(ROOT / "configs" / "cpu.yaml")).encode()
 

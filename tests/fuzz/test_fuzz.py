@@ -30,7 +30,7 @@ NAMES = (
         "job",
         "schema",
         "preset",
-        "study",
+        "ablation",
         "safetensors",
     ),
     *("torch weights", "JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"),

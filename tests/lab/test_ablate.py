@@ -1,4 +1,4 @@
-"""Studies through the command line: the smallest real runs, kept, divided, collapsed, failed."""
+"""Ablations through the command line: the smallest real runs, kept, divided, collapsed, failed."""
 
 import csv
 import json
@@ -23,14 +23,14 @@ FLIP = {"keypoints.augment.flip": 0}
 
 @pytest.fixture
 def folder(trained: Path, tmp_path: Path) -> Path:
-    """A run folder with the detectors and boxes of the base, and no study."""
+    """A run folder with the detectors and boxes of the base, and no ablation."""
     return Path(shutil.copytree(trained, tmp_path / "run"))
 
 
 @pytest.fixture(scope="module")
 def base_made(trained: Path, drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = Path(shutil.copytree(trained, tmp_path_factory.mktemp("base") / "run"))
-    assert ablate(study(folder, {"name": "base"}), drawn, folder) == 0
+    assert ablate(ablation(folder, {"name": "base"}), drawn, folder) == 0
     return folder
 
 
@@ -58,7 +58,7 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
-def study(folder: Path, *rows: dict[str, Any], stage: str = "keypoints", **more: Any) -> Path:
+def ablation(folder: Path, *rows: dict[str, Any], stage: str = "keypoints", **more: Any) -> Path:
     file = folder.parent / "mine.yaml"
     content = {"stage": stage, "base": TINY[1], "rows": list(rows)} | more
     file.write_text(yaml.safe_dump(content, sort_keys=False))
@@ -66,7 +66,7 @@ def study(folder: Path, *rows: dict[str, Any], stage: str = "keypoints", **more:
 
 
 def ablate(file: Path, drawn: Path, folder: Path, *options: object) -> int:
-    return run("ablate", "--study", file, "--data", drawn / "train", "--run", folder, *options)
+    return run("ablate", "--ablation", file, "--data", drawn / "train", "--run", folder, *options)
 
 
 def table(folder: Path) -> dict[str, dict[str, str]]:
@@ -78,7 +78,7 @@ def column(folder: Path, name: str) -> list[str]:
 
 
 def two_rows(folder: Path) -> Path:
-    return study(folder, {"name": "base"}, {"name": "no_flip", "set": FLIP})
+    return ablation(folder, {"name": "base"}, {"name": "no_flip", "set": FLIP})
 
 
 def test_two_rows_are_trained_scored_and_kept(
@@ -125,10 +125,10 @@ def test_what_was_made_elsewhere_is_not_made_again(
     assert column(elsewhere, "seeds_done") == ["1", "0"]
     assert table(elsewhere) == table(begun)
     assert there.read_bytes() == (elsewhere / "mine.json").read_bytes()
-    other = study(elsewhere, {"name": "base", "set": FLIP})
+    other = ablation(elsewhere, {"name": "base", "set": FLIP})
     assert ablate(other, drawn, elsewhere, "--known", there) == 1
     assert (
-        f"{there}: row base was made with other settings than the study's (keypoints.augment.flip was 0.5, now 0"
+        f"{there}: row base was made with other settings than the ablation's (keypoints.augment.flip was 0.5, now 0"
         in (capsys.readouterr().err)
     )
     assert ablate(two_rows(elsewhere), drawn, tmp_path / "few", "--known", there, "--limit", 4) == 1
@@ -149,7 +149,7 @@ def collapsing(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
 def test_a_collapsed_run_does_not_stop_the_others_and_is_not_tried_again(
     drawn: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, trainings: list[str]
 ) -> None:
-    file = study(folder, {"name": "no_flip", "set": FLIP}, {"name": "base"})
+    file = ablation(folder, {"name": "no_flip", "set": FLIP}, {"name": "base"})
     with monkeypatch.context() as patch:
         collapsing(patch, CollapseError("all alike"))
         assert ablate(file, drawn, folder) == 0
@@ -165,7 +165,7 @@ def test_a_failed_run_does_not_stop_the_others_and_is_tried_again(
     drawn: Path, begun: Path, monkeypatch: pytest.MonkeyPatch, trainings: list[str]
 ) -> None:
     folder = begun
-    file = study(folder, {"name": "no_flip", "set": FLIP}, {"name": "base"})
+    file = ablation(folder, {"name": "no_flip", "set": FLIP}, {"name": "base"})
     with monkeypatch.context() as patch:
         collapsing(patch, UserError("no room"))
         assert ablate(file, drawn, folder) == 1
@@ -183,7 +183,7 @@ def test_faults_of_all_rows_come_before_anything_runs(
         {"name": "unbuilt", "set": {"keypoints.network.backbone": "resnet18"}},  # has no packaged weights
         {"name": "spread", "set": {"keypoints.train.devices": 2}},
     ]
-    file = study(folder, *rows)
+    file = ablation(folder, *rows)
     assert ablate(file, drawn, folder) == 1
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "error: 2 faults:"
@@ -196,7 +196,7 @@ def test_faults_of_all_rows_come_before_anything_runs(
 
 def test_a_row_of_other_boxes_has_its_own_and_shares_them(drawn: Path, folder: Path, trainings: list[str]) -> None:
     margin = {"detector.margin": 0.2}
-    file = study(folder, {"name": "wide", "set": margin}, {"name": "wide_no_flip", "set": margin | FLIP})
+    file = ablation(folder, {"name": "wide", "set": margin}, {"name": "wide_no_flip", "set": margin | FLIP})
     assert ablate(file, drawn, folder) == 0
     assert trainings == ["fold0", "fold1", "wide-seed0", "wide_no_flip-seed0"]
     (own,) = (folder / "detectors").iterdir()
@@ -206,7 +206,7 @@ def test_a_row_of_other_boxes_has_its_own_and_shares_them(drawn: Path, folder: P
 
 def test_given_boxes_serve_all_rows(drawn: Path, begun: Path, tmp_path: Path, trainings: list[str]) -> None:
     folder = tmp_path / "few"
-    assert ablate(study(folder, {"name": "base"}), drawn, folder, "--boxes", begun / "boxes.csv") == 0
+    assert ablate(ablation(folder, {"name": "base"}), drawn, folder, "--boxes", begun / "boxes.csv") == 0
     assert trainings == ["base-seed0"]
     assert not (folder / "detector").exists()
     assert column(folder, "inputs") == column(begun, "inputs")
@@ -216,23 +216,23 @@ def test_given_boxes_serve_all_rows(drawn: Path, begun: Path, tmp_path: Path, tr
 def test_given_boxes_and_rows_of_others(
     drawn: Path, folder: Path, stage: str, trainings: list[str], capsys: pytest.CaptureFixture
 ) -> None:
-    file = study(folder, {"name": "base"}, {"name": "wide", "set": {"detector.margin": 0.2}}, stage=stage)
+    file = ablation(folder, {"name": "base"}, {"name": "wide", "set": {"detector.margin": 0.2}}, stage=stage)
     assert ablate(file, drawn, folder, "--boxes", folder / "boxes.csv") == 1
-    assert "expected none, since this study trains detectors (row wide changes theirs)" in capsys.readouterr().err
+    assert "expected none, since this ablation trains detectors (row wide changes theirs)" in capsys.readouterr().err
     assert trainings == []
 
 
 def test_a_run_of_other_settings_or_boxes_is_refused(drawn: Path, begun: Path, capsys: pytest.CaptureFixture) -> None:
     folder = begun
-    assert ablate(study(folder, {"name": "base", "set": FLIP}), drawn, folder) == 1
+    assert ablate(ablation(folder, {"name": "base", "set": FLIP}), drawn, folder) == 1
     error = capsys.readouterr().err
     assert (
-        "keypoints/base-seed0.json is of other settings than the study's (keypoints.augment.flip was 0.5, now 0"
+        "keypoints/base-seed0.json is of other settings than the ablation's (keypoints.augment.flip was 0.5, now 0"
         in error
     )
     boxes = folder / "boxes.csv"
     boxes.write_text(boxes.read_text().replace(",0.000,", ",1.000,", 1))
-    assert ablate(study(folder, {"name": "base"}), drawn, folder) == 1
+    assert ablate(ablation(folder, {"name": "base"}), drawn, folder) == 1
     assert "was made from other inputs than those that are there (boxes was" in capsys.readouterr().err
 
 
@@ -242,7 +242,7 @@ def test_a_run_of_a_version_with_fewer_settings_is_kept(drawn: Path, begun: Path
         del record["settings"]["keypoints"]["crop"]["val_boxes"]
         record["settings"]["detector"]["flip_test"] = False  # which is gone
         (begun / file).write_text(json.dumps(record))
-    assert ablate(study(begun, {"name": "base"}), drawn, begun) == 0
+    assert ablate(ablation(begun, {"name": "base"}), drawn, begun) == 0
     assert trainings == []
 
 
@@ -253,9 +253,9 @@ def test_a_run_of_another_process_is_left_to_it(drawn: Path, begun: Path, traini
     assert column(begun, "state") == ["done", "pending"]
 
 
-def test_a_study_of_the_detector(drawn: Path, folder: Path, trainings: list[str]) -> None:
+def test_an_ablation_of_the_detector(drawn: Path, folder: Path, trainings: list[str]) -> None:
     row = {"name": "naive", "set": {"detector.partial_labels": False}}
-    file = study(folder, {"name": "base"}, row, stage="detector")
+    file = ablation(folder, {"name": "base"}, row, stage="detector")
     assert ablate(file, drawn, folder) == 0
     assert trainings == ["fixed", "fold0", "fold1"]
     own = folder / "detectors" / "naive-seed0"
@@ -282,11 +282,11 @@ def test_a_network_of_whole_images_has_one_figure() -> None:
 
 @pytest.mark.slow
 def test_rows_of_other_boxes_share_them(drawn: Path, begun: Path, trainings: list[str], capsys) -> None:
-    """A study writes the boxes in sample that its rows ask for, once; other boxes come from a file that a row names."""
+    """An ablation writes the boxes in sample that its rows ask for, once; other boxes come from a file that a row names."""
     file = begun.parent / "other.csv"
     file.write_text((begun / "boxes.csv").read_text())
     rows = [{"name": "seen", "boxes": "in_sample"}, {"name": "other", "boxes": file.name}]
-    assert ablate(study(begun, {"name": "base"}, *rows), drawn, begun) == 0
+    assert ablate(ablation(begun, {"name": "base"}, *rows), drawn, begun) == 0
     assert trainings == ["seen-seed0", "other-seed0"]
     assert column(begun, "state") == ["done"] * 3
     made_from = column(begun, "inputs")
@@ -296,5 +296,5 @@ def test_rows_of_other_boxes_share_them(drawn: Path, begun: Path, trainings: lis
     known = json.loads((begun / "mine.json").read_text())["rows"]
     assert [known[name]["settings"] for name in ("seen", "other")] == [{"boxes": "in_sample"}, {"boxes": "other.csv"}]
     # A row that learns in other boxes now is another run.
-    assert ablate(study(begun, {"name": "base"}, {"name": "seen"}), drawn, begun) == 1
+    assert ablate(ablation(begun, {"name": "base"}, {"name": "seen"}), drawn, begun) == 1
     assert "was made from other inputs than those that are there (learned_boxes was " in capsys.readouterr().err

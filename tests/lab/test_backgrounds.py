@@ -45,7 +45,7 @@ def boxed(tmp_path: Path) -> Path:
 
 def test_what_is_cut_shows_no_garment(boxed: Path, tmp_path: Path, schema: Schema, caplog, capsys) -> None:
     out = tmp_path / "out"
-    options = ("backgrounds", "--boxed", boxed, "--photos", tmp_path / "photos", "--out", out)
+    options = ("lab", "backgrounds", "--boxed", boxed, "--photos", tmp_path / "photos", "--out", out)
     assert run(*options) == 0
     assert "1 backgrounds of 3 photos" in capsys.readouterr().out
     assert "bad.png" in caplog.text
@@ -66,7 +66,7 @@ def test_what_is_cut_shows_no_garment(boxed: Path, tmp_path: Path, schema: Schem
 
 def test_plain_pictures_hold_nothing_either(boxed: Path, tmp_path: Path, schema: Schema, capsys) -> None:
     out = tmp_path / "out"
-    options = ("backgrounds", "--boxed", boxed, "--photos", tmp_path / "photos", "--out", out)
+    options = ("lab", "backgrounds", "--boxed", boxed, "--photos", tmp_path / "photos", "--out", out)
     assert run(*options, "--plain", 5) == 0
     assert "1 backgrounds of 3 photos, 5 plain pictures" in capsys.readouterr().out
     rows = read_boxed(out / "boxed.csv", out, schema, without=True)
@@ -85,7 +85,7 @@ def test_plain_pictures_hold_nothing_either(boxed: Path, tmp_path: Path, schema:
 def test_a_photo_is_not_replaced_by_a_plain_picture(boxed: Path, tmp_path: Path, capsys) -> None:
     (tmp_path / "photos" / "a.png").rename(tmp_path / "photos" / "plain-0000.jpg")
     boxed.write_text(boxed.read_text().replace("a.png", "plain-0000.jpg"))
-    options = ("backgrounds", "--boxed", boxed, "--photos", tmp_path / "photos", "--out", tmp_path / "out")
+    options = ("lab", "backgrounds", "--boxed", boxed, "--photos", tmp_path / "photos", "--out", tmp_path / "out")
     assert run(*options, "--plain", 1) == 1
     assert "rename the photo" in capsys.readouterr().err
     assert not (tmp_path / "out" / "boxed.csv").exists()

@@ -45,5 +45,5 @@ def test_means_bars_and_what_is_missing() -> None:
     assert not len(blue(picture, 3))
 
 
-def test_a_study_without_figures_is_drawn() -> None:
+def test_an_ablation_without_figures_is_drawn() -> None:
     assert draw_chart("mine", [Line(Row("a", "", None), "none", [Outcome(PENDING)], {"ne": None})]).width > 400

@@ -1,4 +1,4 @@
-"""The file of a study: what a row's settings become, and every fault with file, row, setting and what was expected."""
+"""The file of an ablation: what a row's settings become, and every fault with file, row, setting and what was expected."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from pipeline.contract.faults import UserError
-from pipeline.lab.ablation.definition import Study, read_study, with_seed
+from pipeline.lab.ablation.definition import Ablation, read_ablation, with_seed
 from pipeline.settings import Settings
 
 TINY = Path(__file__).parent.parent / "tiny.yaml"
@@ -19,8 +19,8 @@ def write(folder: Path, rows: Any, stage: str = "keypoints", **more: Any) -> Pat
     return file
 
 
-def read(file: Path, **options: Any) -> Study:
-    return read_study(file, Settings, **options)
+def read(file: Path, **options: Any) -> Ablation:
+    return read_ablation(file, Settings, **options)
 
 
 def test_settings_come_from_base_config_common_and_set_in_this_order(tmp_path: Path) -> None:
@@ -35,14 +35,14 @@ def test_settings_come_from_base_config_common_and_set_in_this_order(tmp_path: P
             "set": {"keypoints.crop.padding": 0.4, "keypoints.augment": {"flip": 0}},
         },
     ]
-    study = read(write(tmp_path, rows, common={"keypoints.train.epochs": 3}, seeds=2))
-    first, other = (row.settings.keypoints for row in study.rows)
-    assert (study.name, study.stage, study.seeds) == ("mine", "keypoints", 2)
+    ablation = read(write(tmp_path, rows, common={"keypoints.train.epochs": 3}, seeds=2))
+    first, other = (row.settings.keypoints for row in ablation.rows)
+    assert (ablation.name, ablation.stage, ablation.seeds) == ("mine", "keypoints", 2)
     assert (first.crop.size, first.crop.padding, first.train.epochs, first.network.channels) == (64, 0.15, 3, 16)
     assert (other.crop.size, other.crop.padding, other.train.epochs, other.network.channels) == (96, 0.4, 3, 16)
     assert (other.train.lr, other.augment.flip) == (1e-4, 0.0)
-    assert study.base == study.rows[0].settings
-    assert [row.overrides for row in study.rows] == [
+    assert ablation.base == ablation.rows[0].settings
+    assert [row.overrides for row in ablation.rows] == [
         "",
         "other.yaml, keypoints.crop.padding=0.4, keypoints.augment.flip=0",
     ]
@@ -50,9 +50,9 @@ def test_settings_come_from_base_config_common_and_set_in_this_order(tmp_path: P
 
 def test_a_base_and_a_schema_from_the_command_line_win(tmp_path: Path) -> None:
     (tmp_path / "base.yaml").write_text("format: 2\nkeypoints: {crop: {size: 96}}\n")
-    study = read(write(tmp_path, [{"name": "a"}]), base=tmp_path / "base.yaml", common={"schema": "own.yaml"})
-    assert study.rows[0].settings.keypoints.crop.size == 96
-    assert study.rows[0].settings.schema == "own.yaml"
+    ablation = read(write(tmp_path, [{"name": "a"}]), base=tmp_path / "base.yaml", common={"schema": "own.yaml"})
+    assert ablation.rows[0].settings.keypoints.crop.size == 96
+    assert ablation.rows[0].settings.schema == "own.yaml"
     with pytest.raises(UserError, match=r"^--base is 'none.yaml'; expected a preset that exists$"):
         read(write(tmp_path, [{"name": "a"}]), base=Path("none.yaml"))
 
@@ -86,7 +86,7 @@ ROW_FAULTS = {
         {"set": {"keypoints.codec.name": "coordinates"}},
         "keypoints.codec.name is 'coordinates'; head fpn ",
     ),
-    "unknown key": ({"sett": {}}, "sett is no key of a study; expected name, set, config"),
+    "unknown key": ({"sett": {}}, "sett is no key of an ablation; expected name, set, config"),
     "no settings": ({"set": 3}, "set is 3; expected settings by name"),
     "missing config": ({"config": "none.yaml"}, "config is 'none.yaml'; expected a file, relative to this one"),
     "a seed": ({"set": {"keypoints.train.seed": 1}}, "keypoints.train.seed is 1; expected no seed here"),
@@ -105,7 +105,7 @@ def test_faults_of_a_row(tmp_path: Path, kind: str) -> None:
 
 
 FILE_FAULTS = {
-    "unknown key": ({"row": []}, "row is no key of a study; expected stage, base, common, seeds, rows"),
+    "unknown key": ({"row": []}, "row is no key of an ablation; expected stage, base, common, seeds, rows"),
     "stage": ({"stage": "both"}, "stage is 'both'; expected one of detector, keypoints"),
     "no base": ({"base": None}, "base is None; expected a preset"),
     "missing base": ({"base": "none.yaml"}, "base is 'none.yaml'; expected a preset that exists"),
@@ -149,14 +149,14 @@ def test_every_row_with_a_fault_is_named(tmp_path: Path) -> None:
     assert [line.split(": ")[1] for line in text[1:]] == ["row a", "row c"]
 
 
-def test_a_study_of_the_detector_keeps_its_keypoint_network(tmp_path: Path) -> None:
+def test_an_ablation_of_the_detector_keeps_its_keypoint_network(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"row a: set: keypoints.crop.size is 96; expected settings of the detector"):
         read(write(tmp_path, [{"name": "a", "set": {"keypoints.crop.size": 96}}], stage="detector"))
 
 
 def test_tables_never_overwrite_the_boxes(tmp_path: Path) -> None:
     file = write(tmp_path, [{"name": "a"}]).rename(tmp_path / "boxes.yaml")
-    with pytest.raises(UserError, match="a study is named after its file; expected"):
+    with pytest.raises(UserError, match="an ablation is named after its file; expected"):
         read(file)
 
 
@@ -166,13 +166,13 @@ def test_a_base_of_format_1_is_refused(tmp_path: Path) -> None:
         read(write(tmp_path, [{"name": "a"}], base="old.yaml"))
 
 
-STUDIES = Path(__file__).parents[2] / "pipeline" / "lab" / "configs" / "ablations"
+ABLATIONS = Path(__file__).parents[2] / "pipeline" / "lab" / "configs" / "ablations"
 
 
-@pytest.mark.parametrize("file", sorted(STUDIES.glob("*.yaml")), ids=lambda file: file.stem)
-def test_the_studies_of_the_project_can_be_read(file: Path) -> None:
-    study = read(file)
-    assert len({str(row.settings) for row in study.rows}) == len(study.rows)
+@pytest.mark.parametrize("file", sorted(ABLATIONS.glob("*.yaml")), ids=lambda file: file.stem)
+def test_the_ablations_of_the_project_can_be_read(file: Path) -> None:
+    ablation = read(file)
+    assert len({str(row.settings) for row in ablation.rows}) == len(ablation.rows)
 
 
 def test_a_row_may_learn_in_other_boxes(tmp_path: Path) -> None:
@@ -182,10 +182,10 @@ def test_a_row_may_learn_in_other_boxes(tmp_path: Path) -> None:
         {"name": "b", "boxes": "in_sample"},
         {"name": "c", "boxes": "other.csv", "set": {"folds": 2}},
     ]
-    study = read(write(tmp_path, rows))
-    assert [row.boxes for row in study.rows] == ["", "in_sample", "other.csv"]
-    assert [row.overrides for row in study.rows] == ["", "boxes=in_sample", "folds=2, boxes=other.csv"]
-    assert study.rows[2].folder / "other.csv" == tmp_path / "other.csv"
+    ablation = read(write(tmp_path, rows))
+    assert [row.boxes for row in ablation.rows] == ["", "in_sample", "other.csv"]
+    assert [row.overrides for row in ablation.rows] == ["", "boxes=in_sample", "folds=2, boxes=other.csv"]
+    assert ablation.rows[2].folder / "other.csv" == tmp_path / "other.csv"
     for boxes in ("none.csv", "two_pass", 3):
         with pytest.raises(UserError, match=r"row b: boxes is .*; expected in_sample, or a file of boxes, relative to"):
             read(write(tmp_path, [{"name": "b", "boxes": boxes}]))

@@ -1,4 +1,4 @@
-"""The file of a study's runs: what is written is read again, and what is of another study is refused."""
+"""The file of an ablation's runs: what is written is read again, and what is of another ablation is refused."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.contract.faults import UserError
 from pipeline.lab.ablation.costs import MeasuredCosts
-from pipeline.lab.ablation.definition import Row, read_study
+from pipeline.lab.ablation.definition import Row, read_ablation
 from pipeline.lab.ablation.known import as_known, read_known
 from pipeline.lab.ablation.runs import COLLAPSED, DONE, FAILED, PENDING, Outcome, Run
 from pipeline.lab.ablation.settings import flat_rows
@@ -56,7 +56,7 @@ def test_of_two_files_the_first_counts(file: Path, tmp_path: Path) -> None:
     assert known.outcomes == {("a", 0): DONE_ONCE, ("a", 1): DONE_ONCE, ("b", 0): LOST}
 
 
-def test_a_row_that_the_study_has_no_more_is_passed_over(file: Path) -> None:
+def test_a_row_that_the_ablation_has_no_more_is_passed_over(file: Path) -> None:
     assert list(read_known([file], "f00d", BASE, {"b": ROWS["b"]}).outcomes) == [("b", 0)]
 
 
@@ -69,7 +69,7 @@ def test_a_newer_setting_had_its_default(file: Path) -> None:
 
 def test_other_settings_and_other_pictures_are_refused(file: Path) -> None:
     with pytest.raises(
-        UserError, match=r"row b was made with other settings than the study's \(train\.lr was 0\.2, now 0\.1"
+        UserError, match=r"row b was made with other settings than the ablation's \(train\.lr was 0\.2, now 0\.1"
     ):
         read_known([file], "f00d", {}, ROWS | {"b": BASE})
     with pytest.raises(UserError, match="other training images"):
@@ -80,7 +80,7 @@ def test_other_settings_and_other_pictures_are_refused(file: Path) -> None:
 def test_a_file_of_something_else(tmp_path: Path, content: Any) -> None:
     with pytest.raises(UserError, match=r"mine\.json"):
         read_known([written(tmp_path / "mine.json", content)], "f00d", {}, ROWS)
-    with pytest.raises(UserError, match="expected the results of a study's runs"):
+    with pytest.raises(UserError, match="expected the results of an ablation's runs"):
         read_known([tmp_path / "none.json"], "f00d", {}, ROWS)
 
 
@@ -97,7 +97,7 @@ def test_a_file_of_something_else(tmp_path: Path, content: Any) -> None:
 )
 def test_a_damaged_file(file: Path, damage: dict[str, Any]) -> None:
     written(file, json.loads(file.read_text()) | damage)
-    with pytest.raises(UserError, match="not the results of a study's runs"):
+    with pytest.raises(UserError, match="not the results of an ablation's runs"):
         read_known([file], "f00d", {}, ROWS)
 
 
@@ -116,10 +116,13 @@ def test_names_of_an_older_version_and_what_is_gone_count_as_they_are_now(tmp_pa
 def test_the_results_that_are_kept_fit_their_file(name: str) -> None:
     """A matrix goes on from them: no row has other settings, or learned in other boxes, than the file says now."""
     folder = Path(__file__).parents[2] / "pipeline" / "lab"
-    study, file = (
-        read_study(folder / "configs" / "match" / f"{name}.yaml", Settings),
+    ablation, file = (
+        read_ablation(folder / "configs" / "match" / f"{name}.yaml", Settings),
         folder / "results" / "match" / f"{name}.json",
     )
-    base, rows = flat_rows(study, Settings())
+    base, rows = flat_rows(ablation, Settings())
     known = read_known([file], json.loads(file.read_text())["annotations"], base, rows)
-    assert {row for row, _ in known.outcomes} >= {study.rows[0].name, *(row.name for row in study.rows if row.boxes)}
+    assert {row for row, _ in known.outcomes} >= {
+        ablation.rows[0].name,
+        *(row.name for row in ablation.rows if row.boxes),
+    }

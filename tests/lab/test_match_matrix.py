@@ -18,7 +18,7 @@ def folder(trained: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def study(tmp_path: Path) -> Path:
+def ablation(tmp_path: Path) -> Path:
     file = tmp_path / "pair.yaml"
     rows = [{"name": "own"}, {"name": "true", "set": {"keypoints.crop.train_boxes": "truth"}}]
     file.write_text(yaml.safe_dump({"stage": "keypoints", "base": TINY[1], "rows": rows}))
@@ -26,12 +26,12 @@ def study(tmp_path: Path) -> Path:
 
 
 def test_every_network_is_scored_in_every_kind_of_boxes(
-    drawn: Path, trained: Path, folder: Path, study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+    drawn: Path, trained: Path, folder: Path, ablation: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
     monkeypatch.setattr(costs, "SECONDS", 0.01)
     test, detector = drawn / "test", folder / "detector" / "final.safetensors"
     of_test = ["--test", test, "--answers", test / "answer.csv", "--detector", detector, "--workers", 0]
-    command = ["--study", study, "--data", drawn / "train", "--run", folder, "--accelerator", "cpu", *of_test]
+    command = ["--ablation", ablation, "--data", drawn / "train", "--run", folder, "--accelerator", "cpu", *of_test]
     assert run("lab", "match-matrix", *command) == 0
     content = json.loads((folder / "pair_matrix.json").read_text())
     val, tested = content["matrices"].values()
@@ -90,8 +90,8 @@ def elsewhere_nothing_is_trained_again(command: list, content: dict, other: Path
     assert "pair_matrix.npz: expected the errors of a matrix's runs" in capsys.readouterr().err
 
 
-def test_what_it_refuses(drawn: Path, folder: Path, study: Path, capsys) -> None:
-    command = ["--study", study, "--data", drawn / "train", "--run", folder]
+def test_what_it_refuses(drawn: Path, folder: Path, ablation: Path, capsys) -> None:
+    command = ["--ablation", ablation, "--data", drawn / "train", "--run", folder]
     assert run("lab", "match-matrix", *command, "--show", "guess") == 1
     assert "--show has 'guess'; expected detector, truth, jitter, in_sample, two_pass, image" in capsys.readouterr().err
     assert run("lab", "match-matrix", *command, "--answers", drawn / "test" / "answer.csv") == 1

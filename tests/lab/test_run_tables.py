@@ -63,7 +63,7 @@ def test_a_damaged_results_file_is_named(tmp_path: Path, content: str) -> None:
 def test_the_results_of_other_commands_are_passed_over(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(json.dumps(gather(run_folder(tmp_path / "run"), "mine")))
     write_report(tmp_path, tmp_path / "alone.md")
-    (tmp_path / "study.json").write_text('{"format": 1, "annotations": "a", "base": {}, "rows": {}}')
+    (tmp_path / "ablation.json").write_text('{"format": 1, "annotations": "a", "base": {}, "rows": {}}')
     (tmp_path / "match.json").write_text('{"provenance": {}, "match": {}}')
     write_report(tmp_path, tmp_path / "beside.md")
     assert (tmp_path / "beside.md").read_text() == (tmp_path / "alone.md").read_text()

@@ -1,11 +1,11 @@
-"""Curves for studies whose rows differ in one number."""
+"""Curves for ablations whose rows differ in one number."""
 
 from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
 
-from pipeline.lab.ablation.definition import Row, Study
+from pipeline.lab.ablation.definition import Ablation, Row
 from pipeline.lab.ablation.runs import DONE, Outcome
 from pipeline.lab.ablation.sweep import draw_sweep, swept
 from pipeline.lab.ablation.table import Line
@@ -24,13 +24,13 @@ class Settings:
     name: str = "a"
 
 
-def study(*settings: Settings) -> Study:
-    return Study("s", "keypoints", Settings(), tuple(Row(str(i), "", one) for i, one in enumerate(settings)), 1)
+def ablation(*settings: Settings) -> Ablation:
+    return Ablation("s", "keypoints", Settings(), tuple(Row(str(i), "", one) for i, one in enumerate(settings)), 1)
 
 
 def test_a_sweep_is_of_one_number() -> None:
     three = [Settings(Crop(value)) for value in (0.3, 0.1, 0.2)]
-    assert swept(study(*three)) == ("crop.padding", [0.3, 0.1, 0.2])
+    assert swept(ablation(*three)) == ("crop.padding", [0.3, 0.1, 0.2])
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_a_sweep_is_of_one_number() -> None:
     ],
 )
 def test_what_is_none(rows: list[Settings]) -> None:
-    assert swept(study(*rows)) is None
+    assert swept(ablation(*rows)) is None
 
 
 def line(ne: float | None, **further: float) -> Line:

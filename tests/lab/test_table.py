@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from pipeline.lab.ablation.costs import MeasuredCosts
-from pipeline.lab.ablation.definition import Row, Study
+from pipeline.lab.ablation.definition import Ablation, Row
 from pipeline.lab.ablation.runs import COLLAPSED, DONE, FAILED, PENDING, Outcome
 from pipeline.lab.ablation.table import Line, as_csv, as_markdown, lines_of
 
@@ -37,7 +37,7 @@ def done(ne: float, seconds: float = 100, commit: str = "abc", **more: bool) -> 
 
 WEIGHTS = {"first": "package", "better": "none", "noisy": "a/pose.safetensors", "half": "timm", "none": "none"}
 ROWS = tuple(Row(name, "" if name == "first" else "x=1", Settings(Group(Network(w)))) for name, w in WEIGHTS.items())
-STUDY = Study("mine", "keypoints", None, ROWS, 3)
+ABLATION = Ablation("mine", "keypoints", None, ROWS, 3)
 OUTCOMES = {
     "first": [done(9.0, 90), done(10.0, 100), done(11.0, 110)],
     "better": [done(6.0), done(7.0), done(8.0, commit="def")],
@@ -50,12 +50,12 @@ COSTS = {"first": MeasuredCosts(3_250_000, 512_000_000, 123.4, "2 cores")}
 
 @pytest.fixture
 def lines() -> list[Line]:
-    return lines_of(STUDY, OUTCOMES, COSTS)
+    return lines_of(ABLATION, OUTCOMES, COSTS)
 
 
 def cells(lines: list[Line], table: int) -> list[list[str]]:
     """Return the cells of a table of the Markdown, its head first."""
-    blocks = [block for block in as_markdown(STUDY, lines).split("\n\n") if block.startswith("| row")]
+    blocks = [block for block in as_markdown(ABLATION, lines).split("\n\n") if block.startswith("| row")]
     rows = [line.replace(r"\|", "¦") for line in blocks[table].strip().splitlines()]
     return [[cell.strip() for cell in row.strip("|").split("|")] for row in (rows[0], *rows[2:])]
 
@@ -93,18 +93,18 @@ def test_costs_and_where_they_come_from(lines: list[Line]) -> None:
 
 
 def test_what_collapsed_is_told(lines: list[Line]) -> None:
-    assert as_markdown(STUDY, lines).endswith("## Collapsed or failed\n\n- noisy, seed 2: collapsed: all alike\n")
+    assert as_markdown(ABLATION, lines).endswith("## Collapsed or failed\n\n- noisy, seed 2: collapsed: all alike\n")
 
 
 def test_a_table_without_any_run_stands() -> None:
-    lines = lines_of(STUDY, {row.name: [Outcome(PENDING)] for row in ROWS}, {})
+    lines = lines_of(ABLATION, {row.name: [Outcome(PENDING)] for row in ROWS}, {})
     assert [row[4] for row in cells(lines, 0)] == ["NE %", *["pending"] * 5]
 
 
 @pytest.mark.parametrize(("states", "word"), [([COLLAPSED, PENDING], "collapsed"), ([FAILED, COLLAPSED], "failed")])
 def test_a_row_without_figures_says_why(states: list[str], word: str) -> None:
     outcomes = {row.name: [Outcome(state, message="m") for state in states] for row in ROWS}
-    assert cells(lines_of(STUDY, outcomes, {}), 0)[1][4] == word
+    assert cells(lines_of(ABLATION, outcomes, {}), 0)[1][4] == word
 
 
 def test_the_csv_holds_plain_numbers(lines: list[Line]) -> None:

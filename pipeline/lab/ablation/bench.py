@@ -1,4 +1,4 @@
-"""The runs of a study, made by the commands that train: what is there is kept, what was interrupted goes on."""
+"""The runs of an ablation, made by the commands that train: what is there is kept, what was interrupted goes on."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
@@ -19,7 +19,7 @@ from pipeline.data.select import load_training_set
 from pipeline.engine.validation import NAMED, SHOWN, held_out, score_in_boxes
 from pipeline.lab.ablation.boxes import in_sample, make_boxes, make_in_sample
 from pipeline.lab.ablation.costs import MeasuredCosts, measure
-from pipeline.lab.ablation.definition import IN_SAMPLE, Row, Study
+from pipeline.lab.ablation.definition import IN_SAMPLE, Ablation, Row
 from pipeline.lab.ablation.known import Known
 from pipeline.lab.ablation.runs import DONE, PENDING, Outcome, Run
 from pipeline.lab.ablation.settings import (
@@ -39,17 +39,17 @@ from pipeline.runs.steps import REMEDY, inputs_of, kept, recorded
 from pipeline.settings import Settings
 
 FIXED = "fixed"
-"""The one keypoint network by which the rows of a study of the detector are scored."""
+"""The one keypoint network by which the rows of an ablation of the detector are scored."""
 
 
 @dataclass(frozen=True)
 class Bench(ABC):
-    """Where a study runs: everything that is trained lies in the folder `run`. `annotations` is the rows' fingerprint.
+    """Where an ablation runs: everything that is trained lies in the folder `run`. `annotations` is the rows' fingerprint.
 
     What is `known` was made elsewhere, and is not made again. `boxes` are given ones, for which no detector is trained.
     """
 
-    study: Study
+    ablation: Ablation
     data: tuple[Path, ...]
     run: Path
     limit: int
@@ -59,15 +59,15 @@ class Bench(ABC):
 
     def __post_init__(self) -> None:
         """Raise UserError when boxes are given, and a row asks for others."""
-        others = [row.name for row in self.study.rows if not self.boxes_are_those_of_the_base(row.settings)]
-        if self.boxes and (others or self.study.stage == "detector"):
+        others = [row.name for row in self.ablation.rows if not self.boxes_are_those_of_the_base(row.settings)]
+        if self.boxes and (others or self.ablation.stage == "detector"):
             raise UserError(
-                f"--boxes is {self.boxes}; expected none, since this study trains detectors"
+                f"--boxes is {self.boxes}; expected none, since this ablation trains detectors"
                 + (f" (row {others[0]} changes theirs)" if others else "")
             )
 
     def boxes_are_those_of_the_base(self, settings: Settings) -> bool:
-        return of_boxes(asdict(settings)) == of_boxes(asdict(self.study.base))
+        return of_boxes(asdict(settings)) == of_boxes(asdict(self.ablation.base))
 
     @abstractmethod
     def make(self, run: Run) -> None:
@@ -91,7 +91,7 @@ class Bench(ABC):
 
     @property
     def notes(self) -> Path:
-        return self.run / "studies" / self.study.name
+        return self.run / "studies" / self.ablation.name  # as in run folders of the first release, which go on
 
     def boxes_folder(self, settings: Settings, name: str) -> Path:
         """Return the run folder of the detectors of these settings: RUN itself for those of the base."""
@@ -111,7 +111,7 @@ class Bench(ABC):
         """Measure the network of a row once."""
         if self.costs(run.row) is None:
             network, forward, size = self.forward(run)
-            group = getattr(run.row.settings, self.study.stage)
+            group = getattr(run.row.settings, self.ablation.stage)
             machine = provenance()["machine"]
             costs = measure(network, forward, size, device_of(group.train), precision(group.train), machine)
             write_json(
@@ -119,7 +119,7 @@ class Bench(ABC):
             )
 
     def _measured(self, row: Row) -> dict[str, Any]:
-        return asdict(getattr(row.settings, self.study.stage))
+        return asdict(getattr(row.settings, self.ablation.stage))
 
 
 class KeypointsBench(Bench):
@@ -128,7 +128,7 @@ class KeypointsBench(Bench):
     def make(self, run: Run) -> None:
         settings, boxes = on_one_device(run.settings), self._boxes(run)
         if not self.boxes:
-            base = on_one_device(self.study.base)
+            base = on_one_device(self.ablation.base)
             shared = replace(base, detector=settings.detector, pictures=settings.pictures)
             make_boxes(shared, self.data, self.run, boxes.parent, self.limit)
             if run.row.boxes == IN_SAMPLE:
@@ -169,7 +169,7 @@ class DetectorBench(Bench):
         return self.boxes_folder(run.settings, run.name)
 
     def make(self, run: Run) -> None:
-        base = on_one_device(self.study.base)
+        base = on_one_device(self.ablation.base)
         make_boxes(base, self.data, self.run, self.run, self.limit)
         try:
             when_free(lambda: train_keypoints(base, self.data, self.run, self.limit, name=FIXED, val=True))
@@ -220,7 +220,7 @@ class DetectorBench(Bench):
 
 
 BENCHES: dict[str, type[Bench]] = {"keypoints": KeypointsBench, "detector": DetectorBench}
-"""By the stage of a study."""
+"""By the stage of an ablation."""
 
 
 def outcome_of(bench: Bench, run: Run) -> Outcome:
@@ -235,7 +235,7 @@ def outcome_of(bench: Bench, run: Run) -> Outcome:
         try:
             return _done(bench.figures(records), records, [name for name in inputs if inputs[name]])
         except DAMAGE as error:
-            raise UserError(f"{files[-1]}: not the record of a study's run ({error!r}); {REMEDY}") from None
+            raise UserError(f"{files[-1]}: not the record of an ablation's run ({error!r}); {REMEDY}") from None
     noted = bench.notes / f"{run.name}.json"
     if noted.exists():
         content = read_of(noted, settings)

@@ -1,4 +1,4 @@
-"""The boxes that the runs of a study share: detectors are trained once, and every kind of boxes is written once."""
+"""The boxes that the runs of an ablation share: detectors are trained once, and every kind of boxes is written once."""
 
 import shutil
 import time
@@ -28,7 +28,7 @@ from pipeline.settings import Settings, record_as_now
 def make_boxes(settings: Settings, data: Sequence[Path], run: Path, folder: Path, limit: int) -> None:
     """Train a detector a fold into `folder`, and write their boxes, unless that is done; processes share the folds.
 
-    The folds are those of the study's run folder `run`.
+    The folds are those of the ablation's run folder `run`.
     """
     record = folder / "boxes.json"
     if record.exists():

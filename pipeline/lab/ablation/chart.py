@@ -1,4 +1,4 @@
-"""The chart of a study: a panel a figure, a line a row; means with their deviations, and each seed as a tick."""
+"""The chart of an ablation: a panel a figure, a line a row; means with their deviations, and each seed as a tick."""
 
 import math
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from pipeline.reporting.plots import nice_ticks
 from pipeline.reporting.tables import MISSING
 
 PANELS = ("ne", "ne_true_boxes", "ap")
-"""Figures that are drawn, where the study has them."""
+"""Figures that are drawn, where the ablation has them."""
 LINE, PANEL, TOP, BOTTOM, GAP, EDGE = 34, 420, 58, 44, 40, 20
 """Pixels: height of a row, width of a panel, margins above and below the rows, between panels and around."""
 GROUND, INK, FAINT, GRID, POINT = (255, 255, 255), (30, 30, 30), (120, 120, 120), (225, 225, 225), (31, 119, 180)
@@ -19,7 +19,7 @@ TEXT = 14
 
 
 def draw_chart(title: str, lines: Sequence[Line]) -> Image.Image:
-    """Draw the rows in the study's order; the dashed line is the first row's mean, a bar one standard deviation."""
+    """Draw the rows in the ablation's order; the dashed line is the first row's mean, a bar one standard deviation."""
     font = ImageFont.load_default(size=TEXT)
     names = [name for name in PANELS if name in lines[0].means]
     captions = [f"{line.row.name}  ({seeds_cell(line)})" for line in lines]

@@ -1,4 +1,4 @@
-"""The file of a study: a preset, overrides for all rows, and rows of overrides by name. Checked whole before anything runs."""
+"""The file of an ablation: a preset, overrides for all rows, and rows of overrides by name. Checked before anything runs."""
 
 import re
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ class Row:
     """A row of the table: what sets it apart from the others, in words, and its settings.
 
     `boxes` are those that its network learns in, where they are not those out of fold: in_sample, or a file of them as the
-    study names it, relative to the `folder` that the study lies in.
+    ablation names it, relative to the `folder` that the ablation lies in.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Study:
+class Ablation:
     """What is compared: `name` is that of the file, `base` the settings without any row's own."""
 
     name: str
@@ -52,8 +52,8 @@ class Study:
     seeds: int
 
 
-def read_study(file: Path, config: type, base: Path | None = None, common: dict[str, Any] | None = None) -> Study:
-    """Read a study whose rows are settings of the class `config`; `base` is taken for the one that the file names.
+def read_ablation(file: Path, config: type, base: Path | None = None, common: dict[str, Any] | None = None) -> Ablation:
+    """Read an ablation whose rows are settings of the class `config`; `base` is taken for the one that the file names.
 
     `common` wins over what the file sets for all rows. Raises UserError with the first fault of the file, or with one
     of each row.
@@ -77,7 +77,7 @@ def read_study(file: Path, config: type, base: Path | None = None, common: dict[
             faults.append(str(error))
     faults += _repeated(file, rows)
     raise_all(faults)
-    return Study(file.stem, content["stage"], whole, tuple(rows), content.get("seeds", 1))
+    return Ablation(file.stem, content["stage"], whole, tuple(rows), content.get("seeds", 1))
 
 
 def raise_all(faults: Sequence[str]) -> None:
@@ -95,7 +95,7 @@ def with_seed(settings: Any, stage: str, seed: int) -> Any:
 def _check_head(file: Path, content: dict[Any, Any]) -> None:
     if not NAME.fullmatch(file.stem) or file.stem in RESERVED:
         raise UserError(
-            f"{file}: a study is named after its file; expected letters, digits, - and _, and none of {', '.join(RESERVED)}"
+            f"{file}: an ablation is named after its file; expected letters, digits, - and _, and none of {', '.join(RESERVED)}"
         )
     _check_keys(content, KEYS, str(file))
     if content.get("stage") not in STAGES:
@@ -193,7 +193,7 @@ def _group(values: Any, where: str) -> dict[Any, Any]:
 def _check_keys(content: dict[Any, Any], known: Sequence[str], where: str) -> None:
     unknown = [str(key) for key in content if key not in known]
     if unknown:
-        raise UserError(f"{where}: {unknown[0]} is no key of a study; expected {', '.join(known)}")
+        raise UserError(f"{where}: {unknown[0]} is no key of an ablation; expected {', '.join(known)}")
 
 
 def _written(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""What became of a study's runs, in a file that outlives the run folder and travels between machines."""
+"""What became of an ablation's runs, in a file that outlives the run folder and travels between machines."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -36,9 +36,9 @@ def as_known(
 
     Args:
         annotations: fingerprint of the training rows
-        base: settings of the study's base; those of `rows` are written as what differs from it
+        base: settings of the ablation's base; those of `rows` are written as what differs from it
         rows: settings by name of the row
-        outcomes: every run of the study, and what became of it
+        outcomes: every run of the ablation, and what became of it
         costs: what was measured of a row
     """
     content: dict[str, Any] = {}
@@ -55,7 +55,7 @@ def as_known(
 def read_known(
     files: Sequence[Path], annotations: str, defaults: FlatSettings, rows: Mapping[str, FlatSettings]
 ) -> Known:
-    """Read such files; of a run that two of them have, the first counts. Rows that the study does not have are passed over.
+    """Read such files; of a run that two of them have, the first counts. Rows that the ablation does not have are passed over.
 
     `defaults` stand for settings that are newer than a file. Raises UserError for a file of other pictures, for a row with
     other settings than those of `rows`, and for what is no such file.
@@ -80,7 +80,7 @@ def read_known(
                         costs.setdefault(name, MeasuredCosts(**row["costs"]))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise UserError(
-                f"{file}: not the results of a study's runs ({error!r}); expected NAME.json of a run"
+                f"{file}: not the results of an ablation's runs ({error!r}); expected NAME.json of a run"
             ) from None
     return Known(outcomes, costs)
 
@@ -88,7 +88,7 @@ def read_known(
 def _read(file: Path) -> dict[str, Any]:
     content = json_object(file) if file.is_file() else None
     if content is None or content.get("format") != FORMAT:
-        raise UserError(f"--known {file}: expected the results of a study's runs, NAME.json of its run folder")
+        raise UserError(f"--known {file}: expected the results of an ablation's runs, NAME.json of its run folder")
     return content
 
 
@@ -106,6 +106,6 @@ def _refuse_others(where: str, made: FlatSettings, settings: FlatSettings) -> No
     ]
     if differing:
         raise UserError(
-            f"{where} was made with other settings than the study's ({'; '.join(differing[:5])}); "
+            f"{where} was made with other settings than the ablation's ({'; '.join(differing[:5])}); "
             "leave the file out (--known), or rename the row"
         )

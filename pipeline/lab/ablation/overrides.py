@@ -1,4 +1,4 @@
-"""Settings by dotted name (keypoints.train.lr), as the files of studies give them."""
+"""Settings by dotted name (keypoints.train.lr), as the files of ablations give them."""
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass

@@ -1,18 +1,18 @@
-"""The runs of a study, each row with each seed, and those of them that one command makes."""
+"""The runs of an ablation, each row with each seed, and those of them that one command makes."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.contract.faults import UserError
-from pipeline.lab.ablation.definition import Row, Study, with_seed
+from pipeline.lab.ablation.definition import Ablation, Row, with_seed
 
 DONE, PENDING, COLLAPSED, FAILED = "done", "pending", "collapsed", "failed"
 
 
 @dataclass(frozen=True)
 class Run:
-    """A row with a seed; `number` counts the runs of the study from 1."""
+    """A row with a seed; `number` counts the runs of the ablation from 1."""
 
     number: int
     row: Row
@@ -45,10 +45,10 @@ class Outcome:
     """What it was made from, beside the training images: names and the first digits of their hashes."""
 
 
-def planned(study: Study, seeds: int) -> list[Run]:
+def planned(ablation: Ablation, seeds: int) -> list[Run]:
     """Return all runs: every row with the first seed, then every row with the next, so that a table fills evenly."""
-    pairs = [(row, seed) for seed in range(seeds) for row in study.rows]
-    return [Run(number, row, seed, study.stage) for number, (row, seed) in enumerate(pairs, start=1)]
+    pairs = [(row, seed) for seed in range(seeds) for row in ablation.rows]
+    return [Run(number, row, seed, ablation.stage) for number, (row, seed) in enumerate(pairs, start=1)]
 
 
 def share(runs: Sequence[Run], only: str) -> list[Run]:

@@ -1,4 +1,4 @@
-"""What of the settings decides about a study's runs and boxes, and what is left of runs with others."""
+"""What of the settings decides about an ablation's runs and boxes, and what is left of runs with others."""
 
 import hashlib
 import json
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.contract.faults import UserError
-from pipeline.lab.ablation.definition import Study
+from pipeline.lab.ablation.definition import Ablation
 from pipeline.lab.ablation.overrides import FlatSettings, flatten
 from pipeline.runs.claims import differences
 from pipeline.runs.json_files import read_json
@@ -16,7 +16,7 @@ from pipeline.settings import PLACE, Settings, record_as_now
 
 
 def on_one_device(settings: Settings) -> Settings:
-    """Return the settings with each training on one device, whatever the machine has: a study is divided by runs."""
+    """Return the settings with each training on one device, whatever the machine has: an ablation is divided by runs."""
     stages = {name: getattr(settings, name) for name in ("detector", "keypoints")}
     one = {name: replace(group, train=replace(group.train, devices="1")) for name, group in stages.items()}
     return replace(settings, **one)
@@ -31,17 +31,17 @@ def deciding(settings: Any) -> Any:
 
 
 def flat_deciding(settings: Settings, stage: str) -> FlatSettings:
-    """Return what decides about a row of a study by dotted name; the seed of the stage is that of each run."""
+    """Return what decides about a row of an ablation by dotted name; the seed of the stage is that of each run."""
     flat = flatten(Settings, deciding(asdict(settings)), "settings")
     flat.pop(f"{stage}.train.seed")
     return flat
 
 
-def flat_rows(study: Study, base: Settings) -> tuple[FlatSettings, dict[str, FlatSettings]]:
-    """Return by dotted name what decides of `base`, and of each row of a study."""
-    rows = {row.name: flat_deciding(row.settings, study.stage) for row in study.rows}
-    learned = {row.name: {"boxes": row.boxes} for row in study.rows if row.boxes}
-    return flat_deciding(base, study.stage), {name: flat | learned.get(name, {}) for name, flat in rows.items()}
+def flat_rows(ablation: Ablation, base: Settings) -> tuple[FlatSettings, dict[str, FlatSettings]]:
+    """Return by dotted name what decides of `base`, and of each row of an ablation."""
+    rows = {row.name: flat_deciding(row.settings, ablation.stage) for row in ablation.rows}
+    learned = {row.name: {"boxes": row.boxes} for row in ablation.rows if row.boxes}
+    return flat_deciding(base, ablation.stage), {name: flat | learned.get(name, {}) for name, flat in rows.items()}
 
 
 def of_boxes(settings: Any) -> dict[str, Any]:
@@ -64,11 +64,11 @@ def read_of(file: Path, settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def refuse_others(file: Path, known: Any, settings: dict[str, Any]) -> None:
-    """Raise UserError, naming what differs, when a record's settings are not the study's."""
+    """Raise UserError, naming what differs, when a record's settings are not the ablation's."""
     differing = differences(known, settings)
     if differing:
         raise UserError(
-            f"{file} is of other settings than the study's ({'; '.join(differing[:5])}); {REMEDY}, or rename the row"
+            f"{file} is of other settings than the ablation's ({'; '.join(differing[:5])}); {REMEDY}, or rename the row"
         )
 
 

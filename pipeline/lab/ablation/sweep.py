@@ -1,4 +1,4 @@
-"""The curves of a study whose rows differ in one number, such as the padding of the crops."""
+"""The curves of an ablation whose rows differ in one number, such as the padding of the crops."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pipeline.lab.ablation.definition import Study
+from pipeline.lab.ablation.definition import Ablation
 from pipeline.lab.ablation.table import LABELS, Line
 from pipeline.reporting.plots import Panel, draw_panels
 
@@ -16,9 +16,9 @@ NE = ("ne", "ne_true_boxes")
 FURTHER = ("contained_in_square", "zoom")
 
 
-def swept(study: Study) -> tuple[str, list[float]] | None:
+def swept(ablation: Ablation) -> tuple[str, list[float]] | None:
     """Return the one setting, by dotted name, in which the rows differ, and each row's; None unless it is a number."""
-    rows = [_leaves(asdict(row.settings)) for row in study.rows]
+    rows = [_leaves(asdict(row.settings)) for row in ablation.rows]
     differing = [name for name in rows[0] if len({repr(row[name]) for row in rows}) > 1]
     if len(differing) != 1 or len(rows) < LEAST_ROWS:
         return None

@@ -1,4 +1,4 @@
-"""The table of a study: one line a row, in the study's order, as CSV for programs and Markdown for people.
+"""The table of an ablation: one line a row, in the ablation's order, as CSV for programs and Markdown for people.
 
 Every figure is formatted here and nowhere else.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.lab.ablation.costs import MeasuredCosts
-from pipeline.lab.ablation.definition import Row, Study
+from pipeline.lab.ablation.definition import Ablation, Row
 from pipeline.lab.ablation.runs import COLLAPSED, DONE, FAILED, PENDING, Outcome
 from pipeline.lab.noise import Mean, mean, within_noise
 from pipeline.learning.initial_weights import initialisation
@@ -58,20 +58,20 @@ class Line:
 
 
 def lines_of(
-    study: Study, outcomes: Mapping[str, Sequence[Outcome]], costs: Mapping[str, MeasuredCosts | None]
+    ablation: Ablation, outcomes: Mapping[str, Sequence[Outcome]], costs: Mapping[str, MeasuredCosts | None]
 ) -> list[Line]:
     """Gather the lines; `outcomes` of each seed and `costs` are by name of the row."""
-    every = [one for row in study.rows for one in outcomes[row.name] if one.figures]
+    every = [one for row in ablation.rows for one in outcomes[row.name] if one.figures]
     names = list(dict.fromkeys(name for one in every for name in one.figures)) or [MAIN]
     lines: list[Line] = []
-    for row in study.rows:
+    for row in ablation.rows:
         figures = [one.figures for one in outcomes[row.name] if one.figures is not None]
         means = {name: mean([f[name] for f in figures if f.get(name) is not None]) for name in names}
         difference = noise = None
         own, first = means.get(MAIN), lines[0].means.get(MAIN) if lines else None
         if own and first:
             difference, noise = own.value - first.value, within_noise(own, first)
-        network = getattr(row.settings, study.stage).network
+        network = getattr(row.settings, ablation.stage).network
         start = initialisation(network.backbone, network.backbone_weights)
         lines.append(Line(row, start, outcomes[row.name], means, difference, noise, costs.get(row.name)))
     return lines
@@ -116,7 +116,7 @@ def _values(line: Line) -> dict[str, Any]:
     }
 
 
-def as_markdown(study: Study, lines: Sequence[Line]) -> str:
+def as_markdown(ablation: Ablation, lines: Sequence[Line]) -> str:
     """Write two tables, of figures and of costs, and what collapsed."""
     names = list(lines[0].means)
     labels = [LABELS.get(name, name) for name in names]
@@ -127,8 +127,8 @@ def as_markdown(study: Study, lines: Sequence[Line]) -> str:
         main, *others = [mean_cell(line, name) for name in names]
         table.append(_escaped([*cells, main, difference_cell(line), *others]))
     parts = [
-        HEAD + f"# {study.name}\n",
-        _introduction(study),
+        HEAD + f"# {ablation.name}\n",
+        _introduction(ablation),
         as_table(head, table),
         "## Costs\n",
         COSTS,
@@ -151,13 +151,13 @@ Made from: the boxes (and the network that scores them) by their hashes; trainin
 """
 
 
-def _introduction(study: Study) -> str:
+def _introduction(ablation: Ablation) -> str:
     what = {
         "keypoints": "crops from boxes out of fold, and from true boxes",
         "detector": "crops from the row's boxes, by one keypoint network for all rows",
-    }[study.stage]
+    }[ablation.stage]
     return (
-        f"On `val`, fold 0, which no network of the study has seen: NE with {what}. Means over seeds ± standard deviation; "
+        f"On `val`, fold 0, which no network of the ablation has seen: NE with {what}. Means over seeds ± standard deviation; "
         "a difference of less than two standard errors is within noise.\n"
     )
 

@@ -1,4 +1,4 @@
-"""The verb that compares settings: every row of a study, with every seed, is a run of the other commands."""
+"""The verb that compares settings: every row of an ablation, with every seed, is a run of the other commands."""
 
 import gc
 import logging
@@ -14,7 +14,7 @@ from pipeline.contract.schema import load_schema
 from pipeline.data.select import load_training_set
 from pipeline.lab.ablation.bench import BENCHES, Bench, note, outcome_of
 from pipeline.lab.ablation.chart import draw_chart
-from pipeline.lab.ablation.definition import Study, check_seeds, raise_all, read_study
+from pipeline.lab.ablation.definition import Ablation, check_seeds, raise_all, read_ablation
 from pipeline.lab.ablation.known import as_known, read_known
 from pipeline.lab.ablation.runs import COLLAPSED, DONE, FAILED, Run, planned, share
 from pipeline.lab.ablation.settings import flat_rows
@@ -28,7 +28,7 @@ log = logging.getLogger("pipeline")
 
 
 def ablate(
-    study: Path,
+    ablation: Path,
     data: Sequence[Path],
     run: Path,
     only: str = "",
@@ -40,35 +40,35 @@ def ablate(
     boxes: Path | None = None,
     layout: str = "",
 ) -> bool:
-    """Compare settings: train every row of a study with every seed, and write one table of them.
+    """Compare settings: train every row of an ablation with every seed, and write one table of them.
 
     Beside the table, NAME.json holds every run's figures: a later run folder, or another machine, goes on from it.
 
     Args:
-        study: YAML file of the study, such as pipeline/lab/configs/ablations/keypoints.yaml
+        ablation: YAML file of the ablation, such as pipeline/lab/configs/ablations/keypoints.yaml
         data: train roots: folders with Annotations/*.csv and Images/
         run: run folder; holds everything that is trained, and the table NAME.csv, NAME.md, NAME.png, NAME.json
         only: make only share I/N of the runs, such as 2/4, on one of N machines, or the runs of some rows: A,B
-        seeds: so many seeds, 0, 1 ...; without it as many as the study says (0)
+        seeds: so many seeds, 0, 1 ...; without it as many as the ablation says (0)
         limit: rehearse on so many images (0: all)
-        base: the preset to start from; without it the one that the study names
+        base: the preset to start from; without it the one that the ablation names
         schema: packaged schema, or a YAML file; without it that of the preset
         known: results of runs that were made elsewhere, the NAME.json of other run folders: they stand in the table, and
             are not made again
-        boxes: boxes out of fold for all rows of a study of stage 2, such as weights/cpu/boxes.csv; no detector is trained
+        boxes: boxes out of fold for all rows of an ablation of stage 2, such as weights/cpu/boxes.csv; no detector is trained
         layout: how the data lie on disk, as for `check`; without it that of the preset
     """
-    bench, runs = opened(study, data, run, seeds, limit, base, schema, known, boxes, layout)
+    bench, runs = opened(ablation, data, run, seeds, limit, base, schema, known, boxes, layout)
     own = share(runs, only)
     failed = make_runs(bench, runs, own)
-    name = bench.study.name
+    name = bench.ablation.name
     print((run / f"{name}.md").read_text(encoding="utf-8"))
     print("\n".join(str(run / f"{name}{suffix}") for suffix in (".csv", ".md", ".png", ".json")))
     return not failed
 
 
 def opened(
-    study: Path,
+    ablation: Path,
     data: Sequence[Path],
     run: Path,
     seeds: int,
@@ -79,12 +79,12 @@ def opened(
     boxes: Path | None,
     layout: str,
 ) -> tuple[Bench, list[Run]]:
-    """Read a study, check every row, and return where it runs and all of its runs; the options are those of `ablate`."""
+    """Read an ablation, check every row, and return where it runs and all of its runs; the options are those of `ablate`."""
     if seeds:
         check_seeds(seeds, "--seeds")
     named = {name: value for name, value in (("schema", schema), ("layout", layout)) if value}
-    read = read_study(study, Settings, base, named or None)
-    _check_rows(study, read)
+    read = read_ablation(ablation, Settings, base, named or None)
+    _check_rows(ablation, read)
     runs = planned(read, seeds or read.seeds)
     whole = read.base
     rows = load_training_set(data, load_schema(whole.schema), whole.folds, run, limit, whole.layout, whole.pictures)
@@ -105,11 +105,14 @@ def make_runs(bench: Bench, runs: Sequence[Run], own: Sequence[Run]) -> bool:
     return bool(failed)
 
 
-def _check_rows(file: Path, study: Study) -> None:
+def _check_rows(file: Path, ablation: Ablation) -> None:
     """Raise UserError, naming every row, for settings that a training would refuse; after this all rows can run."""
-    faults, schema = [], load_schema(study.base.schema)
+    faults, schema = [], load_schema(ablation.base.schema)
     detectors: list[Any] = []
-    for name, settings in (("base and common", study.base), *((f"row {row.name}", row.settings) for row in study.rows)):
+    for name, settings in (
+        ("base and common", ablation.base),
+        *((f"row {row.name}", row.settings) for row in ablation.rows),
+    ):
         try:
             _check_device(settings)
             if settings.detector not in detectors:  # most rows of stage 2 share it, and building takes time
@@ -126,7 +129,7 @@ def _check_device(settings: Settings) -> None:
         train = getattr(settings, stage).train
         if train.devices not in ("auto", "1") or train.num_nodes != 1:
             raise UserError(
-                f"{stage}.train.devices is {train.devices!r} and .num_nodes {train.num_nodes}; a study trains on one "
+                f"{stage}.train.devices is {train.devices!r} and .num_nodes {train.num_nodes}; an ablation trains on one "
                 "device: leave them out, and divide its runs with --only"
             )
 
@@ -152,23 +155,24 @@ def _make(bench: Bench, run: Run) -> None:
 
 def write_tables(bench: Bench, runs: Sequence[Run]) -> None:
     """Write the table, the chart and the file of runs from what is there, one process at a time."""
-    study, stem = bench.study, bench.run / bench.study.name
+    ablation, stem = bench.ablation, bench.run / bench.ablation.name
 
     def write() -> None:
         with alone(stem.with_suffix(".md")):
             every = [(one, outcome_of(bench, one)) for one in runs]
-            outcomes = {row.name: [outcome for one, outcome in every if one.row is row] for row in study.rows}
-            costs = {row.name: bench.costs(row) for row in study.rows}
-            lines = lines_of(study, outcomes, costs)
+            outcomes = {row.name: [outcome for one, outcome in every if one.row is row] for row in ablation.rows}
+            costs = {row.name: bench.costs(row) for row in ablation.rows}
+            lines = lines_of(ablation, outcomes, costs)
             write_json(
-                stem.with_suffix(".json"), as_known(bench.annotations, *flat_rows(study, study.base), every, costs)
+                stem.with_suffix(".json"),
+                as_known(bench.annotations, *flat_rows(ablation, ablation.base), every, costs),
             )
             write_text(stem.with_suffix(".csv"), as_csv(lines))
-            write_text(stem.with_suffix(".md"), as_markdown(study, lines))
-            save_png(stem.with_suffix(".png"), draw_chart(study.name, lines))
-            one = swept(study)
+            write_text(stem.with_suffix(".md"), as_markdown(ablation, lines))
+            save_png(stem.with_suffix(".png"), draw_chart(ablation.name, lines))
+            one = swept(ablation)
             curves = draw_sweep(*one, lines) if one else None
             if curves is not None:
-                save_png(stem.with_name(f"{study.name}_sweep.png"), curves)
+                save_png(stem.with_name(f"{ablation.name}_sweep.png"), curves)
 
     when_free(write)

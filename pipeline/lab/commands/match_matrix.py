@@ -71,7 +71,7 @@ class _Scene:
 
 
 def match_matrix(
-    study: Path,
+    ablation: Path,
     data: Sequence[Path],
     run: Path,
     device: Device,
@@ -94,7 +94,7 @@ def match_matrix(
     NAME.json and NAME_matrix.npz hold every run's figures and errors: a later run folder, or another machine, goes on from them.
 
     Args:
-        study: YAML file of a study whose rows train on different boxes, such as pipeline/lab/configs/match/matrix.yaml
+        ablation: YAML file of an ablation whose rows train on different boxes, such as pipeline/lab/configs/match/matrix.yaml
         data: train roots: folders with Annotations/*.csv and Images/
         run: run folder; holds everything that is trained, and the matrix NAME_matrix.md, .png and .json
         device: where the detector predicts the boxes of a test folder
@@ -104,9 +104,9 @@ def match_matrix(
         detector: detector checkpoint for its boxes, which are kept as RUN/test_boxes.csv; or that file of another run
         jitter: where true boxes with jitter are shown, each side moves by up to this fraction
         only: train just share I/N of the runs, such as 2/4, on one of N machines, or the runs of some rows: A,B
-        seeds: so many seeds, 0, 1 ...; without it as many as the study says (0)
+        seeds: so many seeds, 0, 1 ...; without it as many as the ablation says (0)
         limit: rehearse on so many images (0: all)
-        base: the preset to start from; without it the one that the study names
+        base: the preset to start from; without it the one that the ablation names
         schema: packaged schema, or a YAML file; without it that of the preset
         known: results of runs that were made elsewhere, the NAME.json of other run folders, with NAME_matrix.npz beside: they
             stand in the matrix, and are not made again
@@ -119,12 +119,12 @@ def match_matrix(
         raise UserError(f"--show has {unknown[0]!r}; expected {', '.join(COLUMNS)}")
     if len({test is None, answers is None, detector is None}) > 1:
         raise UserError("--test, --answers and --detector belong together: a second matrix, of a test folder")
-    bench, runs = opened(study, data, run, seeds, limit, base, schema, known, boxes, layout)
+    bench, runs = opened(ablation, data, run, seeds, limit, base, schema, known, boxes, layout)
     if not isinstance(bench, KeypointsBench):
-        raise UserError(f"{study}: stage is {bench.study.stage!r}; expected a study of stage keypoints")
+        raise UserError(f"{ablation}: stage is {bench.ablation.stage!r}; expected an ablation of stage keypoints")
     failed = make_runs(bench, runs, share(runs, only))
-    settings, loaded = bench.study.base, load_schema(bench.study.base.schema)
-    content: dict[str, Any] = {"provenance": provenance(), "study": bench.study.name}
+    settings, loaded = bench.ablation.base, load_schema(bench.ablation.base.schema)
+    content: dict[str, Any] = {"provenance": provenance(), "ablation": bench.ablation.name}
     with measured(content):
         scenes = [_val(bench, settings, loaded, jitter)]
         if test is not None and answers is not None and detector is not None:
@@ -139,17 +139,17 @@ def match_matrix(
         content["matrices"] = {title: _plain(matrix) for title, matrix in matrices.items()}
     titles = {name: title.format(jitter=jitter) for name, title in COLUMNS.items()}
     text = _text(bench, content, [as_markdown(title, one, titles) for title, one in matrices.items()])
-    stem = run / f"{bench.study.name}_matrix"
+    stem = run / f"{bench.ablation.name}_matrix"
     write_text(stem.with_suffix(".md"), text)
     save_png(stem.with_suffix(".png"), draw_matrix(matrices, titles))
     write_json(stem.with_suffix(".json"), content)
-    write_errors(run / (bench.study.name + SUFFIX), fingerprints, sums)
+    write_errors(run / (bench.ablation.name + SUFFIX), fingerprints, sums)
     print(text)
     return not failed
 
 
 def _val(bench: Bench, settings: Settings, schema: Schema, jitter: float) -> _Scene:
-    """Return the images of fold 0, which no network of the study has seen."""
+    """Return the images of fold 0, which no network of the ablation has seen."""
     whole = load_training_set(
         bench.data, schema, settings.folds, bench.run, bench.limit, settings.layout, settings.pictures
     )
@@ -181,7 +181,7 @@ def _matrix(
     rows = scene.rows.rows
     nowhere = np.zeros((len(rows), len(schema.keypoints), 2))
     counted = np.isfinite(normalized_error(rows, nowhere, nowhere[..., 0] == 0, schema).errors).sum(1)
-    matrix = Matrix([row.name for row in bench.study.rows], columns, counted)
+    matrix = Matrix([row.name for row in bench.ablation.rows], columns, counted)
     done = [one for one in runs if outcome_of(bench, one).state == DONE]
     for number, one in enumerate(done, start=1):
         log.info("%s, %d of %d: %s", scene.title, number, len(done), one.name)
@@ -226,11 +226,11 @@ def _plain(matrix: Matrix) -> dict[str, Any]:
 
 def _text(bench: Bench, content: dict[str, Any], parts: Sequence[str]) -> str:
     made = content["provenance"]
-    about = [f"- {row.name}: {row.overrides or 'the base'}" for row in bench.study.rows]
+    about = [f"- {row.name}: {row.overrides or 'the base'}" for row in bench.ablation.rows]
     return "\n".join(
         [
             "<!-- written by `python -m pipeline lab match-matrix`; do not edit -->\n",
-            f"# {bench.study.name}\n",
+            f"# {bench.ablation.name}\n",
             "NE in percent: mean over seeds ± standard deviation. Rows are what a network was trained on, columns what it is "
             "shown of images that it has not seen.\n",
             *parts,
