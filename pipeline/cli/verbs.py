@@ -21,7 +21,7 @@ EXPERIMENTS = (
 )
 """Verbs of the laboratory, likewise in pipeline/lab/commands."""
 GONE = {
-    "claims": "its results are in docs/match.md",
+    "claims": "its results are in docs/collapse.md",
     "match-remedies": "its results are in docs/match.md",
     "plan-catalogue": "its table and formula are in docs/scale.md",
 }

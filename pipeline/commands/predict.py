@@ -36,7 +36,7 @@ def predict(
     source: Sequence[str] = (),
     /,
     *,
-    out: Path,
+    out: Path = Path("predictions"),
     device: Device,
     pictures: PictureOptions,
     networks: Weights,
@@ -50,8 +50,10 @@ def predict(
     shard_size: int = 10_000,
     schema: str = "fashionai",
     columns: str = "",
-) -> None:
+) -> bool:
     """Find the garments in photos, with their categories and points; the same command goes on where it was.
+
+    The exit status is 1 when no photo could be read.
 
     Args:
         source: photos, folders, patterns in quotes, .txt lists with a path a line, videos, or the number of a camera
@@ -79,7 +81,7 @@ def predict(
         predict_manifest(
             CatalogueJob(manifest, out, shard, shard_size, device, pictures, networks, detection, schema, columns)
         )
-        return
+        return True
     _refuse("photos that are named; they are for a --manifest", OF_CATALOGUES, shard=shard, shard_size=shard_size)
     if every < 1 or limit < 0:
         raise UserError(f"--every is {every}, --limit {limit}; expected 1 or more, and 0 or more")
@@ -88,7 +90,7 @@ def predict(
         register_named(columns, loaded)
         predictor = load_predictor(pair, loaded, detection, device, pictures)
         photos = islice(find_photos(source, every, without=out), limit or None)
-        _predict_photos(photos, predictor, PhotoFiles(out, loaded, overlays, save_crop))
+        return _predict_photos(photos, predictor, PhotoFiles(out, loaded, overlays, save_crop))
 
 
 def _refuse(source: str, defaults: dict[str, object], **options: object) -> None:
@@ -121,7 +123,7 @@ class _Run:
                 # From its line, which is rounded: the same as when an interrupt comes between the two.
                 self.files.write(PhotoResult.from_dict(line, schema), result.picture)
                 self.counts["garments"] += len(result.garments)
-                self.counts["unread"] += bool(result.error)
+                self.counts["unread" if result.error else "read"] += 1
             if time.monotonic() - told >= TELL_S:
                 told = time.monotonic()
                 log.info("%d photos", self.counts["photos"] - len(self.waiting))
@@ -133,6 +135,7 @@ class _Run:
             self.files.note(photo)
             known = self.ledger.result(photo.name, photo.version)
             if known is not None:
+                self.counts["read"] += 1
                 self._complete(photo, PhotoResult.from_dict(known, self.predictor.schema))
             elif photo.name not in self.waiting:
                 self.waiting[photo.name] = photo.version
@@ -149,8 +152,8 @@ class _Run:
             log.warning("%s: nothing is drawn of it", error.faults[0])
 
 
-def _predict_photos(photos: Iterator[Photo], predictor: Predictor, files: PhotoFiles) -> None:
-    """Find the garments of photos that users name, with everything that is made of each."""
+def _predict_photos(photos: Iterator[Photo], predictor: Predictor, files: PhotoFiles) -> bool:
+    """Find the garments of photos that users name, with everything that is made of each; tell whether any could be read."""
     out, schema = files.folder, predictor.schema
     run = _Run(predictor, open_ledger(out, predictor.job), files)
     try:
@@ -164,3 +167,4 @@ def _predict_photos(photos: Iterator[Photo], predictor: Predictor, files: PhotoF
     )
     if counts["unread"]:
         print(f"{counts['unread']} photos could not be read; {run.ledger.lines} says why")
+    return counts["unread"] == 0 or counts["read"] > 0

@@ -37,7 +37,7 @@ _one_large = multiprocessing.Lock()  # forked workers share it; where they are s
 STRIP = 4_000_000
 """Pixels that are converted at once."""
 
-DROP = "or drop the row"
+DROP = "or leave it out"
 
 ORIENTATION = 0x0112  # the EXIF tag
 TURNS = {

@@ -135,6 +135,7 @@ def test_a_negative_limit_is_refused() -> None:
         sample_rows([], -3)
 
 
-def test_a_submission_has_a_name_of_its_own() -> None:
-    verb = arguments.Verb("submit", FUNCTIONS["submit"])
-    assert arguments.parse_words(verb, ["--test", "x"])["out"] == Path("submission.csv")
+@pytest.mark.parametrize(("line", "out"), [("submit --test x", "submission.csv"), ("predict x", "predictions")])
+def test_results_have_a_name_where_nobody_gives_one(line: str, out: str) -> None:
+    verb, *words = line.split()
+    assert arguments.parse_words(arguments.Verb(verb, FUNCTIONS[verb]), words)["out"] == Path(out)

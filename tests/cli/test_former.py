@@ -108,6 +108,9 @@ def test_an_ablation_may_be_called_a_study(verb: str, caplog: pytest.LogCaptureF
 @pytest.mark.parametrize(
     ("verb", "needed"),
     [
+        ("predict", "x"),
+        ("serve", ""),
+        ("catalogue", "--manifest x --out x"),
         ("submit", "--test x"),
         ("evaluate-val", "--run x --data x --boxes x --out x"),
         ("calibrate", "--run x --data x --out x"),

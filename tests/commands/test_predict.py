@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.contract.images import FORMATS
 from pipeline.contract.schema import Schema
 from pipeline.engine.ledger import Ledger
 from pipeline.engine.predictor import Predictor
@@ -102,6 +103,19 @@ def test_only_what_is_new_changed_or_unread_is_done(shop: Path, monkeypatch: pyt
     same = ("garments", "width", "height")
     assert [found["shop/c.jpg"][key] for key in same] == [found["shop/a.jpg"][key] for key in same]
     assert len(json.loads(Path("out/coco_images.json").read_text())["images"]) == 5
+
+
+def test_the_exit_status_is_1_when_no_photo_could_be_read(shop: Path, capsys: pytest.CaptureFixture) -> None:
+    """The results go to `predictions` where no other folder is named."""
+    assert predict("shop/c.jpg") == 1
+    (line,) = lines("predictions")
+    assert (
+        line["error"] == f"shop/c.jpg: not an image; expected {', '.join(FORMATS)}; replace the file, or leave it out"
+    )
+    assert "1 photos could not be read; predictions/predictions.jsonl says why" in capsys.readouterr().out
+    assert predict("shop/a.jpg", "shop/c.jpg") == 0
+    assert predict("shop/a.jpg", "shop/c.jpg") == 0  # the first was read before
+    assert predict("shop/c.jpg", "shop/c.jpg") == 1
 
 
 def test_after_an_interrupt_it_goes_on(

@@ -162,7 +162,9 @@ def test_other_formats_are_refused_and_start_no_program(
         assert image.format == kind  # Pillow would take it
     monkeypatch.setattr(subprocess, "Popen", lambda *given, **_: started.append(given))
     monkeypatch.setattr("os.system", started.append)
-    with pytest.raises(DataError, match=r"a\.jpg: not an image; expected JPEG, PNG, .*; replace the file, or drop"):
+    with pytest.raises(
+        DataError, match=r"a\.jpg: not an image; expected JPEG, PNG, .*; replace the file, or leave it out"
+    ):
         read_image(file)
     assert not started
 
@@ -172,11 +174,11 @@ def test_a_picture_may_cost_so_many_bytes_and_pixels(tmp_path: Path) -> None:
     for read in (read_image, image_size):
         read(file, PictureOptions(max_megapixels=0.5))
         expected = r"a\.bmp: too large an image \(1000 x 500, 0\.5 million pixels\); expected at most 0\.49 million of such a BMP"
-        with pytest.raises(DataError, match=expected + r".*; raise max_megapixels, shrink it, or drop the row"):
+        with pytest.raises(DataError, match=expected + r".*; raise max_megapixels, shrink it, or leave it out"):
             read(file, PictureOptions(max_megapixels=0.49))
         read(file, PictureOptions(max_megabytes=1.51))
         expected = (
-            r"a\.bmp: too large a file \(1\.5 MB\); expected at most 1\.49 MB; raise max_megabytes, or drop the row"
+            r"a\.bmp: too large a file \(1\.5 MB\); expected at most 1\.49 MB; raise max_megabytes, or leave it out"
         )
         with pytest.raises(DataError, match=expected):
             read(file, PictureOptions(max_megabytes=1.49))

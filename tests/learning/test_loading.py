@@ -154,8 +154,8 @@ def half_unreadable(tmp_path: Path) -> tuple[ImageDataset, list[str]]:
     (tmp_path / "1.png").write_text("no picture")
     rows = [ImageRow(f"{i}.png", "skirt", tmp_path / f"{i}.png") for i in range(6)]
     said = [
-        f"{tmp_path / '1.png'}: not an image; expected {', '.join(FORMATS)}; replace the file, or drop the row",
-        f"{tmp_path / '3.png'}: missing image; put the file there, or drop the row",
+        f"{tmp_path / '1.png'}: not an image; expected {', '.join(FORMATS)}; replace the file, or leave it out",
+        f"{tmp_path / '3.png'}: missing image; put the file there, or leave it out",
     ]
     return ImageDataset(rows, [0] * 6), said
 
