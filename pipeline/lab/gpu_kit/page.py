@@ -100,10 +100,8 @@ def as_markdown(content: dict[str, Any]) -> str:
         lines += ["", f"## {TITLES[step['name']]}", ""]
         lines += [f"{step['state']}, {step['seconds']:.0f} of at most {step['limit_s']} s."]
         lines += [f"{note}." for note in step["notes"]]
-        lines += [
-            "",
-            as_table(["job", "state", "s", "result"], [_row(name, job) for name, job in step["jobs"].items()]),
-        ]
+        rows = [_row(name, job) for name, job in step["jobs"].items()]
+        lines += ["", as_table(["job", "state", "s", "result"], rows).strip()]
         for job in step["jobs"].values():
             lines += ["", job["text"].strip()] if job.get("text") else []
     if "left_behind" in content:
