@@ -46,6 +46,9 @@ $(warning PASSES=$(PASSES) is now REFINE=$(REFINE); the former name works for th
 endif
 
 CONFIG := configs/$(PRESET).yaml
+ifeq ($(wildcard $(CONFIG)),)
+$(error PRESET=$(PRESET) is no preset; expected one of $(sort $(basename $(notdir $(wildcard configs/*.yaml)))))
+endif
 # Settings laid over the preset for a second training of stage 2, which goes on from the first, or from START=.
 FURTHER := $(wildcard configs/further/$(PRESET).yaml)
 # Run folders are named after what went in, so that two data sets never share results.

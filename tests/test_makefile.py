@@ -157,6 +157,14 @@ def ablation_options(target: str, *variables: str) -> dict[str, str]:
     return {name: re.sub("-[0-9]+$", "", value) for name, value in re.findall(r"--(\w+) (\S+)", line)}
 
 
+def test_a_preset_that_is_none_is_refused_by_one_line() -> None:
+    command = ["make", "--no-print-directory", "-n", "submit", "PRESET=huge"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode
+    expected = "PRESET=huge is no preset; expected one of best cpu gpu sample"
+    assert re.fullmatch(rf"Makefile:[0-9]+: \*\*\* {expected}\.  Stop\.\n", done.stderr)
+
+
 def test_an_ablation_may_be_called_a_study_for_this_release() -> None:
     command = ["make", "--no-print-directory", "-n", "ablate-detector", "STUDY=my/own.yaml"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)

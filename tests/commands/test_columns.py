@@ -91,11 +91,12 @@ def test_the_page_is_told(outside: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_results_of_other_columns_are_another_job(outside: Path, capsys: pytest.CaptureFixture) -> None:
     (outside / "empty").mkdir()
     (outside / "empty" / "a.jpg").write_bytes(b"no image")
-    assert run("predict", "empty", *OPTIONS, "--out", "out") == 0
+    assert run("predict", "empty", *OPTIONS, "--out", "out") == 1  # no photo can be read; the job is there all the same
     assert "columns" not in json.loads(Path("out/job.json").read_text())
     assert run("predict", "empty", *OPTIONS, "--out", "out", "--columns", "my_columns:columns") == 1
     assert "out holds predictions of another job (columns was None, now ['box_width', " in capsys.readouterr().err
-    assert run("predict", "empty", *OPTIONS, "--out", "other", "--columns", "my_columns:columns") == 0
+    assert run("predict", "empty", *OPTIONS, "--out", "other", "--columns", "my_columns:columns") == 1
+    assert "columns" in json.loads(Path("other/job.json").read_text())
     ADDED.clear()
     assert run("predict", "empty", *OPTIONS, "--out", "other") == 1
     assert "now None)" in capsys.readouterr().err

@@ -22,14 +22,17 @@ WHOLE = re.compile(r"-?[0-9]{1,9}")
 NUMBER = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,20})?([eE][-+]?[0-9]{1,2})?")
 
 
-def read_csv(file: Path, faults: list[Fault]) -> pd.DataFrame | None:
-    """Read a CSV as text, cell by cell; add faults and return None when it is no table with rows of one length."""
+def read_csv(file: Path, faults: list[Fault], missing: str = "check the path") -> pd.DataFrame | None:
+    """Read a CSV as text, cell by cell; add faults and return None when it is no table with rows of one length.
+
+    `missing` is what to do where there is no such file.
+    """
     expected = "expected one row an image under one header row, commas, UTF-8"
     try:
         text = Path(file).read_text(encoding="utf-8-sig")
         lines = list(csv.reader(io.StringIO(text), strict=True))
     except FileNotFoundError:
-        faults.append(Fault(str(file), "no such file", "check the path"))
+        faults.append(Fault(str(file), "no such file", missing))
         return None
     except (csv.Error, UnicodeDecodeError, OSError) as error:
         faults.append(Fault(str(file), f"not a readable CSV ({str(error).strip()})", expected))

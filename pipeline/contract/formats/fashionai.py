@@ -62,7 +62,9 @@ def read_test(folder: Path, schema: Schema, faults: list[Fault] | None = None) -
     raised, faults = faults is None, [] if faults is None else faults
     file = Path(folder) / "test.csv"
     rows: list[ImageRow] = []
-    frame = read_csv(file, faults)
+    frame = read_csv(
+        file, faults, "name a folder that has test.csv and Images/; for photos without a CSV there is `predict`"
+    )
     if frame is not None and has_columns(frame, [ID, CATEGORY], file, faults, exact=False):
         instances = read_instances(frame, file, faults)
         lines = zip(frame[ID], frame[CATEGORY], instances, strict=True)
