@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-import cv2
 import numpy as np
 from PIL import Image
 
@@ -153,6 +152,8 @@ def _of_list(file: Path, every: int) -> Iterator[Photo]:
 
 
 def _frames(name: str, source: Path | int, version: str, every: int) -> Iterator[Photo]:
+    import cv2  # here: photos alone do without it
+
     capture = cv2.VideoCapture(source if isinstance(source, int) else str(source))
     try:
         if not capture.isOpened() and isinstance(source, int):

@@ -22,8 +22,6 @@ JOB = "job.json"
 FORMAT = 1
 VERSION = "file_version"
 """In a line, beside the result: what tells whether the photo is still the same."""
-RECENT = 65_536
-"""So many new lines are looked up in a dictionary before their keys are sorted in among the others."""
 
 
 @dataclass
@@ -34,7 +32,6 @@ class Ledger:
     folder: Path
     done: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint64))
     places: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
-    recent: dict[int, int] = field(default_factory=dict)
 
     @property
     def lines(self) -> Path:
@@ -42,11 +39,12 @@ class Ledger:
 
     def result(self, name: str, version: str) -> dict[str, Any] | None:
         """Return the result of a photo that is done; None of another one."""
-        place = self._place(_key(name, version))
-        if place is None:
+        key = _key(name, version)
+        index = int(np.searchsorted(self.done, key))
+        if index == len(self.done) or self.done[index] != key:
             return None
         with self.lines.open("rb") as lines:
-            lines.seek(place)
+            lines.seek(self.places[index])
             return _result(lines.readline())
 
     def append(self, lines: Sequence[tuple[dict[str, Any], str]]) -> None:
@@ -61,26 +59,14 @@ class Ledger:
             except BaseException:
                 file.truncate(place)  # half a line would be in the way of whoever reads the others
                 raise
-        for (line, version), text in zip(lines, texts, strict=True):
-            self.recent[int(_key(line["photo"], version))] = place
-            place += len(text)
-        if len(self.recent) >= RECENT:
-            self.done, self.places = _sorted(
-                np.concatenate([self.done, np.array([*self.recent], np.uint64)]),
-                np.concatenate([self.places, np.array([*self.recent.values()], np.int64)]),
-            )
-            self.recent.clear()
+        keys = np.array([_key(line["photo"], version) for line, version in lines], np.uint64)
+        places = place + np.cumsum([0, *map(len, texts)])[:-1]
+        self.done, self.places = _sorted(np.concatenate([self.done, keys]), np.concatenate([self.places, places]))
 
     def results(self) -> Iterator[dict[str, Any]]:
         """Yield the result of each photo, in the order in which they were done."""
         with self.lines.open("rb") as lines:
             yield from map(_result, lines)
-
-    def _place(self, key: np.uint64) -> int | None:
-        if int(key) in self.recent:
-            return self.recent[int(key)]
-        index = int(np.searchsorted(self.done, key))
-        return int(self.places[index]) if index < len(self.done) and self.done[index] == key else None
 
 
 def open_ledger(folder: Path, job: dict[str, Any]) -> Ledger:

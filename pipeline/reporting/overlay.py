@@ -4,7 +4,6 @@ import io
 import os
 from pathlib import Path
 
-import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -48,6 +47,8 @@ def crop_file(out: Path, number: int, garment: Garment) -> Path:
 
 def save_video(frames: Path, out: Path, rate: float) -> None:
     """Join the overlays of a video's frames, the JPEGs of a folder in their order, into an MP4 of `rate` frames a second."""
+    import cv2  # here: photos alone do without it
+
     files = sorted(frames.glob("*.jpg"))
     with Image.open(files[0]) as first:
         size_wh = first.size

@@ -42,8 +42,7 @@ def test_what_is_done_is_known_again(tmp_path: Path, photos: list[Path]) -> None
     assert next(again.results()) == {"photo": str(photos[0]), "garments": []}
 
 
-def test_results_are_known_by_their_photos(tmp_path: Path, photos: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "RECENT", 2)
+def test_results_are_known_by_their_photos(tmp_path: Path, photos: list[Path]) -> None:
     ledger = open_ledger(tmp_path / "out", JOB)
     for number, file in enumerate(photos):
         append(ledger, [file], width=number)
