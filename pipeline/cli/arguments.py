@@ -167,7 +167,7 @@ def _explained(verb: Verb, error: ArgumentError) -> UserError:
     message, options = " ".join(str(error.message).split()), verb.options
     if missing := re.fullmatch("the following arguments are required: (.*)", message):
         return UsageError(f"{verb.name} needs {_named(verb, missing[1].split(', '))}")
-    if wrong := re.fullmatch('Parser key "([^"]+)": (.*?)(?: Got value: (.*))?', message):
+    if wrong := re.fullmatch('Parser key "([^"]+)"(?: element [0-9]+)?: (.*?)(?: Got value: (.*))?', message):
         name, text, value = wrong.groups()
         if value is None or name not in options:
             return UsageError(f"--{name}: {text}")

@@ -30,6 +30,8 @@ from pipeline.cli.usage import guess, installed_version
         ("predict x --thresh=0.5", "no option --thresh of predict; did you mean --threshold?"),
         ("predict x --zzz", "no option --zzz of predict; `python -m pipeline predict --help` lists them"),
         ("predict x --threshold much", "--threshold is 'much'; expected a number"),
+        ("evaluate-val --run x --data x --boxes x --out x --refine 1 a", "--refine is 'a'; expected a whole number"),
+        ("predict x --overlays never", "--overlays is 'never'; expected true or false"),
         ("predict x --out", "--out: expected one argument"),
         (
             "submit --out x",
