@@ -10,7 +10,7 @@ import torch
 
 from pipeline.contract.faults import UserError
 from pipeline.learning.placement import devices
-from pipeline.runs.claims import claim
+from pipeline.runs.claims import claim, completed
 from tests.contract.test_files import no_file_larger_than
 from tests.learning.tiny_training import COUNT, DECAY, SAVE_EVERY, STEPS, Tiny, train
 
@@ -109,10 +109,13 @@ def test_a_run_folder_keeps_to_its_config(tmp_path: Path) -> None:
 
 def test_a_run_of_a_version_with_fewer_settings_is_that_of_their_defaults(tmp_path: Path) -> None:
     claim(tmp_path, {"keypoints": {"lr": 1e-3}})
-    defaults = {"keypoints": {"lr": 0.5, "ema": 0.03}, "folds": 2}
-    claim(tmp_path, {"keypoints": {"lr": 1e-3, "ema": 0.03}, "folds": 2}, defaults)
+
+    def as_now(known: dict) -> dict:
+        return completed(known, {"keypoints": {"lr": 0.5, "ema": 0.03}, "folds": 2})
+
+    claim(tmp_path, {"keypoints": {"lr": 1e-3, "ema": 0.03}, "folds": 2}, as_now)
     with pytest.raises(ValueError, match=r"other settings \(keypoints\.ema was 0\.03, now 0\.1; folds was 2, now 3\)"):
-        claim(tmp_path, {"keypoints": {"lr": 1e-3, "ema": 0.1}, "folds": 3}, defaults)
+        claim(tmp_path, {"keypoints": {"lr": 1e-3, "ema": 0.1}, "folds": 3}, as_now)
 
 
 def test_a_run_folder_knows_its_own_tuples_again(tmp_path: Path) -> None:
