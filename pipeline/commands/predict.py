@@ -146,6 +146,7 @@ class _Run:
     def _complete(self, photo: Photo, result: PhotoResult) -> None:
         if not self.files.lack(result):
             return
+        self.files.tidy(photo.name)
         try:
             self.files.write(result, self.predictor.read(photo))
         except DataError as error:

@@ -3,6 +3,7 @@
 Any of it may be missing after an interrupt: the line is written first, and what is missing is made when the photo is named again.
 """
 
+import glob
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -58,6 +59,12 @@ class PhotoFiles:
         if self.crops and result.garments:
             wanted.append(crop_file(self._picture(CROPS, result.photo), 0, result.garments[0]))
         return not (result.error or all(one.exists() for one in wanted))
+
+    def tidy(self, name: str) -> None:
+        """Remove what a killed process left half-written of a photo."""
+        for file in (self._label(name), self._picture(OVERLAYS, name), self._picture(CROPS, name)):
+            for left in file.parent.glob(f"{glob.escape(file.stem)}*.partial"):
+                left.unlink(missing_ok=True)
 
     def finish(self) -> None:
         """Write what is of no single photo: the clips of the videos, from the overlays of their frames, and what labels mean."""

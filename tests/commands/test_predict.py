@@ -189,6 +189,7 @@ def test_files_that_an_interrupt_left_out_are_made_the_next_time(shop: Path, mon
         assert predict(*names, "--out", "out", "--save_crop") == 130
     before = Path("out/predictions.jsonl").read_bytes()
     assert len(lines()) == 3  # the lines of the batch are there before anything is drawn
+    Path("out/overlays/shop/b.png.jpg.7-00000000.partial").write_bytes(b"of a killed process")
     calls = counted(monkeypatch)
     assert predict(*names, "--out", "out", "--save_crop") == 0
     assert calls == [[]]
