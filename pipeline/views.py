@@ -1,6 +1,6 @@
 """What people look at before anything is trained: the networks of a config, and what the loaders yield.
 
-With `load` and `train` the modules that import both stages.
+Beside `load` and `train`, it builds networks of both stages.
 """
 
 from collections.abc import Sequence

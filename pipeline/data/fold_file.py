@@ -25,7 +25,7 @@ COLUMNS = ["image_id", *NUMBERS, "sha256"]
 
 
 @dataclass(frozen=True)
-class Dealt:
+class FoldAssignment:
     """By row: the fold (N,), sizes_wh (N, 2) of the pictures, and the SHA-256 of their bytes."""
 
     folds: np.ndarray
@@ -33,24 +33,26 @@ class Dealt:
     digests: list[str]
 
 
-def write_dealt(file: Path, rows: Sequence[ImageRow], dealt: Dealt) -> None:
+def write_assignment(file: Path, rows: Sequence[ImageRow], assignment: FoldAssignment) -> None:
     """Keep what a run begins with."""
     table = [
         (row.image_id, fold, *_stamp(row.path), *size_wh, sha256)
-        for row, fold, size_wh, sha256 in zip(rows, dealt.folds, dealt.sizes_wh, dealt.digests, strict=True)
+        for row, fold, size_wh, sha256 in zip(
+            rows, assignment.folds, assignment.sizes_wh, assignment.digests, strict=True
+        )
     ]
     write_text(file, pd.DataFrame(table, columns=COLUMNS).to_csv(index=False, lineterminator="\n"))
 
 
-def read_dealt(file: Path, rows: Sequence[ImageRow], folds: int) -> Dealt:
-    """Return what a run began with. Raises DataError when the file is damaged or deals others, and for changed pictures."""
+def read_assignment(file: Path, rows: Sequence[ImageRow], folds: int) -> FoldAssignment:
+    """Return what a run began with. Raises DataError when the file is damaged or assigns others, and for changed pictures."""
     table = _read(file, folds)
     other = "choose another run folder (RUN=)"
     if list(table["image_id"]) != [row.image_id for row in rows]:
-        raise DataError([Fault(str(file), "deals other images", other)])
-    dealt = table["fold"].astype(int).to_numpy()
-    if set(dealt) != set(range(folds)):
-        raise DataError([Fault(str(file), f"deals another number of folds than {folds}", other)])
+        raise DataError([Fault(str(file), "assigns other images to folds", other)])
+    assignment = table["fold"].astype(int).to_numpy()
+    if set(assignment) != set(range(folds)):
+        raise DataError([Fault(str(file), f"assigns another number of folds than {folds}", other)])
     stamps = zip(table["bytes"].astype(int), table["mtime_ns"].astype(int), strict=True)
     changed = [
         Fault(row.csv or str(file), "picture that has changed since this run began", f"put it back, or {other}", row.csv_row,
@@ -60,7 +62,7 @@ def read_dealt(file: Path, rows: Sequence[ImageRow], folds: int) -> Dealt:
     ]  # fmt: skip
     if changed:
         raise DataError(changed)
-    return Dealt(dealt, table[["width", "height"]].astype(int).to_numpy(), list(table["sha256"]))
+    return FoldAssignment(assignment, table[["width", "height"]].astype(int).to_numpy(), list(table["sha256"]))
 
 
 def _read(file: Path, folds: int) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""The rows of a run: read, checked as a whole before anything is trained, and dealt into folds, which the run keeps."""
+"""The rows of a run: read, checked as a whole before anything is trained, and put into folds, which the run keeps."""
 
 import hashlib
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from pipeline.contract.formats.registry import find_layout
 from pipeline.contract.images import PictureOptions
 from pipeline.contract.records import Annotation, BoxedImage, ImageRow
 from pipeline.contract.schema import Schema
-from pipeline.data.fold_file import FOLDS, Dealt, read_dealt, write_dealt
+from pipeline.data.fold_file import FOLDS, FoldAssignment, read_assignment, write_assignment
 from pipeline.data.folds import assign_folds
 from pipeline.data.survey import digest, image_sizes, progress, survey
 from pipeline.learning import ranks
@@ -98,15 +98,15 @@ def load_training_set(
     rows = sample_rows(find_layout(layout).read_annotations(roots, schema, faults), limit)
     file = run / FOLDS
     if file.exists() and not faults:
-        dealt = read_dealt(file, rows, folds)
+        assignment = read_assignment(file, rows, folds)
     else:
         found = survey(rows, progress("looking at images"), pictures)
         if faults + found.faults:
             raise DataError(faults + found.faults)
-        dealt = Dealt(assign_folds(rows, folds, found.hashes), found.sizes_wh, found.digests)
+        assignment = FoldAssignment(assign_folds(rows, folds, found.hashes), found.sizes_wh, found.digests)
         if ranks.is_zero():
-            write_dealt(file, rows, dealt)
-    return TrainingSet(rows=rows, folds=dealt.folds, sizes_wh=dealt.sizes_wh, digests=dealt.digests)
+            write_assignment(file, rows, assignment)
+    return TrainingSet(rows=rows, folds=assignment.folds, sizes_wh=assignment.sizes_wh, digests=assignment.digests)
 
 
 def load_boxed(

@@ -26,7 +26,7 @@ from pipeline.contract.formats.submission import read_submission
 from pipeline.contract.images import read_image
 from pipeline.contract.records import BoxRow, ImageRow
 from pipeline.contract.schema import Schema, load_schema
-from pipeline.data.fold_file import Dealt, read_dealt, write_dealt
+from pipeline.data.fold_file import FoldAssignment, read_assignment, write_assignment
 from pipeline.data.survey import survey
 from pipeline.engine.shards import FORMAT, JOB, ShardWriter, open_shards
 from pipeline.lab.ablation.definition import read_ablation
@@ -64,7 +64,9 @@ def _rows(folder: Path) -> list[ImageRow]:
 def _dealt(folder: Path) -> bytes:
     prepare(folder)
     found = survey(_rows(folder))
-    write_dealt(folder / "folds.csv", _rows(folder), Dealt(np.array([0, 1, 0]), found.sizes_wh, found.digests))
+    write_assignment(
+        folder / "folds.csv", _rows(folder), FoldAssignment(np.array([0, 1, 0]), found.sizes_wh, found.digests)
+    )
     return (folder / "folds.csv").read_bytes()
 
 
@@ -212,7 +214,7 @@ def readers(folder: Path) -> dict[str, Reader]:
         "answers": ("answer.csv", [ROWS], lambda file: _check_rows(read_answers(file, SCHEMA))),
         "submission": ("s.csv", [ROWS], _submission),
         "boxes": ("boxes.csv", [_boxes(folder)], _read_boxes),
-        "folds": ("folds.csv", [_dealt(folder)], lambda file: read_dealt(file, _rows(file.parent), 2)),
+        "folds": ("folds.csv", [_dealt(folder)], lambda file: read_assignment(file, _rows(file.parent), 2)),
         "shard": ("parts/rank0.jsonl", [_shard(folder)], _continue),
         "job": ("of_job/job.json", [json.dumps({"format": FORMAT} | JOB_OF).encode()], _other_job),
         "schema": (
