@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from pipeline.contract.faults import UserError
-from pipeline.learning.backbones import check_strides
-from pipeline.learning.configs import check_ranges, check_sides, nest
-from pipeline.learning.options import TrainOptions
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.learning.backbones import check_strides
+from garment_keypoints.pipeline.learning.configs import check_ranges, check_sides, nest
+from garment_keypoints.pipeline.learning.options import TrainOptions
 
 TYPES = ("retinanet", "faster_rcnn")
 

@@ -4,18 +4,17 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from garment_keypoints.detector.config import DetectorConfig
+from garment_keypoints.detector.inputs import input_affines
+from garment_keypoints.detector.losses import NO_GARMENT
+from garment_keypoints.pipeline.contract import crops, geometry
+from garment_keypoints.pipeline.contract.box_kinds import target_boxes, true_extents
+from garment_keypoints.pipeline.contract.images import PictureOptions
+from garment_keypoints.pipeline.contract.records import NOTHING, Annotation, BoxedImage, ImageBatch
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.learning.loading import Batches, ImageDataset
+from garment_keypoints.pipeline.learning.photometric import Photometric
 from torch import Tensor
-
-from detector.config import DetectorConfig
-from detector.inputs import input_affines
-from detector.losses import NO_GARMENT
-from pipeline.contract import crops, geometry
-from pipeline.contract.box_kinds import target_boxes, true_extents
-from pipeline.contract.images import PictureOptions
-from pipeline.contract.records import NOTHING, Annotation, BoxedImage, ImageBatch
-from pipeline.contract.schema import Schema
-from pipeline.learning.loading import Batches, ImageDataset
-from pipeline.learning.photometric import Photometric
 
 SCALE, SHIFT, FLIP = 0, slice(1, 3), 3
 """Which of a draw's random numbers decide what."""

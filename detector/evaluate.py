@@ -6,16 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from garment_keypoints.detector.out_of_fold import Found
+from garment_keypoints.pipeline.contract import geometry
+from garment_keypoints.pipeline.contract.box_kinds import target_boxes, true_extents
+from garment_keypoints.pipeline.contract.boxes import BoxTable
+from garment_keypoints.pipeline.contract.crops import contained, crop_areas
+from garment_keypoints.pipeline.contract.records import Annotation, EveryGarment
+from garment_keypoints.pipeline.contract.schema import Schema
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
-
-from detector.out_of_fold import Found
-from pipeline.contract import geometry
-from pipeline.contract.box_kinds import target_boxes, true_extents
-from pipeline.contract.boxes import BoxTable
-from pipeline.contract.crops import contained, crop_areas
-from pipeline.contract.records import Annotation, EveryGarment
-from pipeline.contract.schema import Schema
 
 
 def detector_report(

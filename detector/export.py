@@ -3,13 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+from garment_keypoints.detector.graph import LEVELS, OUTPUTS
+from garment_keypoints.detector.networks.build import GarmentNetwork
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.learning.graphs import write_graph
 from torch import Tensor, nn
 from torchvision.models.detection import RetinaNet
-
-from detector.graph import LEVELS, OUTPUTS
-from detector.networks.build import GarmentNetwork
-from pipeline.contract.faults import UserError
-from pipeline.learning.graphs import write_graph
 
 
 class _Dense(nn.Module):

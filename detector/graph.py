@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
+from garment_keypoints.detector.networks.dense import select
+from garment_keypoints.pipeline.learning.graphs import Graph
 from torch import Tensor, nn
-
-from detector.networks.dense import select
-from pipeline.learning.graphs import Graph
 
 OUTPUTS = ("logits", "boxes")
 LEVELS = "levels"

@@ -5,18 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from garment_keypoints.detector.config import DetectorConfig, upgrade_config
+from garment_keypoints.detector.graph import LEVELS, GraphDetector
+from garment_keypoints.detector.inputs import input_affines
+from garment_keypoints.pipeline.contract import crops, geometry
+from garment_keypoints.pipeline.contract.files import file_hash
+from garment_keypoints.pipeline.contract.records import Detections, ImageBatch
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.learning.graphs import runtime_of
+from garment_keypoints.pipeline.learning.training_ids import training_ids
+from garment_keypoints.pipeline.learning.weights import fill, load_checkpoint, restored
 from torch import Tensor, nn
-
-from detector.config import DetectorConfig, upgrade_config
-from detector.graph import LEVELS, GraphDetector
-from detector.inputs import input_affines
-from pipeline.contract import crops, geometry
-from pipeline.contract.files import file_hash
-from pipeline.contract.records import Detections, ImageBatch
-from pipeline.contract.schema import Schema
-from pipeline.learning.graphs import runtime_of
-from pipeline.learning.training_ids import training_ids
-from pipeline.learning.weights import fill, load_checkpoint, restored
 
 STAGE = "detector"
 
@@ -77,7 +76,9 @@ def load_detector(path: Path, schema: Schema, with_ids: bool = False) -> Network
     if "graph" in content:
         network: nn.Module = GraphDetector(content["graph"], content[LEVELS], config.network.size)
     else:
-        from detector.networks.build import GarmentNetwork  # here: torchvision takes seconds, and a graph does without
+        from garment_keypoints.detector.networks.build import (
+            GarmentNetwork,  # here: torchvision takes seconds, and a graph does without
+        )
 
         network = GarmentNetwork(config, len(schema.categories))
         fill(network, content["state_dict"], path)

@@ -1,9 +1,8 @@
 """How a whole image becomes the detector's square input."""
 
+from garment_keypoints.pipeline.contract import geometry
+from garment_keypoints.pipeline.contract.crops import whole_images
 from torch import Tensor
-
-from pipeline.contract import geometry
-from pipeline.contract.crops import whole_images
 
 
 def input_affines(sizes_wh: Tensor, size: int) -> Tensor:

@@ -4,15 +4,14 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from garment_keypoints.detector.config import DetectorConfig
+from garment_keypoints.detector.data import DetectorData, training_inputs
+from garment_keypoints.detector.networks.build import GarmentNetwork
+from garment_keypoints.pipeline.contract.records import ImageBatch
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.learning.optimizer import build_optimizer
+from garment_keypoints.pipeline.learning.shares import share
 from torch import Tensor
-
-from detector.config import DetectorConfig
-from detector.data import DetectorData, training_inputs
-from detector.networks.build import GarmentNetwork
-from pipeline.contract.records import ImageBatch
-from pipeline.contract.schema import Schema
-from pipeline.learning.optimizer import build_optimizer
-from pipeline.learning.shares import share
 
 
 class DetectorModule(pl.LightningModule):

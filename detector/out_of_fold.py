@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from detector.inference import NetworkDetector
-from pipeline.contract.faults import UserError
-from pipeline.contract.records import ImageRow
+from garment_keypoints.detector.inference import NetworkDetector
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.records import ImageRow
 
 Found = dict[str, list]
 """Everything found in one image: boxes, scores, category."""

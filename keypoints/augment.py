@@ -4,11 +4,10 @@ Each change has its own of the random numbers of a draw (N, 32), so that one tha
 """
 
 import torch
+from garment_keypoints.keypoints.config import KeypointsConfig
+from garment_keypoints.pipeline.contract import geometry
+from garment_keypoints.pipeline.contract.warp import OUTSIDE
 from torch import Tensor
-
-from keypoints.config import KeypointsConfig
-from pipeline.contract import geometry
-from pipeline.contract.warp import OUTSIDE
 
 JITTER, ROTATION, SCALE, SHIFT, FLIP = slice(0, 4), 4, 5, slice(6, 8), 8
 HIDE, HIDDEN_SIZE, HIDDEN_PLACE = 9, slice(10, 12), slice(12, 14)

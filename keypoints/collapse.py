@@ -9,13 +9,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from garment_keypoints.pipeline.contract import geometry
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.metrics import normalized_error, stack_answers
+from garment_keypoints.pipeline.contract.records import ABSENT, Annotation
+from garment_keypoints.pipeline.contract.schema import Schema
 from torch import Tensor
-
-from pipeline.contract import geometry
-from pipeline.contract.faults import UserError
-from pipeline.contract.metrics import normalized_error, stack_answers
-from pipeline.contract.records import ABSENT, Annotation
-from pipeline.contract.schema import Schema
 
 SPREAD_SHARE = 0.1
 GAIN = 0.005

@@ -3,14 +3,14 @@
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from keypoints.codecs.build import CODECS
-from keypoints.losses import LOSSES
-from keypoints.networks.heads import HEADS
-from pipeline.contract.box_kinds import BOX_KINDS, IMAGE, OUT_OF_FOLD
-from pipeline.contract.faults import UserError
-from pipeline.learning.backbones import check_strides
-from pipeline.learning.configs import check_ranges, check_sides, nest
-from pipeline.learning.options import TrainOptions
+from garment_keypoints.keypoints.codecs.build import CODECS
+from garment_keypoints.keypoints.losses import LOSSES
+from garment_keypoints.keypoints.networks.heads import HEADS
+from garment_keypoints.pipeline.contract.box_kinds import BOX_KINDS, IMAGE, OUT_OF_FOLD
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.learning.backbones import check_strides
+from garment_keypoints.pipeline.learning.configs import check_ranges, check_sides, nest
+from garment_keypoints.pipeline.learning.options import TrainOptions
 
 OCCLUDED = ("keep", "mask", "drop")
 SOURCES = ("box", IMAGE)

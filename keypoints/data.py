@@ -5,19 +5,18 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from garment_keypoints.keypoints.augment import cut_out, mirror_keypoints, random_affines
+from garment_keypoints.keypoints.config import KeypointsConfig
+from garment_keypoints.pipeline.contract import crops, geometry
+from garment_keypoints.pipeline.contract.boxes import BoxTable
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.images import PictureOptions
+from garment_keypoints.pipeline.contract.metrics import normalisers
+from garment_keypoints.pipeline.contract.records import OCCLUDED, VISIBLE, Annotation, ImageBatch
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.learning.loading import Batches, ImageDataset, plain_loader
+from garment_keypoints.pipeline.learning.photometric import Photometric
 from torch import Tensor
-
-from keypoints.augment import cut_out, mirror_keypoints, random_affines
-from keypoints.config import KeypointsConfig
-from pipeline.contract import crops, geometry
-from pipeline.contract.boxes import BoxTable
-from pipeline.contract.faults import UserError
-from pipeline.contract.images import PictureOptions
-from pipeline.contract.metrics import normalisers
-from pipeline.contract.records import OCCLUDED, VISIBLE, Annotation, ImageBatch
-from pipeline.contract.schema import Schema
-from pipeline.learning.loading import Batches, ImageDataset, plain_loader
-from pipeline.learning.photometric import Photometric
 
 NOWHERE = -1e6
 """Crop pixels, of a point that no target is to show."""

@@ -4,11 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from garment_keypoints.keypoints.networks.build import KeypointNetwork
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.learning.graphs import write_graph
 from torch import Tensor, nn
-
-from keypoints.networks.build import KeypointNetwork
-from pipeline.contract.faults import UserError
-from pipeline.learning.graphs import write_graph
 
 
 class _LastStage(nn.Module):

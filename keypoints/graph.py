@@ -1,9 +1,8 @@
 """A keypoint network as an ONNX graph: crops in, the outputs of its last stage out; decoding is the codec's."""
 
+from garment_keypoints.pipeline.contract.protocols import Outputs
+from garment_keypoints.pipeline.learning.graphs import Graph
 from torch import Tensor, nn
-
-from pipeline.contract.protocols import Outputs
-from pipeline.learning.graphs import Graph
 
 
 class GraphNetwork(nn.Module):

@@ -4,17 +4,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from garment_keypoints.keypoints.config import KeypointsConfig, upgrade_config
+from garment_keypoints.keypoints.graph import GraphNetwork
+from garment_keypoints.keypoints.networks.build import build_codec, build_network, upgrade_state
+from garment_keypoints.pipeline.contract.files import file_hash
+from garment_keypoints.pipeline.contract.protocols import Codec, Outputs
+from garment_keypoints.pipeline.contract.records import Points
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.learning.graphs import runtime_of
+from garment_keypoints.pipeline.learning.weights import fill, load_checkpoint, restored
 from torch import Tensor, nn
-
-from keypoints.config import KeypointsConfig, upgrade_config
-from keypoints.graph import GraphNetwork
-from keypoints.networks.build import build_codec, build_network, upgrade_state
-from pipeline.contract.files import file_hash
-from pipeline.contract.protocols import Codec, Outputs
-from pipeline.contract.records import Points
-from pipeline.contract.schema import Schema
-from pipeline.learning.graphs import runtime_of
-from pipeline.learning.weights import fill, load_checkpoint, restored
 
 STAGE = "keypoints"
 

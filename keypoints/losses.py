@@ -4,11 +4,10 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
+from garment_keypoints.keypoints.codecs.integral import map_means
+from garment_keypoints.pipeline.contract.protocols import Loss, Outputs
+from garment_keypoints.pipeline.learning.shares import share
 from torch import Tensor
-
-from keypoints.codecs.integral import map_means
-from pipeline.contract.protocols import Loss, Outputs
-from pipeline.learning.shares import share
 
 
 class BalancedMSE:

@@ -5,18 +5,17 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from garment_keypoints.keypoints.collapse import CollapseAlarm
+from garment_keypoints.keypoints.config import KeypointsConfig
+from garment_keypoints.keypoints.data import KeypointsData
+from garment_keypoints.keypoints.inference import locate
+from garment_keypoints.keypoints.losses import LOSSES, supervise
+from garment_keypoints.keypoints.networks.build import build_network
+from garment_keypoints.pipeline.contract import crops, geometry
+from garment_keypoints.pipeline.contract.records import ImageBatch
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.learning.optimizer import build_optimizer
 from torch import Tensor
-
-from keypoints.collapse import CollapseAlarm
-from keypoints.config import KeypointsConfig
-from keypoints.data import KeypointsData
-from keypoints.inference import locate
-from keypoints.losses import LOSSES, supervise
-from keypoints.networks.build import build_network
-from pipeline.contract import crops, geometry
-from pipeline.contract.records import ImageBatch
-from pipeline.contract.schema import Schema
-from pipeline.learning.optimizer import build_optimizer
 
 
 class KeypointsModule(pl.LightningModule):

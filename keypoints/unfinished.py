@@ -3,16 +3,15 @@
 from dataclasses import replace
 from pathlib import Path
 
+from garment_keypoints.keypoints.config import KeypointsConfig
+from garment_keypoints.keypoints.networks.build import build_network
+from garment_keypoints.pipeline.contract.formats.yaml_files import read_yaml
+from garment_keypoints.pipeline.contract.protocols import Codec
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.learning.configs import restore
+from garment_keypoints.pipeline.learning.fit import RESUME, read_resume
+from garment_keypoints.pipeline.learning.weights import fill
 from torch import nn
-
-from keypoints.config import KeypointsConfig
-from keypoints.networks.build import build_network
-from pipeline.contract.formats.yaml_files import read_yaml
-from pipeline.contract.protocols import Codec
-from pipeline.contract.schema import Schema
-from pipeline.learning.configs import restore
-from pipeline.learning.fit import RESUME, read_resume
-from pipeline.learning.weights import fill
 
 CONFIG = "config.yaml"
 """In a training's folder: the settings that it was claimed for."""

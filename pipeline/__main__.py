@@ -1,8 +1,8 @@
-"""The command line: python -m pipeline VERB, or garment-keypoints VERB."""
+"""The command line in a checkout: python -m pipeline VERB. The sources know this package as garment_keypoints.pipeline."""
 
 import sys
 
-from pipeline.cli.run import main
+from garment_keypoints.pipeline.cli.run import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,6 +1,6 @@
 """Garment key points in Python: `load` once, then call what it returns with photos.
 
-from pipeline.api import load
+from garment_keypoints import load
 
 predictor = load()
 for result in predictor(["coat.jpg", "jeans.png"]):
@@ -10,16 +10,16 @@ for result in predictor(["coat.jpg", "jeans.png"]):
 
 from pathlib import Path
 
-from pipeline.contract.faults import UserError
-from pipeline.contract.garments import Garment
-from pipeline.contract.images import PictureOptions
-from pipeline.contract.schema import load_schema
-from pipeline.data.photos import Photo
-from pipeline.engine.device import Device
-from pipeline.engine.predictor import DetectionOptions, Predictor, load_predictor
-from pipeline.engine.result import Result
-from pipeline.learning.pairs import DEFAULT, Pair, Runtime
-from pipeline.learning.placement import ACCELERATORS, one_device
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.garments import Garment
+from garment_keypoints.pipeline.contract.images import PictureOptions
+from garment_keypoints.pipeline.contract.schema import load_schema
+from garment_keypoints.pipeline.data.photos import Photo
+from garment_keypoints.pipeline.engine.device import Device
+from garment_keypoints.pipeline.engine.predictor import DetectionOptions, Predictor, load_predictor
+from garment_keypoints.pipeline.engine.result import Result
+from garment_keypoints.pipeline.learning.pairs import DEFAULT, Pair, Runtime
+from garment_keypoints.pipeline.learning.placement import ACCELERATORS, one_device
 
 __all__ = ["Garment", "Photo", "PictureOptions", "Predictor", "Result", "load"]
 

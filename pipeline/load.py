@@ -4,14 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from garment_keypoints.detector.inference import NetworkDetector, load_detector
+from garment_keypoints.keypoints.config import KeypointsConfig
+from garment_keypoints.keypoints.inference import NetworkLocator, load_locator
+from garment_keypoints.keypoints.networks.build import build_network
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.learning.pairs import Pair
 from torch import Tensor, nn
-
-from detector.inference import NetworkDetector, load_detector
-from keypoints.config import KeypointsConfig
-from keypoints.inference import NetworkLocator, load_locator
-from keypoints.networks.build import build_network
-from pipeline.contract.schema import Schema
-from pipeline.learning.pairs import Pair
 
 
 def detector_forward(schema: Schema, checkpoint: Path) -> tuple[nn.Module, Callable[[Tensor], object], int]:

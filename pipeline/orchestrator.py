@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from garment_keypoints.pipeline.contract import crops
+from garment_keypoints.pipeline.contract.protocols import BoxSource, Locator, PointPredictor
+from garment_keypoints.pipeline.contract.records import FALLBACK, ORIGINS, Detections, ImageBatch, PointView, Regions
 from torch import Tensor, nn
-
-from pipeline.contract import crops
-from pipeline.contract.protocols import BoxSource, Locator, PointPredictor
-from pipeline.contract.records import FALLBACK, ORIGINS, Detections, ImageBatch, PointView, Regions
 
 Flat = dict[str, Tensor]
 """Tensors of one length, by name; `image` is the position of each entry's picture in the batch."""

@@ -4,13 +4,13 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from detector.config import DetectorConfig
-from keypoints.config import KeypointsConfig
-from pipeline.contract.images import PictureOptions
-from pipeline.contract.schema import Schema
-from pipeline.data.select import TrainingSet
-from pipeline.learning import configs
-from pipeline.runs.claims import completed
+from garment_keypoints.detector.config import DetectorConfig
+from garment_keypoints.keypoints.config import KeypointsConfig
+from garment_keypoints.pipeline.contract.images import PictureOptions
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.data.select import TrainingSet
+from garment_keypoints.pipeline.learning import configs
+from garment_keypoints.pipeline.runs.claims import completed
 
 PLACE = ("accelerator", "devices", "num_nodes", "strategy", "workers", "save_every", "in_memory")
 """Settings of a training that say where it runs, and decide nothing about its weights."""

@@ -7,31 +7,30 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-
-from detector.config import DetectorConfig
-from detector.data import DetectorData
-from detector.inference import STAGE as DETECTOR
-from detector.module import DetectorModule
-from detector.networks.build import GarmentNetwork
-from keypoints.config import KeypointsConfig
-from keypoints.data import KeypointsData
-from keypoints.inference import STAGE as KEYPOINTS
-from keypoints.module import KeypointsModule
-from keypoints.networks.build import build_network, upgrade_state
-from pipeline.contract.boxes import BoxTable
-from pipeline.contract.faults import UserError
-from pipeline.contract.files import file_hash
-from pipeline.contract.images import PictureOptions
-from pipeline.contract.records import Annotation, BoxedImage
-from pipeline.contract.schema import Schema
-from pipeline.learning import ranks
-from pipeline.learning.fit import RESUME, fit, forget
-from pipeline.learning.placement import placed
-from pipeline.learning.shares import barrier
-from pipeline.learning.start import Start, fill_from, load_start
-from pipeline.learning.weights import save_checkpoint
-from pipeline.runs.provenance import provenance
-from pipeline.runs.steps import START
+from garment_keypoints.detector.config import DetectorConfig
+from garment_keypoints.detector.data import DetectorData
+from garment_keypoints.detector.inference import STAGE as DETECTOR
+from garment_keypoints.detector.module import DetectorModule
+from garment_keypoints.detector.networks.build import GarmentNetwork
+from garment_keypoints.keypoints.config import KeypointsConfig
+from garment_keypoints.keypoints.data import KeypointsData
+from garment_keypoints.keypoints.inference import STAGE as KEYPOINTS
+from garment_keypoints.keypoints.module import KeypointsModule
+from garment_keypoints.keypoints.networks.build import build_network, upgrade_state
+from garment_keypoints.pipeline.contract.boxes import BoxTable
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.files import file_hash
+from garment_keypoints.pipeline.contract.images import PictureOptions
+from garment_keypoints.pipeline.contract.records import Annotation, BoxedImage
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.learning import ranks
+from garment_keypoints.pipeline.learning.fit import RESUME, fit, forget
+from garment_keypoints.pipeline.learning.placement import placed
+from garment_keypoints.pipeline.learning.shares import barrier
+from garment_keypoints.pipeline.learning.start import Start, fill_from, load_start
+from garment_keypoints.pipeline.learning.weights import save_checkpoint
+from garment_keypoints.pipeline.runs.provenance import provenance
+from garment_keypoints.pipeline.runs.steps import START
 
 Built = TypeVar("Built")
 

@@ -10,37 +10,36 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from garment_keypoints.detector.config import DetectorConfig
+from garment_keypoints.detector.data import DetectorData, training_inputs
+from garment_keypoints.detector.export import export_detector
+from garment_keypoints.detector.inference import load_detector
+from garment_keypoints.detector.networks.build import GarmentNetwork
+from garment_keypoints.keypoints.config import KeypointsConfig
+from garment_keypoints.keypoints.data import KeypointsData
+from garment_keypoints.keypoints.export import export_keypoints
+from garment_keypoints.keypoints.inference import load_locator, load_network
+from garment_keypoints.keypoints.networks.build import build_network
+from garment_keypoints.keypoints.unfinished import unfinished_network
+from garment_keypoints.pipeline.contract import crops, geometry
+from garment_keypoints.pipeline.contract.box_kinds import IMAGE, boxes_of_kind, true_boxes
+from garment_keypoints.pipeline.contract.boxes import BoxTable
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.images import PictureOptions
+from garment_keypoints.pipeline.contract.records import Annotation, ImageBatch
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.data.survey import image_sizes
+from garment_keypoints.pipeline.learning.loading import ImageDataset, StepBatchSampler, collate
+from garment_keypoints.pipeline.learning.pairs import Pair
+from garment_keypoints.pipeline.learning.weights import HEADER, read_checkpoint
+from garment_keypoints.pipeline.reporting.look import boxes_sheet, crops_sheet, inputs_sheet, points_sheet
+from garment_keypoints.pipeline.reporting.model_card import model_card, network_costs
+from garment_keypoints.pipeline.reporting.pictures import as_picture, overlay_heatmaps
+from garment_keypoints.pipeline.reporting.weights_card import NetworkFile, weights_card
+from garment_keypoints.pipeline.settings import Settings
+from garment_keypoints.pipeline.train import built
 from PIL import Image
 from torch import Tensor
-
-from detector.config import DetectorConfig
-from detector.data import DetectorData, training_inputs
-from detector.export import export_detector
-from detector.inference import load_detector
-from detector.networks.build import GarmentNetwork
-from keypoints.config import KeypointsConfig
-from keypoints.data import KeypointsData
-from keypoints.export import export_keypoints
-from keypoints.inference import load_locator, load_network
-from keypoints.networks.build import build_network
-from keypoints.unfinished import unfinished_network
-from pipeline.contract import crops, geometry
-from pipeline.contract.box_kinds import IMAGE, boxes_of_kind, true_boxes
-from pipeline.contract.boxes import BoxTable
-from pipeline.contract.faults import UserError
-from pipeline.contract.images import PictureOptions
-from pipeline.contract.records import Annotation, ImageBatch
-from pipeline.contract.schema import Schema
-from pipeline.data.survey import image_sizes
-from pipeline.learning.loading import ImageDataset, StepBatchSampler, collate
-from pipeline.learning.pairs import Pair
-from pipeline.learning.weights import HEADER, read_checkpoint
-from pipeline.reporting.look import boxes_sheet, crops_sheet, inputs_sheet, points_sheet
-from pipeline.reporting.model_card import model_card, network_costs
-from pipeline.reporting.pictures import as_picture, overlay_heatmaps
-from pipeline.reporting.weights_card import NetworkFile, weights_card
-from pipeline.settings import Settings
-from pipeline.train import built
 
 Config = TypeVar("Config", DetectorConfig, KeypointsConfig)
 

@@ -1,8 +1,8 @@
 """Configs for tests, written flat: each setting by its own name."""
 
-from detector import config as detector
-from keypoints import config as keypoints
-from pipeline.learning.configs import restore
+from garment_keypoints.detector import config as detector
+from garment_keypoints.keypoints import config as keypoints
+from garment_keypoints.pipeline.learning.configs import restore
 
 
 def keypoints_config(**settings: object) -> keypoints.KeypointsConfig:

@@ -10,9 +10,10 @@ import torch
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
-from pipeline.contract.outputs import ADDED, GROUPS
-from pipeline.contract.schema import Schema, load_schema
-from pipeline.sample.write import draw_dataset
+from garment_keypoints.pipeline.contract.outputs import ADDED, GROUPS
+from garment_keypoints.pipeline.contract.schema import Schema, load_schema
+from garment_keypoints.pipeline.sample.write import draw_dataset
+
 from tests.commands.running import TINY, run
 
 

@@ -7,16 +7,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from garment_keypoints.pipeline.contract.images import PictureOptions
+from garment_keypoints.pipeline.contract.records import Annotation, ImageBatch, ImageRow, Keypoints, Points, Regions
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.data.select import RowSet
+from garment_keypoints.pipeline.engine.box_sources import GivenBoxes
+from garment_keypoints.pipeline.engine.device import Device
+from garment_keypoints.pipeline.engine.inference import Inference
 from PIL import Image
 from torch import Tensor, nn
-
-from pipeline.contract.images import PictureOptions
-from pipeline.contract.records import Annotation, ImageBatch, ImageRow, Keypoints, Points, Regions
-from pipeline.contract.schema import Schema
-from pipeline.data.select import RowSet
-from pipeline.engine.box_sources import GivenBoxes
-from pipeline.engine.device import Device
-from pipeline.engine.inference import Inference
 
 ROTATED = 6  # EXIF: show the picture a quarter clockwise
 # Every second step of each channel but the greys: 24 colours at least 127 apart, one a keypoint.

@@ -4,16 +4,15 @@ import sys
 from pathlib import Path
 
 import torch
-
-from detector.inference import load_detector
-from keypoints.inference import load_locator
-from pipeline.contract.formats.fashionai import read_test
-from pipeline.contract.protocols import BoxSource, Locator
-from pipeline.contract.records import ImageBatch
-from pipeline.contract.schema import Schema, load_schema
-from pipeline.engine.box_sources import SourceParts, build_source
-from pipeline.learning.loading import ImageDataset, collate
-from pipeline.orchestrator import TwoStage
+from garment_keypoints.detector.inference import load_detector
+from garment_keypoints.keypoints.inference import load_locator
+from garment_keypoints.pipeline.contract.formats.fashionai import read_test
+from garment_keypoints.pipeline.contract.protocols import BoxSource, Locator
+from garment_keypoints.pipeline.contract.records import ImageBatch
+from garment_keypoints.pipeline.contract.schema import Schema, load_schema
+from garment_keypoints.pipeline.engine.box_sources import SourceParts, build_source
+from garment_keypoints.pipeline.learning.loading import ImageDataset, collate
+from garment_keypoints.pipeline.orchestrator import TwoStage
 
 
 def predicted(test: Path, source: BoxSource, locator: Locator, schema: Schema) -> dict[str, dict[str, torch.Tensor]]:

@@ -10,10 +10,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from garment_keypoints.pipeline.api import Predictor, load
+from garment_keypoints.pipeline.contract.faults import UserError
 from PIL import Image
 
-from pipeline.api import Predictor, load
-from pipeline.contract.faults import UserError
 from tests.commands.running import run
 
 ROOT = Path(__file__).parents[1]

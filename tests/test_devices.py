@@ -14,16 +14,16 @@ import numpy as np
 import psutil
 import pytest
 import torch
+from garment_keypoints.pipeline.cli.run import main
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.formats.boxes import read_boxes
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.data.select import load_training_set
+from garment_keypoints.pipeline.engine.shards import open_shards
+from garment_keypoints.pipeline.learning import ranks
+from garment_keypoints.pipeline.runs.claims import claim
 from safetensors.torch import load_file
 
-from pipeline.__main__ import main
-from pipeline.contract.faults import UserError
-from pipeline.contract.formats.boxes import read_boxes
-from pipeline.contract.schema import Schema
-from pipeline.data.select import load_training_set
-from pipeline.engine.shards import open_shards
-from pipeline.learning import ranks
-from pipeline.runs.claims import claim
 from tests.learning.tiny_training import SAVE_EVERY, Tiny, train
 
 ROOT = Path(__file__).parent.parent

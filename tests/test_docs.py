@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 import pytest
-
-from pipeline.cli.verbs import LABORATORY, VERBS
+from garment_keypoints.pipeline.cli.verbs import LABORATORY, VERBS
 
 ROOT = Path(__file__).parents[1]
 WRITTEN = "<!-- written by "

@@ -19,14 +19,15 @@ HEAVY = (
     "torch._dynamo",
 )
 OWN = (
-    "pipeline.train",
-    "pipeline.learning.fit",
-    "pipeline.engine.inference",
-    "pipeline.lab",
-    "detector.networks.build",
+    "garment_keypoints.pipeline.train",
+    "garment_keypoints.pipeline.learning.fit",
+    "garment_keypoints.pipeline.engine.inference",
+    "garment_keypoints.pipeline.lab",
+    "garment_keypoints.detector.networks.build",
 )
-LOADING = "from pipeline.api import load; load(device='cpu')(sys.argv[1])"
-PREDICTING = "from pipeline.__main__ import main; assert main(['predict', *sys.argv[1:], '--accelerator', 'cpu']) == 0"
+LOADING = "from garment_keypoints.pipeline.api import load; load(device='cpu')(sys.argv[1])"
+PREDICTING = "from garment_keypoints.pipeline.cli.run import main; "
+PREDICTING += "assert main(['predict', *sys.argv[1:], '--accelerator', 'cpu']) == 0"
 
 
 def imported(code: str, *arguments: object) -> set[str]:
@@ -44,7 +45,7 @@ def photo(drawn: Path) -> Path:
 
 def test_loading_and_predicting_in_python(photo: Path) -> None:
     found = imported(LOADING, photo)
-    assert "pipeline.engine.predictor" in found
+    assert "garment_keypoints.pipeline.engine.predictor" in found
     assert not found & {*HEAVY, *OWN}
 
 

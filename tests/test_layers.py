@@ -26,6 +26,8 @@ BELOW = {
 }
 """What of `pipeline` each of these may import beside itself; those that are not named here lie above all of them."""
 STAGES = ("detector", "keypoints")
+PACKAGE = "garment_keypoints"
+"""What is installed; the folders of the checkout are packages in it, and their names here are without it."""
 TOP = {
     "pipeline.commands": (),
     "pipeline.cli": (),
@@ -52,7 +54,8 @@ def imports(file: Path) -> list[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{file}: relative import"
             found += [node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return found
+    assert not [one for one in found if within(one, "pipeline", *STAGES)], f"{file}: imported from outside {PACKAGE}"
+    return [one.removeprefix(f"{PACKAGE}.") for one in found]
 
 
 def within(module: str, *packages: str) -> bool:

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from garment_keypoints.pipeline.contract.schema import Schema
 from PIL import Image
 
-from pipeline.contract.schema import Schema
 from tests.commands.running import run, submit_options
 
 PICTURES, CONTENTS, POISON_EVERY, EVERY_S = 20_000, 50, 1000, 1.0

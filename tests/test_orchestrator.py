@@ -8,15 +8,15 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
+from garment_keypoints.pipeline.contract.formats.submission import read_submission, write_submission
+from garment_keypoints.pipeline.contract.metrics import normalized_error
+from garment_keypoints.pipeline.contract.records import ORIGINS, ImageBatch, ImageRow, Points, PointView, Regions
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.engine.box_sources import GivenBoxes, WholeImages
+from garment_keypoints.pipeline.learning.loading import ImageDataset, collate
+from garment_keypoints.pipeline.orchestrator import TwoStage, averaged
 from torch import Tensor, nn
 
-from pipeline.contract.formats.submission import read_submission, write_submission
-from pipeline.contract.metrics import normalized_error
-from pipeline.contract.records import ORIGINS, ImageBatch, ImageRow, Points, PointView, Regions
-from pipeline.contract.schema import Schema
-from pipeline.engine.box_sources import GivenBoxes, WholeImages
-from pipeline.learning.loading import ImageDataset, collate
-from pipeline.orchestrator import TwoStage, averaged
 from tests.oracle import Case, Dots, TrueBoxes, TruePoints, boxes_of, make_rows, run_predict
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.* is deprecated:FutureWarning")

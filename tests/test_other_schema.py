@@ -6,13 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from garment_keypoints.pipeline.cli.run import main
+from garment_keypoints.pipeline.contract.formats.submission import read_submission
+from garment_keypoints.pipeline.contract.schema import Schema, load_schema
+from garment_keypoints.pipeline.lab.run_tables import tables
+from garment_keypoints.pipeline.reporting.pictures import LEFT, MIDDLE, RIGHT, side_colours
 from PIL import Image, ImageDraw
-
-from pipeline.__main__ import main
-from pipeline.contract.formats.submission import read_submission
-from pipeline.contract.schema import Schema, load_schema
-from pipeline.lab.run_tables import tables
-from pipeline.reporting.pictures import LEFT, MIDDLE, RIGHT, side_colours
 
 ROOT = Path(__file__).parent.parent
 TINY = ["--config", str(ROOT / "tests" / "tiny.yaml")]

@@ -3,15 +3,14 @@
 from functools import cache
 from pathlib import Path
 
+import garment_keypoints.pipeline.lab.failing  # noqa: F401 (the collapse set-ups name its parts)
 import pytest
-
-import pipeline.lab.failing  # noqa: F401 (the collapse set-ups name its parts)
-from keypoints.config import KeypointsConfig
-from pipeline.cli.arguments import Verb, parse_words
-from pipeline.commands.train_keypoints import train_keypoints
-from pipeline.contract.formats.yaml_files import read_yaml
-from pipeline.learning.configs import FORMAT
-from pipeline.settings import Settings
+from garment_keypoints.keypoints.config import KeypointsConfig
+from garment_keypoints.pipeline.cli.arguments import Verb, parse_words
+from garment_keypoints.pipeline.commands.train_keypoints import train_keypoints
+from garment_keypoints.pipeline.contract.formats.yaml_files import read_yaml
+from garment_keypoints.pipeline.learning.configs import FORMAT
+from garment_keypoints.pipeline.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "configs"

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import pytorch_lightning as pl
 import torch
+from garment_keypoints.detector.inference import NetworkDetector
+from garment_keypoints.keypoints.inference import NetworkLocator
+from garment_keypoints.pipeline import train
+from garment_keypoints.pipeline.contract.formats.fashionai import read_annotations
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.engine.box_sources import BestOfCategory
 
-from detector.inference import NetworkDetector
-from keypoints.inference import NetworkLocator
-from pipeline import train
-from pipeline.contract.formats.fashionai import read_annotations
-from pipeline.contract.schema import Schema
-from pipeline.engine.box_sources import BestOfCategory
 from tests.configs import detector_config, keypoints_config
 from tests.keypoints.test_data import boxes_of
 from tests.keypoints.test_network import MIRRORED

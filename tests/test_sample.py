@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from pipeline.contract.formats.fashionai import read_annotations, read_answers, read_test
-from pipeline.contract.schema import Schema
-from pipeline.sample.write import SETTINGS, draw_dataset
+from garment_keypoints.pipeline.contract.formats.fashionai import read_annotations, read_answers, read_test
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.sample.write import SETTINGS, draw_dataset
 
 
 @pytest.fixture(scope="module")

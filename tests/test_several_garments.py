@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from garment_keypoints.pipeline.contract.faults import Fault
+from garment_keypoints.pipeline.contract.formats import fashionai
+from garment_keypoints.pipeline.contract.formats.boxes import read_boxes
+from garment_keypoints.pipeline.contract.formats.registry import LAYOUTS
+from garment_keypoints.pipeline.contract.formats.submission import read_submission, write_submission
+from garment_keypoints.pipeline.contract.records import Annotation, ImageRow
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.reporting.scores import score
 
-from pipeline.contract.faults import Fault
-from pipeline.contract.formats import fashionai
-from pipeline.contract.formats.boxes import read_boxes
-from pipeline.contract.formats.registry import LAYOUTS
-from pipeline.contract.formats.submission import read_submission, write_submission
-from pipeline.contract.records import Annotation, ImageRow
-from pipeline.contract.schema import Schema
-from pipeline.reporting.scores import score
 from tests.commands.running import TINY, run, submit_options
 
 

@@ -12,18 +12,17 @@ from typing import Any
 
 import pytest
 import torch
+from garment_keypoints.detector.networks import dense
+from garment_keypoints.pipeline.contract import warp
+from garment_keypoints.pipeline.contract.images import PictureOptions
+from garment_keypoints.pipeline.contract.records import ImageBatch, ImageRow
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.engine.predictor import DetectionOptions, load_predictor
+from garment_keypoints.pipeline.learning.loading import ImageDataset, collate
+from garment_keypoints.pipeline.learning.pairs import Weights
+from garment_keypoints.pipeline.orchestrator import TwoStage
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-
-from detector.networks import dense
-from pipeline.contract import warp
-from pipeline.contract.images import PictureOptions
-from pipeline.contract.records import ImageBatch, ImageRow
-from pipeline.contract.schema import Schema
-from pipeline.engine.predictor import DetectionOptions, load_predictor
-from pipeline.learning.loading import ImageDataset, collate
-from pipeline.learning.pairs import Weights
-from pipeline.orchestrator import TwoStage
 
 PHOTO = Path(__file__).parent.parent / "docs" / "photos" / "26acb9ef.jpg"
 FUNCTIONS = {"tolist", "numpy", "cpu", "unique", "bincount", "masked_select", "repeat_interleave"}

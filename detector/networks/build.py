@@ -6,15 +6,14 @@ Its RetinaNet counts them from 0, its Faster R-CNN keeps 0 for the background; o
 from functools import cached_property
 
 import torch
+from garment_keypoints.detector.config import DetectorConfig
+from garment_keypoints.detector.losses import NO_GARMENT
+from garment_keypoints.detector.networks.dense import select
+from garment_keypoints.detector.networks.faster_rcnn import build_faster_rcnn
+from garment_keypoints.detector.networks.retinanet import build_retinanet
 from torch import Tensor, nn
 from torchvision.models.detection import RetinaNet
 from torchvision.models.detection.image_list import ImageList
-
-from detector.config import DetectorConfig
-from detector.losses import NO_GARMENT
-from detector.networks.dense import select
-from detector.networks.faster_rcnn import build_faster_rcnn
-from detector.networks.retinanet import build_retinanet
 
 NETWORKS = {"retinanet": build_retinanet, "faster_rcnn": build_faster_rcnn}
 """By the names in detector/config.py. Each returns a torchvision model, and how it counts its first category."""

@@ -6,9 +6,8 @@ The rules are torchvision's: of each level of the pyramid the best candidates, t
 from collections.abc import Sequence
 
 import torch
+from garment_keypoints.detector.networks.suppression import nms
 from torch import Tensor
-
-from detector.networks.suppression import nms
 
 CANDIDATES = 200
 """Of each level and image."""

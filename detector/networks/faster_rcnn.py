@@ -1,17 +1,16 @@
 """Faster R-CNN with partial labels (Ren et al. 2015, 1506.01497): torchvision's classes over the pyramid."""
 
 import torch
+from garment_keypoints.detector.config import DetectorConfig
+from garment_keypoints.detector.losses import annotated, ignore_confident_negatives, partial_cross_entropy
+from garment_keypoints.detector.networks.dense import KEPT, LOWEST_SCORE
+from garment_keypoints.detector.networks.pyramid import Float32BoxCoder, Pyramid, build_anchors, untouched
 from torch import Tensor
 from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.roi_heads import RoIHeads, fastrcnn_loss
 from torchvision.models.detection.rpn import RegionProposalNetwork
 from torchvision.ops import MultiScaleRoIAlign
-
-from detector.config import DetectorConfig
-from detector.losses import annotated, ignore_confident_negatives, partial_cross_entropy
-from detector.networks.dense import KEPT, LOWEST_SCORE
-from detector.networks.pyramid import Float32BoxCoder, Pyramid, build_anchors, untouched
 
 
 def build_faster_rcnn(config: DetectorConfig, num_categories: int) -> tuple[FasterRCNN, int]:

@@ -3,14 +3,13 @@
 from collections import OrderedDict
 
 import torch
+from garment_keypoints.detector.config import DetectorConfig
+from garment_keypoints.pipeline.learning.backbones import build_backbone
 from torch import Tensor, nn
 from torchvision.models.detection._utils import BoxCoder
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
-
-from detector.config import DetectorConfig
-from pipeline.learning.backbones import build_backbone
 
 
 class Pyramid(nn.Module):

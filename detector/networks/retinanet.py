@@ -3,14 +3,13 @@
 from functools import partial
 
 import torch
+from garment_keypoints.detector.config import DetectorConfig
+from garment_keypoints.detector.losses import annotated, focal_loss
+from garment_keypoints.detector.networks.dense import CANDIDATES, KEPT, LOWEST_SCORE, NMS_IOU
+from garment_keypoints.detector.networks.pyramid import Float32BoxCoder, Pyramid, build_anchors, untouched
 from torch import Tensor, nn
 from torchvision.models.detection import RetinaNet
 from torchvision.models.detection.retinanet import RetinaNetClassificationHead, RetinaNetHead
-
-from detector.config import DetectorConfig
-from detector.losses import annotated, focal_loss
-from detector.networks.dense import CANDIDATES, KEPT, LOWEST_SCORE, NMS_IOU
-from detector.networks.pyramid import Float32BoxCoder, Pyramid, build_anchors, untouched
 
 
 def build_retinanet(config: DetectorConfig, num_categories: int) -> tuple[RetinaNet, int]:

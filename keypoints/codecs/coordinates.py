@@ -1,10 +1,9 @@
 """Points as they are, in fractions of the crop's sides."""
 
 import torch
+from garment_keypoints.pipeline.contract.protocols import Outputs
+from garment_keypoints.pipeline.contract.records import Points
 from torch import Tensor
-
-from pipeline.contract.protocols import Outputs
-from pipeline.contract.records import Points
 
 
 class CoordinatesCodec:

@@ -6,10 +6,9 @@ never moved to the border.
 """
 
 import torch
+from garment_keypoints.pipeline.contract.protocols import Outputs
+from garment_keypoints.pipeline.contract.records import Points
 from torch import Tensor
-
-from pipeline.contract.protocols import Outputs
-from pipeline.contract.records import Points
 
 
 class HeatmapCodec:

@@ -1,11 +1,10 @@
 """Integral regression: the point is the mean of a map's distribution (Sun et al. 2018, 1711.08229)."""
 
 import torch
+from garment_keypoints.keypoints.codecs.softmax import SoftmaxCodec
+from garment_keypoints.pipeline.contract.protocols import Outputs
+from garment_keypoints.pipeline.contract.records import Points
 from torch import Tensor
-
-from keypoints.codecs.softmax import SoftmaxCodec
-from pipeline.contract.protocols import Outputs
-from pipeline.contract.records import Points
 
 
 class IntegralCodec(SoftmaxCodec):

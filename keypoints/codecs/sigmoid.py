@@ -1,11 +1,10 @@
 """Maps of logits, each cell a yes or no of its own."""
 
 import torch
+from garment_keypoints.keypoints.codecs.heatmap import HeatmapCodec
+from garment_keypoints.pipeline.contract.protocols import Outputs
+from garment_keypoints.pipeline.contract.records import Points
 from torch import Tensor
-
-from keypoints.codecs.heatmap import HeatmapCodec
-from pipeline.contract.protocols import Outputs
-from pipeline.contract.records import Points
 
 
 class SigmoidCodec(HeatmapCodec):

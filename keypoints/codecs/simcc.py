@@ -1,11 +1,10 @@
 """SimCC (Li et al. 2022, 2107.03332): x and y each as a distribution over bins finer than a pixel."""
 
 import torch
+from garment_keypoints.keypoints.codecs.heatmap import vertex
+from garment_keypoints.pipeline.contract.protocols import Outputs
+from garment_keypoints.pipeline.contract.records import Points
 from torch import Tensor
-
-from keypoints.codecs.heatmap import vertex
-from pipeline.contract.protocols import Outputs
-from pipeline.contract.records import Points
 
 
 class SimCCCodec:

@@ -1,11 +1,10 @@
 """Maps as distributions over their cells, decoded to the point of the least expected distance."""
 
 import torch
+from garment_keypoints.keypoints.codecs.heatmap import HeatmapCodec
+from garment_keypoints.pipeline.contract.protocols import Outputs
+from garment_keypoints.pipeline.contract.records import Points
 from torch import Tensor
-
-from keypoints.codecs.heatmap import HeatmapCodec
-from pipeline.contract.protocols import Outputs
-from pipeline.contract.records import Points
 
 MEDIAN_STEPS = 6
 

@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 
 import torch
+from garment_keypoints.keypoints.codecs.build import CODECS
+from garment_keypoints.keypoints.config import KeypointsConfig
+from garment_keypoints.keypoints.networks.heads import HEADS
+from garment_keypoints.pipeline.contract.protocols import Codec, Outputs
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.learning.backbones import Backbone, build_backbone
 from torch import Tensor, nn
-
-from keypoints.codecs.build import CODECS
-from keypoints.config import KeypointsConfig
-from keypoints.networks.heads import HEADS
-from pipeline.contract.protocols import Codec, Outputs
-from pipeline.contract.schema import Schema
-from pipeline.learning.backbones import Backbone, build_backbone
 
 
 class KeypointNetwork(nn.Module):

@@ -1,11 +1,10 @@
 """A cascaded pyramid network whose answer is looked at again as a whole: where all points seem to be corrects each of them."""
 
 import torch
+from garment_keypoints.keypoints.networks.cpn import Bottleneck, CPNHead
+from garment_keypoints.keypoints.networks.layers import conv, enlarged, predictor
+from garment_keypoints.pipeline.contract.protocols import Outputs
 from torch import Tensor, nn
-
-from keypoints.networks.cpn import Bottleneck, CPNHead
-from keypoints.networks.layers import conv, enlarged, predictor
-from pipeline.contract.protocols import Outputs
 
 
 class Hourglass(nn.Module):

@@ -1,10 +1,9 @@
 """All maps at the finest one's size, concatenated: the head of HRNetV2 (Wang et al. 2020, 1908.07919)."""
 
 import torch
+from garment_keypoints.keypoints.networks.layers import conv, enlarged, predictor
+from garment_keypoints.pipeline.contract.protocols import Outputs
 from torch import Tensor, nn
-
-from keypoints.networks.layers import conv, enlarged, predictor
-from pipeline.contract.protocols import Outputs
 
 
 class ConcatenationHead(nn.Module):

@@ -1,8 +1,7 @@
 """Regression of coordinates from the pooled deepest map (after DeepPose, Toshev and Szegedy 2014, 1312.4659)."""
 
+from garment_keypoints.pipeline.contract.protocols import Outputs
 from torch import Tensor, nn
-
-from pipeline.contract.protocols import Outputs
 
 
 class CoordinatesHead(nn.Module):

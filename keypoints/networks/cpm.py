@@ -1,10 +1,9 @@
 """Convolutional pose machine (Wei et al. 2016, 1602.00134): stages that each read the belief maps of the one before."""
 
 import torch
+from garment_keypoints.keypoints.networks.layers import TopDown, conv, predictor
+from garment_keypoints.pipeline.contract.protocols import Outputs
 from torch import Tensor, nn
-
-from keypoints.networks.layers import TopDown, conv, predictor
-from pipeline.contract.protocols import Outputs
 
 STAGES = 3
 

@@ -1,10 +1,9 @@
 """Cascaded pyramid network (Chen et al. 2018, 1711.07319): every level predicts, and a second net refines them together."""
 
 import torch
+from garment_keypoints.keypoints.networks.layers import TopDown, conv, enlarged, predictor
+from garment_keypoints.pipeline.contract.protocols import Outputs
 from torch import Tensor, nn
-
-from keypoints.networks.layers import TopDown, conv, enlarged, predictor
-from pipeline.contract.protocols import Outputs
 
 
 class Bottleneck(nn.Module):

@@ -1,9 +1,8 @@
 """Deconvolution head (Xiao et al. 2018, "Simple Baselines", 1804.06208): the deepest map enlarged three times."""
 
+from garment_keypoints.keypoints.networks.layers import predictor
+from garment_keypoints.pipeline.contract.protocols import Outputs
 from torch import Tensor, nn
-
-from keypoints.networks.layers import predictor
-from pipeline.contract.protocols import Outputs
 
 
 class DeconvolutionHead(nn.Module):

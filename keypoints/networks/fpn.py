@@ -1,9 +1,8 @@
 """Feature pyramid head: top-down sums to stride 4, K maps (after Lin et al. 2017, 1612.03144)."""
 
+from garment_keypoints.keypoints.networks.layers import TopDown, conv, predictor
+from garment_keypoints.pipeline.contract.protocols import Outputs
 from torch import Tensor, nn
-
-from keypoints.networks.layers import TopDown, conv, predictor
-from pipeline.contract.protocols import Outputs
 
 
 class FPNHead(TopDown):

@@ -1,13 +1,13 @@
 """Heads by name. A further one is a class like these in a file of its own, and a line here."""
 
-from keypoints.networks.cascade import CascadeHead
-from keypoints.networks.concatenation import ConcatenationHead
-from keypoints.networks.coordinates import CoordinatesHead
-from keypoints.networks.cpm import CPMHead, FineCPMHead
-from keypoints.networks.cpn import CPNHead
-from keypoints.networks.deconvolution import DeconvolutionHead
-from keypoints.networks.fpn import FPNHead
-from keypoints.networks.simcc import SimCCHead
+from garment_keypoints.keypoints.networks.cascade import CascadeHead
+from garment_keypoints.keypoints.networks.concatenation import ConcatenationHead
+from garment_keypoints.keypoints.networks.coordinates import CoordinatesHead
+from garment_keypoints.keypoints.networks.cpm import CPMHead, FineCPMHead
+from garment_keypoints.keypoints.networks.cpn import CPNHead
+from garment_keypoints.keypoints.networks.deconvolution import DeconvolutionHead
+from garment_keypoints.keypoints.networks.fpn import FPNHead
+from garment_keypoints.keypoints.networks.simcc import SimCCHead
 
 HEADS: dict[str, type] = {
     "fpn": FPNHead,

@@ -3,9 +3,8 @@
 Without the paper's upsampling, as in RTMPose (Jiang et al. 2023, 2303.07399): a 7 x 7 convolution to K maps, flattened.
 """
 
+from garment_keypoints.pipeline.contract.protocols import Outputs
 from torch import Tensor, nn
-
-from pipeline.contract.protocols import Outputs
 
 BINS_A_PIXEL = 2
 FEWEST_FEATURES = 128

@@ -11,13 +11,12 @@ from types import UnionType
 from typing import Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
 
 from docstring_parser import parse
+from garment_keypoints.pipeline.cli.former import note, present_option
+from garment_keypoints.pipeline.cli.presets import read_preset
+from garment_keypoints.pipeline.cli.usage import UsageError, guess, program
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.learning.configs import KINDS
 from jsonargparse import ArgumentParser, set_parsing_settings
-
-from pipeline.cli.former import note, present_option
-from pipeline.cli.presets import read_preset
-from pipeline.cli.usage import UsageError, guess, program
-from pipeline.contract.faults import UserError
-from pipeline.learning.configs import KINDS
 
 SWITCHES = ("help", "print_config")
 """Options that every verb has, or each that takes presets."""

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 
-log = logging.getLogger("pipeline")
+log = logging.getLogger("garment_keypoints")
 
 
 @dataclass(frozen=True)

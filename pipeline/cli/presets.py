@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
-from pipeline.cli.former import note, present_option
-from pipeline.cli.usage import guess
-from pipeline.contract.faults import UserError
-from pipeline.contract.formats.yaml_files import read_yaml
-from pipeline.learning.configs import check_format, check_groups
+from garment_keypoints.pipeline.cli.former import note, present_option
+from garment_keypoints.pipeline.cli.usage import guess
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.formats.yaml_files import read_yaml
+from garment_keypoints.pipeline.learning.configs import check_format, check_groups
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 """The presets of this project, in a checkout as in an installation."""

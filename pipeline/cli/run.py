@@ -8,11 +8,13 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from pipeline.cli.usage import UsageError, installed_version, program
-from pipeline.cli.verbs import LAB, find_verb, laboratory_overview, overview
-from pipeline.contract.faults import UserError
-from pipeline.learning import ranks
-from pipeline.runs.signals import interruptible
+from garment_keypoints.pipeline.cli.usage import UsageError, program
+from garment_keypoints.pipeline.cli.verbs import LAB, find_verb, laboratory_overview, overview
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.learning import ranks
+from garment_keypoints.pipeline.runs.signals import interruptible
+
+from garment_keypoints import __version__
 
 ELSEWHERE = "choose another folder"
 REMEDIES = dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "free space, or choose another folder")
@@ -46,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             traceback.print_exc()
             print(
                 f"this is a fault of the program; please report it with the lines above, the command "
-                f"`{program()} {shlex.join(arguments)}` and the version {installed_version()}",
+                f"`{program()} {shlex.join(arguments)}` and the version {__version__}",
                 file=sys.stderr,
             )
     return 1
@@ -62,10 +64,10 @@ def dispatch(words: list[str]) -> object:
         print(laboratory_overview() if laboratory else overview())
         return None
     if words[0] == "--version":
-        print(program(), installed_version())
+        print(program(), __version__)
         return None
     path = find_verb(words[0], laboratory)
-    from pipeline.cli.arguments import call  # importing what reads options takes longer than the help
+    from garment_keypoints.pipeline.cli.arguments import call  # importing what reads options takes longer than the help
 
     return call(words[0], path, words[1:], laboratory)
 

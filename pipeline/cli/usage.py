@@ -3,10 +3,9 @@
 import sys
 from collections.abc import Iterable
 from difflib import get_close_matches
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.faults import UserError
 
 COMMAND, PACKAGE = "garment-keypoints", "garment_keypoints"
 
@@ -21,14 +20,6 @@ def program() -> str:
     if called.stem == COMMAND:
         return COMMAND
     return f"python -m {PACKAGE if called.parent.name == PACKAGE else 'pipeline'}"
-
-
-def installed_version() -> str:
-    """Return the version that was installed; a copy that only lies there has none to tell."""
-    try:
-        return version(COMMAND)
-    except PackageNotFoundError:
-        return "of a copy that is not installed"
 
 
 def guess(word: str, known: Iterable[str], prefix: str = "") -> str:

@@ -6,7 +6,7 @@ import textwrap
 from importlib.util import find_spec
 from pathlib import Path
 
-from pipeline.cli.usage import UsageError, guess, program
+from garment_keypoints.pipeline.cli.usage import UsageError, guess, program
 
 GROUPS = {
     "use": ("predict", "serve", "catalogue", "export"),
@@ -33,9 +33,13 @@ def _paths(package: str, verbs: tuple[str, ...]) -> dict[str, str]:
     return {verb: f"{package}.{name}:{name}" for verb, name in names.items()}
 
 
-LABORATORY = _paths("pipeline.lab.commands", EXPERIMENTS)
+LABORATORY = _paths("garment_keypoints.pipeline.lab.commands", EXPERIMENTS)
 """The function of each verb of `lab VERB`. Its parameters are the options, its docstring is the help."""
-VERBS = {verb: path for group in GROUPS.values() for verb, path in _paths("pipeline.commands", group).items()}
+VERBS = {
+    verb: path
+    for group in GROUPS.values()
+    for verb, path in _paths("garment_keypoints.pipeline.commands", group).items()
+}
 """Those of the others; users compare settings of their own, so ablate is one of them too."""
 VERBS["ablate"] = LABORATORY["ablate"]
 

@@ -16,21 +16,20 @@ from typing import Any
 
 import psutil
 import torch
+from garment_keypoints.pipeline import api
+from garment_keypoints.pipeline.contract import warp
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.files import refuse_foreign
+from garment_keypoints.pipeline.data.photos import find_photos
+from garment_keypoints.pipeline.engine import predictor as engine
+from garment_keypoints.pipeline.engine.refinement import OwnPoints
+from garment_keypoints.pipeline.engine.starts import start_times
+from garment_keypoints.pipeline.learning.pairs import DEFAULT, GRAPHS
+from garment_keypoints.pipeline.runs.json_files import holds, write_json
+from garment_keypoints.pipeline.runs.provenance import provenance
+from garment_keypoints.pipeline.sample.write import draw_dataset
 
-from pipeline import api
-from pipeline.contract import warp
-from pipeline.contract.faults import UserError
-from pipeline.contract.files import refuse_foreign
-from pipeline.data.photos import find_photos
-from pipeline.engine import predictor as engine
-from pipeline.engine.refinement import OwnPoints
-from pipeline.engine.starts import start_times
-from pipeline.learning.pairs import DEFAULT, GRAPHS
-from pipeline.runs.json_files import holds, write_json
-from pipeline.runs.provenance import provenance
-from pipeline.sample.write import draw_dataset
-
-log = logging.getLogger("pipeline")
+log = logging.getLogger("garment_keypoints")
 STAGES = ("decode", "detector", "crop", "keypoints")
 DRAWN, SIDE = 32, 512
 """Photos that are drawn where none are named, and their longer side."""

@@ -7,27 +7,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from detector.evaluate import detector_report, unlabelled_report
-from detector.inference import NetworkDetector, load_detector
-from pipeline.contract.box_kinds import OUT_OF_FOLD
-from pipeline.contract.boxes import BoxTable, read_matched
-from pipeline.contract.files import alone, file_hash
-from pipeline.contract.formats.boxes import MARGIN, write_boxes
-from pipeline.contract.formats.every_garment import read_every_garment
-from pipeline.contract.images import PictureOptions
-from pipeline.contract.records import EveryGarment
-from pipeline.contract.schema import Schema, load_schema
-from pipeline.data.select import RowSet, TrainingSet, load_training_set
-from pipeline.engine.device import Device
-from pipeline.engine.fold_boxes import predict_fold
-from pipeline.engine.inference import InferenceResult
-from pipeline.engine.validation import VAL_FOLD
-from pipeline.learning import ranks
-from pipeline.runs.claims import refuse_another_make, refuse_other_settings
-from pipeline.runs.json_files import read_json
-from pipeline.runs.steps import REMEDY, beside_data, inputs_of, recorded
-from pipeline.settings import Settings, as_now, claimed
+from garment_keypoints.detector.evaluate import detector_report, unlabelled_report
+from garment_keypoints.detector.inference import NetworkDetector, load_detector
+from garment_keypoints.pipeline.contract.box_kinds import OUT_OF_FOLD
+from garment_keypoints.pipeline.contract.boxes import BoxTable, read_matched
+from garment_keypoints.pipeline.contract.files import alone, file_hash
+from garment_keypoints.pipeline.contract.formats.boxes import MARGIN, write_boxes
+from garment_keypoints.pipeline.contract.formats.every_garment import read_every_garment
+from garment_keypoints.pipeline.contract.images import PictureOptions
+from garment_keypoints.pipeline.contract.records import EveryGarment
+from garment_keypoints.pipeline.contract.schema import Schema, load_schema
+from garment_keypoints.pipeline.data.select import RowSet, TrainingSet, load_training_set
+from garment_keypoints.pipeline.engine.device import Device
+from garment_keypoints.pipeline.engine.fold_boxes import predict_fold
+from garment_keypoints.pipeline.engine.inference import InferenceResult
+from garment_keypoints.pipeline.engine.validation import VAL_FOLD
+from garment_keypoints.pipeline.learning import ranks
+from garment_keypoints.pipeline.runs.claims import refuse_another_make, refuse_other_settings
+from garment_keypoints.pipeline.runs.json_files import read_json
+from garment_keypoints.pipeline.runs.steps import REMEDY, beside_data, inputs_of, recorded
+from garment_keypoints.pipeline.settings import Settings, as_now, claimed
 
 AGAIN = "train it again: remove it, or choose another run folder"
 FoldPrediction = Callable[[RowSet, NetworkDetector, int, Schema, Device, Path, PictureOptions | None], InferenceResult]

@@ -5,27 +5,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from keypoints.inference import load_locator
-from pipeline.contract.boxes import read_matched
-from pipeline.contract.faults import UserError
-from pipeline.contract.files import json_object, refuse_foreign
-from pipeline.contract.formats.boxes import read_margin
-from pipeline.contract.metrics import normalized_error
-from pipeline.contract.records import ABSENT
-from pipeline.contract.schema import load_schema
-from pipeline.data.select import load_training_set
-from pipeline.engine.box_sources import GivenBoxes
-from pipeline.engine.device import Device
-from pipeline.engine.inference import Inference
-from pipeline.engine.refinement import refined
-from pipeline.engine.shards import remove_shards
-from pipeline.engine.validation import held_out
-from pipeline.learning.calibration import LARGEST, fit, reliability
-from pipeline.reporting.pictures import save_png
-from pipeline.reporting.reliability import draw_reliability
-from pipeline.runs.provenance import provenance
-from pipeline.settings import Settings
+from garment_keypoints.keypoints.inference import load_locator
+from garment_keypoints.pipeline.contract.boxes import read_matched
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.files import json_object, refuse_foreign
+from garment_keypoints.pipeline.contract.formats.boxes import read_margin
+from garment_keypoints.pipeline.contract.metrics import normalized_error
+from garment_keypoints.pipeline.contract.records import ABSENT
+from garment_keypoints.pipeline.contract.schema import load_schema
+from garment_keypoints.pipeline.data.select import load_training_set
+from garment_keypoints.pipeline.engine.box_sources import GivenBoxes
+from garment_keypoints.pipeline.engine.device import Device
+from garment_keypoints.pipeline.engine.inference import Inference
+from garment_keypoints.pipeline.engine.refinement import refined
+from garment_keypoints.pipeline.engine.shards import remove_shards
+from garment_keypoints.pipeline.engine.validation import held_out
+from garment_keypoints.pipeline.learning.calibration import LARGEST, fit, reliability
+from garment_keypoints.pipeline.reporting.pictures import save_png
+from garment_keypoints.pipeline.reporting.reliability import draw_reliability
+from garment_keypoints.pipeline.runs.provenance import provenance
+from garment_keypoints.pipeline.settings import Settings
 
 
 def calibrate(

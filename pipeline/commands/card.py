@@ -2,17 +2,17 @@
 
 from pathlib import Path
 
-from pipeline import views
-from pipeline.contract.faults import UserError
-from pipeline.contract.files import file_hash, refuse_foreign, write_text
-from pipeline.contract.schema import load_schema
-from pipeline.learning.pairs import (
+from garment_keypoints.pipeline import views
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.files import file_hash, refuse_foreign, write_text
+from garment_keypoints.pipeline.contract.schema import load_schema
+from garment_keypoints.pipeline.learning.pairs import (
     FILES,
     MANIFEST,
     find_pair,
 )
-from pipeline.reporting.weights_card import HEAD as CARD_HEAD
-from pipeline.runs.json_files import read_json
+from garment_keypoints.pipeline.reporting.weights_card import HEAD as CARD_HEAD
+from garment_keypoints.pipeline.runs.json_files import read_json
 
 
 def card(weights: str, record: Path, schema: str = "fashionai") -> None:

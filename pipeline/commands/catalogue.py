@@ -9,19 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-
-from pipeline.contract.faults import BusyError, UserError
-from pipeline.contract.formats.catalogue import count_found, open_manifest
-from pipeline.contract.images import PictureOptions
-from pipeline.engine.catalogue import photos_done, state_of
-from pipeline.engine.cluster import BUSY, THERE, Drive, Made, Report
-from pipeline.engine.device import Device
-from pipeline.engine.manifest import CatalogueJob, ShardMaker
-from pipeline.engine.predictor import DetectionOptions
-from pipeline.learning.pairs import Weights
-from pipeline.reporting.tables import as_table
-from pipeline.runs.json_files import holds, read_json, write_json
-from pipeline.runs.provenance import provenance
+from garment_keypoints.pipeline.contract.faults import BusyError, UserError
+from garment_keypoints.pipeline.contract.formats.catalogue import count_found, open_manifest
+from garment_keypoints.pipeline.contract.images import PictureOptions
+from garment_keypoints.pipeline.engine.catalogue import photos_done, state_of
+from garment_keypoints.pipeline.engine.cluster import BUSY, THERE, Drive, Made, Report
+from garment_keypoints.pipeline.engine.device import Device
+from garment_keypoints.pipeline.engine.manifest import CatalogueJob, ShardMaker
+from garment_keypoints.pipeline.engine.predictor import DetectionOptions
+from garment_keypoints.pipeline.learning.pairs import Weights
+from garment_keypoints.pipeline.reporting.tables import as_table
+from garment_keypoints.pipeline.runs.json_files import holds, read_json, write_json
+from garment_keypoints.pipeline.runs.provenance import provenance
 
 RECORD = "catalogue.json"
 BUSY_S = 2.0

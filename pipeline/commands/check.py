@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.contract.faults import UserError, describe
-from pipeline.contract.images import PictureOptions
-from pipeline.contract.schema import load_schema
-from pipeline.data.check import check_dataset
+from garment_keypoints.pipeline.contract.faults import UserError, describe
+from garment_keypoints.pipeline.contract.images import PictureOptions
+from garment_keypoints.pipeline.contract.schema import load_schema
+from garment_keypoints.pipeline.data.check import check_dataset
 
 
 def check(

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Literal
 
-from pipeline import views
-from pipeline.contract.files import refuse_foreign, write_text
-from pipeline.contract.schema import load_schema
-from pipeline.settings import Settings
+from garment_keypoints.pipeline import views
+from garment_keypoints.pipeline.contract.files import refuse_foreign, write_text
+from garment_keypoints.pipeline.contract.schema import load_schema
+from garment_keypoints.pipeline.settings import Settings
 
 HEAD = "<!-- written by `python -m pipeline describe`; do not edit -->\n\n"
 

@@ -8,35 +8,34 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from garment_keypoints.detector.inference import NetworkDetector, load_detector
+from garment_keypoints.pipeline import views
+from garment_keypoints.pipeline.contract import geometry
+from garment_keypoints.pipeline.contract.box_kinds import true_boxes
+from garment_keypoints.pipeline.contract.boxes import BoxTable
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.files import refuse_foreign, write_text
+from garment_keypoints.pipeline.contract.formats.csv_files import INSTANCE
+from garment_keypoints.pipeline.contract.formats.registry import find_layout
+from garment_keypoints.pipeline.contract.formats.submission import read_submission
+from garment_keypoints.pipeline.contract.images import PictureOptions
+from garment_keypoints.pipeline.contract.metrics import normalized_error
+from garment_keypoints.pipeline.contract.records import Annotation
+from garment_keypoints.pipeline.contract.schema import Schema, load_schema
+from garment_keypoints.pipeline.data.select import RowSet
+from garment_keypoints.pipeline.engine.box_sources import box_source
+from garment_keypoints.pipeline.engine.device import Device
+from garment_keypoints.pipeline.engine.inference import Inference
+from garment_keypoints.pipeline.engine.shards import remove_shards
+from garment_keypoints.pipeline.learning.pairs import Pair
+from garment_keypoints.pipeline.reporting.decomposition import Scored, decomposition
+from garment_keypoints.pipeline.reporting.error_page import HEAD, Case, error_page
+from garment_keypoints.pipeline.reporting.errors import KINDS, UNCOUNTED, Facet, facets, kinds_of, shares
+from garment_keypoints.pipeline.reporting.pictures import prediction_picture
+from garment_keypoints.pipeline.runs.json_files import holds, write_json
+from garment_keypoints.pipeline.runs.outputs import alone_at_out
+from garment_keypoints.pipeline.runs.provenance import provenance
 from PIL import Image
-
-from detector.inference import NetworkDetector, load_detector
-from pipeline import views
-from pipeline.contract import geometry
-from pipeline.contract.box_kinds import true_boxes
-from pipeline.contract.boxes import BoxTable
-from pipeline.contract.faults import UserError
-from pipeline.contract.files import refuse_foreign, write_text
-from pipeline.contract.formats.csv_files import INSTANCE
-from pipeline.contract.formats.registry import find_layout
-from pipeline.contract.formats.submission import read_submission
-from pipeline.contract.images import PictureOptions
-from pipeline.contract.metrics import normalized_error
-from pipeline.contract.records import Annotation
-from pipeline.contract.schema import Schema, load_schema
-from pipeline.data.select import RowSet
-from pipeline.engine.box_sources import box_source
-from pipeline.engine.device import Device
-from pipeline.engine.inference import Inference
-from pipeline.engine.shards import remove_shards
-from pipeline.learning.pairs import Pair
-from pipeline.reporting.decomposition import Scored, decomposition
-from pipeline.reporting.error_page import HEAD, Case, error_page
-from pipeline.reporting.errors import KINDS, UNCOUNTED, Facet, facets, kinds_of, shares
-from pipeline.reporting.pictures import prediction_picture
-from pipeline.runs.json_files import holds, write_json
-from pipeline.runs.outputs import alone_at_out
-from pipeline.runs.provenance import provenance
 
 PAGE, FIGURES, POINTS, PARTS = "index.html", "errors.json", "points.csv", ".parts"
 DECOMPOSITION, TABLE_HEAD = "errors.md", "<!-- written by `python -m pipeline errors`; do not edit -->\n\n"

@@ -4,12 +4,12 @@ import math
 import sys
 from pathlib import Path
 
-from pipeline.contract.faults import UserError
-from pipeline.contract.files import refuse_foreign
-from pipeline.contract.formats.registry import find_layout
-from pipeline.contract.schema import load_schema
-from pipeline.reporting.scores import score, score_figures, score_lines
-from pipeline.runs.json_files import holds, write_json
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.files import refuse_foreign
+from garment_keypoints.pipeline.contract.formats.registry import find_layout
+from garment_keypoints.pipeline.contract.schema import load_schema
+from garment_keypoints.pipeline.reporting.scores import score, score_figures, score_lines
+from garment_keypoints.pipeline.runs.json_files import holds, write_json
 
 
 def evaluate(

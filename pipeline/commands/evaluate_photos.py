@@ -6,26 +6,26 @@ from json import JSONDecodeError, loads
 from pathlib import Path
 from typing import Any
 
-from pipeline.contract.box_kinds import true_extents
-from pipeline.contract.faults import UserError
-from pipeline.contract.files import file_hash, json_object, refuse_foreign
-from pipeline.contract.formats.registry import find_layout
-from pipeline.contract.garments import PhotoResult
-from pipeline.contract.geometry import pad_box
-from pipeline.contract.records import Annotation
-from pipeline.contract.schema import Schema, load_schema
-from pipeline.data.class_labels import read_class_labels
-from pipeline.engine.predictor import DetectionOptions
-from pipeline.reporting.detection_scores import (
+from garment_keypoints.pipeline.contract.box_kinds import true_extents
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.files import file_hash, json_object, refuse_foreign
+from garment_keypoints.pipeline.contract.formats.registry import find_layout
+from garment_keypoints.pipeline.contract.garments import PhotoResult
+from garment_keypoints.pipeline.contract.geometry import pad_box
+from garment_keypoints.pipeline.contract.records import Annotation
+from garment_keypoints.pipeline.contract.schema import Schema, load_schema
+from garment_keypoints.pipeline.data.class_labels import read_class_labels
+from garment_keypoints.pipeline.engine.predictor import DetectionOptions
+from garment_keypoints.pipeline.reporting.detection_scores import (
     NOTHING_FOUND,
     THRESHOLDS,
     against_annotated,
     against_garments,
     against_labels,
 )
-from pipeline.reporting.tables import as_table
-from pipeline.runs.json_files import holds, write_json
-from pipeline.runs.provenance import provenance
+from garment_keypoints.pipeline.reporting.tables import as_table
+from garment_keypoints.pipeline.runs.json_files import holds, write_json
+from garment_keypoints.pipeline.runs.provenance import provenance
 
 
 def evaluate_photos(

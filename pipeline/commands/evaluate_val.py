@@ -7,24 +7,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
-
-from pipeline.contract.box_kinds import TRUTH, true_boxes
-from pipeline.contract.boxes import read_matched
-from pipeline.contract.faults import UserError
-from pipeline.contract.files import file_hash, refuse_foreign
-from pipeline.contract.formats.boxes import read_margin
-from pipeline.contract.schema import load_schema
-from pipeline.data.select import RowSet, load_training_set
-from pipeline.engine.validation import VAL_FOLD, held_out, score_in_boxes
-from pipeline.learning import ranks
-from pipeline.learning.pairs import MOST_REFINEMENTS
-from pipeline.learning.training_ids import training_ids
-from pipeline.learning.weights import read_trained
-from pipeline.reporting.tables import as_table
-from pipeline.runs.json_files import holds, write_json
-from pipeline.runs.provenance import measured, provenance
-from pipeline.runs.steps import inputs_of
-from pipeline.settings import Settings
+from garment_keypoints.pipeline.contract.box_kinds import TRUTH, true_boxes
+from garment_keypoints.pipeline.contract.boxes import read_matched
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.files import file_hash, refuse_foreign
+from garment_keypoints.pipeline.contract.formats.boxes import read_margin
+from garment_keypoints.pipeline.contract.schema import load_schema
+from garment_keypoints.pipeline.data.select import RowSet, load_training_set
+from garment_keypoints.pipeline.engine.validation import VAL_FOLD, held_out, score_in_boxes
+from garment_keypoints.pipeline.learning import ranks
+from garment_keypoints.pipeline.learning.pairs import MOST_REFINEMENTS
+from garment_keypoints.pipeline.learning.training_ids import training_ids
+from garment_keypoints.pipeline.learning.weights import read_trained
+from garment_keypoints.pipeline.reporting.tables import as_table
+from garment_keypoints.pipeline.runs.json_files import holds, write_json
+from garment_keypoints.pipeline.runs.provenance import measured, provenance
+from garment_keypoints.pipeline.runs.steps import inputs_of
+from garment_keypoints.pipeline.settings import Settings
 
 
 def evaluate_val(

@@ -6,16 +6,15 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-
-from pipeline import api, views
-from pipeline.contract.faults import UserError
-from pipeline.contract.files import refuse_foreign, write_bytes
-from pipeline.contract.schema import Schema, load_schema
-from pipeline.data.photos import find_photos
-from pipeline.learning.eight_bit import MOST_INPUTS, quantise
-from pipeline.learning.graphs import Graph, inputs_seen, is_graph
-from pipeline.learning.pairs import DEFAULT, GRAPHS, Pair, add_graphs
-from pipeline.runs.provenance import provenance
+from garment_keypoints.pipeline import api, views
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.files import refuse_foreign, write_bytes
+from garment_keypoints.pipeline.contract.schema import Schema, load_schema
+from garment_keypoints.pipeline.data.photos import find_photos
+from garment_keypoints.pipeline.learning.eight_bit import MOST_INPUTS, quantise
+from garment_keypoints.pipeline.learning.graphs import Graph, inputs_seen, is_graph
+from garment_keypoints.pipeline.learning.pairs import DEFAULT, GRAPHS, Pair, add_graphs
+from garment_keypoints.pipeline.runs.provenance import provenance
 
 One = TypeVar("One")
 

@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from pipeline import views
-from pipeline.contract.boxes import read_matched
-from pipeline.contract.faults import UserError
-from pipeline.contract.formats.boxes import read_margin
-from pipeline.contract.formats.registry import find_layout
-from pipeline.contract.schema import load_schema
-from pipeline.data.select import sample_rows
-from pipeline.reporting.pictures import save_png
-from pipeline.settings import Settings
+from garment_keypoints.pipeline import views
+from garment_keypoints.pipeline.contract.boxes import read_matched
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.formats.boxes import read_margin
+from garment_keypoints.pipeline.contract.formats.registry import find_layout
+from garment_keypoints.pipeline.contract.schema import load_schema
+from garment_keypoints.pipeline.data.select import sample_rows
+from garment_keypoints.pipeline.reporting.pictures import save_png
+from garment_keypoints.pipeline.settings import Settings
 
 LOOKED_AT = 24
 

@@ -8,23 +8,23 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from pipeline.contract.faults import DataError, UserError
-from pipeline.contract.files import alone
-from pipeline.contract.formats.results import write_tables
-from pipeline.contract.garments import PhotoResult
-from pipeline.contract.images import PictureOptions
-from pipeline.contract.outputs import register_named
-from pipeline.contract.schema import load_schema
-from pipeline.data.photos import Photo, find_photos
-from pipeline.engine.device import Device
-from pipeline.engine.ledger import Ledger, open_ledger
-from pipeline.engine.manifest import CatalogueJob, predict_manifest
-from pipeline.engine.predictor import DetectionOptions, Predictor, load_predictor
-from pipeline.learning.pairs import Weights
-from pipeline.learning.placement import one_device
-from pipeline.reporting.photo_files import PhotoFiles
+from garment_keypoints.pipeline.contract.faults import DataError, UserError
+from garment_keypoints.pipeline.contract.files import alone
+from garment_keypoints.pipeline.contract.formats.results import write_tables
+from garment_keypoints.pipeline.contract.garments import PhotoResult
+from garment_keypoints.pipeline.contract.images import PictureOptions
+from garment_keypoints.pipeline.contract.outputs import register_named
+from garment_keypoints.pipeline.contract.schema import load_schema
+from garment_keypoints.pipeline.data.photos import Photo, find_photos
+from garment_keypoints.pipeline.engine.device import Device
+from garment_keypoints.pipeline.engine.ledger import Ledger, open_ledger
+from garment_keypoints.pipeline.engine.manifest import CatalogueJob, predict_manifest
+from garment_keypoints.pipeline.engine.predictor import DetectionOptions, Predictor, load_predictor
+from garment_keypoints.pipeline.learning.pairs import Weights
+from garment_keypoints.pipeline.learning.placement import one_device
+from garment_keypoints.pipeline.reporting.photo_files import PhotoFiles
 
-log = logging.getLogger("pipeline")
+log = logging.getLogger("garment_keypoints")
 TELL_S = 10.0
 """Seconds between two lines of progress."""
 OF_PHOTOS = {"limit": 0, "every": 1, "save_crop": False}
@@ -71,8 +71,8 @@ def predict(
         shard: of a catalogue make only share I/N of the shards, such as 2/8, one of N processes
         shard_size: photos a shard
         schema: packaged schema, or a YAML file of your own
-        columns: more columns of what is written: MODULE:OBJECT, a Column of pipeline.contract.outputs or a list of them, in a
-            module of your own, such as mine:columns
+        columns: more columns of what is written: MODULE:OBJECT in a module of your own, such as mine:columns, that is a Column of
+            garment_keypoints.pipeline.contract.outputs or a list of them
     """
     if (manifest is None) == (not source):
         raise UserError("expected photos to predict, or a catalogue (--manifest), and not both")

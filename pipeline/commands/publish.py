@@ -2,11 +2,9 @@
 
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-
-from pipeline.contract.faults import UserError
-from pipeline.contract.files import refuse_foreign
-from pipeline.learning.pairs import (
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.files import refuse_foreign
+from garment_keypoints.pipeline.learning.pairs import (
     AS_PUBLISHED,
     CALIBRATION,
     FILES,
@@ -16,7 +14,8 @@ from pipeline.learning.pairs import (
     publish_pair,
     published_refine,
 )
-from pipeline.runs.provenance import provenance
+from garment_keypoints.pipeline.runs.provenance import provenance
+from safetensors import SafetensorError, safe_open
 
 
 def publish(

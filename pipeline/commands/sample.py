@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from pipeline.contract.faults import UserError
-from pipeline.sample.write import draw_dataset
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.sample.write import draw_dataset
 
 
 def sample(out: Path, train: int = 400, test: int = 100, seed: int = 0, size: int = 384) -> None:

@@ -2,13 +2,13 @@
 
 from dataclasses import asdict
 
-from pipeline import api
-from pipeline.contract.faults import UserError
-from pipeline.contract.images import PictureOptions
-from pipeline.contract.outputs import register_named
-from pipeline.contract.schema import load_schema
-from pipeline.engine.predictor import DetectionOptions
-from pipeline.learning.pairs import Weights
+from garment_keypoints.pipeline import api
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.images import PictureOptions
+from garment_keypoints.pipeline.contract.outputs import register_named
+from garment_keypoints.pipeline.contract.schema import load_schema
+from garment_keypoints.pipeline.engine.predictor import DetectionOptions
+from garment_keypoints.pipeline.learning.pairs import Weights
 
 
 def serve(
@@ -42,8 +42,7 @@ def serve(
             raise UserError(f"--{name} is {value}; expected a number above 0, below 65536")
     try:
         import uvicorn
-
-        from pipeline.serving.app import Limits, create_app
+        from garment_keypoints.pipeline.serving.app import Limits, create_app
     except ImportError as error:
         raise UserError(f"serve needs the package {error.name}: pip install 'garment-keypoints[demo]'") from None
     limits = Limits(photos, megabytes, per_minute)

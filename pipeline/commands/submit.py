@@ -6,30 +6,29 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from garment_keypoints.detector.evaluate import detector_report
+from garment_keypoints.detector.inference import load_detector
+from garment_keypoints.keypoints.inference import load_locator
+from garment_keypoints.pipeline.contract.boxes import BoxTable
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.formats.submission import write_submission
+from garment_keypoints.pipeline.contract.images import PictureOptions
+from garment_keypoints.pipeline.contract.records import Annotation, Keypoints
+from garment_keypoints.pipeline.contract.schema import Schema, load_schema
+from garment_keypoints.pipeline.data.select import PredictionSet, load_test_rows
+from garment_keypoints.pipeline.engine.box_sources import box_source
+from garment_keypoints.pipeline.engine.device import Device
+from garment_keypoints.pipeline.engine.inference import Inference, InferenceResult
+from garment_keypoints.pipeline.engine.refinement import refined
+from garment_keypoints.pipeline.engine.shards import remove_shards
+from garment_keypoints.pipeline.learning.pairs import AS_PUBLISHED, Weights
+from garment_keypoints.pipeline.learning.placement import device_of
+from garment_keypoints.pipeline.reporting.pictures import prediction_sheet, save_png
+from garment_keypoints.pipeline.reporting.scores import answers_of, score, score_figures, score_lines
+from garment_keypoints.pipeline.runs.outputs import Results, alone_at_out
+from garment_keypoints.pipeline.runs.provenance import measured, provenance
 
-from detector.evaluate import detector_report
-from detector.inference import load_detector
-from keypoints.inference import load_locator
-from pipeline.contract.boxes import BoxTable
-from pipeline.contract.faults import UserError
-from pipeline.contract.formats.submission import write_submission
-from pipeline.contract.images import PictureOptions
-from pipeline.contract.records import Annotation, Keypoints
-from pipeline.contract.schema import Schema, load_schema
-from pipeline.data.select import PredictionSet, load_test_rows
-from pipeline.engine.box_sources import box_source
-from pipeline.engine.device import Device
-from pipeline.engine.inference import Inference, InferenceResult
-from pipeline.engine.refinement import refined
-from pipeline.engine.shards import remove_shards
-from pipeline.learning.pairs import AS_PUBLISHED, Weights
-from pipeline.learning.placement import device_of
-from pipeline.reporting.pictures import prediction_sheet, save_png
-from pipeline.reporting.scores import answers_of, score, score_figures, score_lines
-from pipeline.runs.outputs import Results, alone_at_out
-from pipeline.runs.provenance import measured, provenance
-
-log = logging.getLogger("pipeline")
+log = logging.getLogger("garment_keypoints")
 
 
 @alone_at_out

@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline import train
-from pipeline.contract.faults import UserError
-from pipeline.contract.files import alone
-from pipeline.contract.schema import Schema, load_schema
-from pipeline.data.select import RowSet, load_boxed, load_training_set
-from pipeline.learning import ranks
-from pipeline.learning.start import refuse_seen
-from pipeline.runs.claims import claim
-from pipeline.runs.steps import BOXED, REMEDY, beside_data, inputs_of, kept, recorded
-from pipeline.settings import Settings, as_now, claimed
+from garment_keypoints.pipeline import train
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.files import alone
+from garment_keypoints.pipeline.contract.schema import Schema, load_schema
+from garment_keypoints.pipeline.data.select import RowSet, load_boxed, load_training_set
+from garment_keypoints.pipeline.learning import ranks
+from garment_keypoints.pipeline.learning.start import refuse_seen
+from garment_keypoints.pipeline.runs.claims import claim
+from garment_keypoints.pipeline.runs.steps import BOXED, REMEDY, beside_data, inputs_of, kept, recorded
+from garment_keypoints.pipeline.settings import Settings, as_now, claimed
 
 FINAL = "final"
 

@@ -6,25 +6,24 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-
-from keypoints.config import CropConfig
-from keypoints.data import refuse_empty_side
-from pipeline import train
-from pipeline.commands.boxes import checked_boxes
-from pipeline.contract.box_kinds import IMAGE, TRUTH, boxes_of_kind
-from pipeline.contract.boxes import BoxTable
-from pipeline.contract.faults import UserError
-from pipeline.contract.files import alone, file_hash, json_object
-from pipeline.contract.formats.boxes import read_margin
-from pipeline.contract.formats.pseudo_points import PSEUDO_POINTS, RECORD
-from pipeline.contract.schema import Schema, load_schema
-from pipeline.data.select import RowSet, TrainingSet, load_pseudo_points, load_training_set
-from pipeline.engine.validation import VAL_FOLD, score_on_val
-from pipeline.learning import ranks
-from pipeline.learning.start import refuse_seen
-from pipeline.runs.claims import claim
-from pipeline.runs.steps import inputs_of, kept, recorded
-from pipeline.settings import Settings, as_now, claimed
+from garment_keypoints.keypoints.config import CropConfig
+from garment_keypoints.keypoints.data import refuse_empty_side
+from garment_keypoints.pipeline import train
+from garment_keypoints.pipeline.commands.boxes import checked_boxes
+from garment_keypoints.pipeline.contract.box_kinds import IMAGE, TRUTH, boxes_of_kind
+from garment_keypoints.pipeline.contract.boxes import BoxTable
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.files import alone, file_hash, json_object
+from garment_keypoints.pipeline.contract.formats.boxes import read_margin
+from garment_keypoints.pipeline.contract.formats.pseudo_points import PSEUDO_POINTS, RECORD
+from garment_keypoints.pipeline.contract.schema import Schema, load_schema
+from garment_keypoints.pipeline.data.select import RowSet, TrainingSet, load_pseudo_points, load_training_set
+from garment_keypoints.pipeline.engine.validation import VAL_FOLD, score_on_val
+from garment_keypoints.pipeline.learning import ranks
+from garment_keypoints.pipeline.learning.start import refuse_seen
+from garment_keypoints.pipeline.runs.claims import claim
+from garment_keypoints.pipeline.runs.steps import inputs_of, kept, recorded
+from garment_keypoints.pipeline.settings import Settings, as_now, claimed
 
 FINAL, VAL = "final", "val"
 BOXES, LEARNED = "boxes", "learned_boxes"

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from garment_keypoints.pipeline.contract import geometry
+from garment_keypoints.pipeline.contract.crops import whole_images
+from garment_keypoints.pipeline.contract.records import Annotation
 from torch import Tensor
-
-from pipeline.contract import geometry
-from pipeline.contract.crops import whole_images
-from pipeline.contract.records import Annotation
 
 OUT_OF_FOLD, TRUTH, IMAGE = "out_of_fold", "truth", "image"
 BOX_KINDS = (OUT_OF_FOLD, TRUTH, IMAGE)

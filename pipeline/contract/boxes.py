@@ -5,11 +5,10 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
-
-from pipeline.contract.faults import DataError, Fault
-from pipeline.contract.formats.boxes import read_boxes
-from pipeline.contract.records import BoxRow, ImageRow
-from pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.contract.faults import DataError, Fault
+from garment_keypoints.pipeline.contract.formats.boxes import read_boxes
+from garment_keypoints.pipeline.contract.records import BoxRow, ImageRow
+from garment_keypoints.pipeline.contract.schema import Schema
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from garment_keypoints.pipeline.contract import geometry, warp
+from garment_keypoints.pipeline.contract.records import VISIBLE, Annotation, ImageBatch, Points, PointView
 from torch import Tensor
-
-from pipeline.contract import geometry, warp
-from pipeline.contract.records import VISIBLE, Annotation, ImageBatch, Points, PointView
 
 MEASURES = {
     "iou": "IoU with the true box",

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from garment_keypoints.pipeline.contract.faults import BusyError, UserError
 
-from pipeline.contract.faults import BusyError, UserError
-
-log = logging.getLogger("pipeline")
+log = logging.getLogger("garment_keypoints")
 WAIT_S = 5.0
 """Between two tries of what another process is at."""
 PARTIAL = re.compile(r"(.+)\.\d+-[0-9a-f]{8}\.partial")

@@ -4,13 +4,22 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
-from pipeline.contract.faults import UserError
-from pipeline.contract.outputs import ADDED, BUILT_IN, CSV, GROUPS, JSON, POINTS, Column, columns, groups
-from pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.outputs import (
+    ADDED,
+    BUILT_IN,
+    CSV,
+    GROUPS,
+    JSON,
+    POINTS,
+    Column,
+    columns,
+    groups,
+)
+from garment_keypoints.pipeline.contract.schema import Schema
 
 if TYPE_CHECKING:
-    from pipeline.contract.garments import Garment
+    from garment_keypoints.pipeline.contract.garments import Garment
 
 
 def read_added(garment: "Garment", schema: Schema) -> dict[str, Any]:

@@ -5,11 +5,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
-
-from pipeline.contract.garment_values import from_plain, plain, read_added
-from pipeline.contract.outputs import POINTS
-from pipeline.contract.records import Keypoints
-from pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.contract.garment_values import from_plain, plain, read_added
+from garment_keypoints.pipeline.contract.outputs import POINTS
+from garment_keypoints.pipeline.contract.records import Keypoints
+from garment_keypoints.pipeline.contract.schema import Schema
 
 
 class PointCalibration(Protocol):

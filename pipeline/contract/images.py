@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from garment_keypoints.pipeline.contract.faults import DataError, Fault, UserError
 from PIL import Image, UnidentifiedImageError
-
-from pipeline.contract.faults import DataError, Fault, UserError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "BMP", "TIFF", "GIF")
 """What is read, of animations the first picture. Pillow knows more, and starts other programs for some (EPS)."""

@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-
-from pipeline.contract.faults import UserError
-from pipeline.contract.records import ABSENT, VISIBLE, Annotation
-from pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.records import ABSENT, VISIBLE, Annotation
+from garment_keypoints.pipeline.contract.schema import Schema
 
 VARIANTS = ("default", "round1")
 MISSING_COST = 1.0

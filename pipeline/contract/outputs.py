@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pipeline.contract.faults import UserError
-from pipeline.contract.plugins import load_object
-from pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.plugins import load_object
+from garment_keypoints.pipeline.contract.schema import Schema
 
 if TYPE_CHECKING:
-    from pipeline.contract.garments import Garment
+    from garment_keypoints.pipeline.contract.garments import Garment
 
 JSON, CSV, COCO, PARQUET, PAGE = PLACES = ("json", "csv", "coco", "parquet", "page")
 """Lines of predictions.jsonl (with them `to_dict` and what the server answers), garments.csv, the attributes of COCO results,
@@ -114,7 +114,8 @@ def register_named(name: str, schema: Schema) -> None:
     if not every or not all(isinstance(one, Column | Group) for one in every):
         kind = type(named).__name__
         raise UserError(
-            f"--columns {name}: of type {kind}; expected a Column of pipeline.contract.outputs, or a list of Columns and Groups"
+            f"--columns {name}: of type {kind}; expected a Column of garment_keypoints.pipeline.contract.outputs, or a list of "
+            "Columns and Groups"
         )
     for one in every:
         register(one)

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
+from garment_keypoints.pipeline.contract.records import Detections, ImageBatch, Points, PointView, Regions
 from torch import Tensor
-
-from pipeline.contract.records import Detections, ImageBatch, Points, PointView, Regions
 
 Outputs = dict[str, Tensor]
 """What a head gives and a codec encodes, by name: maps (N, K, h, w), x (N, K, X) and y (N, K, Y), or xy (N, K, 2).

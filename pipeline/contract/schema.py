@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-
-from pipeline.contract.faults import UserError
-from pipeline.contract.formats.yaml_files import read_yaml
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.formats.yaml_files import read_yaml
 
 REQUIRED, OPTIONAL = ("name", "keypoints", "categories"), ("reference", "pairs")
 RESERVED = ("", "image_id", "image_category")
@@ -140,7 +139,7 @@ class Schema:
 
 def load_schema(name_or_path: str | Path = "fashionai") -> Schema:
     """Read a schema that comes with the package (by name) or one of your own (path of a YAML file)."""
-    packaged = resources.files("pipeline.contract") / "schemas" / f"{name_or_path}.yaml"
+    packaged = resources.files("garment_keypoints.pipeline.contract") / "schemas" / f"{name_or_path}.yaml"
     source = packaged if _is_file(packaged) else Path(name_or_path)
     if not _is_file(source):
         raise UserError(f"no schema {str(name_or_path)!r}: neither packaged (such as fashionai) nor a YAML file")

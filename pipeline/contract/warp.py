@@ -7,9 +7,8 @@ of the time. tests/contract/test_warp.py holds one against the other, within flo
 
 import torch
 import torch.nn.functional as F
+from garment_keypoints.pipeline.contract.geometry import invert
 from torch import Tensor
-
-from pipeline.contract.geometry import invert
 
 MAX_SUPERSAMPLES = 8
 OUTSIDE = 127.0

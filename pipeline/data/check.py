@@ -6,15 +6,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-
-from pipeline.contract.faults import DataError, Fault
-from pipeline.contract.formats.registry import find_layout
-from pipeline.contract.images import PictureOptions
-from pipeline.contract.records import ABSENT, OCCLUDED, VISIBLE, Annotation, ImageRow
-from pipeline.contract.schema import Schema
-from pipeline.data.compare import copies, foreign, lacking, linked, other_categories, seen_in_training, without_points
-from pipeline.data.folds import near_duplicates
-from pipeline.data.survey import Survey, far_points, progress, survey
+from garment_keypoints.pipeline.contract.faults import DataError, Fault
+from garment_keypoints.pipeline.contract.formats.registry import find_layout
+from garment_keypoints.pipeline.contract.images import PictureOptions
+from garment_keypoints.pipeline.contract.records import ABSENT, OCCLUDED, VISIBLE, Annotation, ImageRow
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.data.compare import (
+    copies,
+    foreign,
+    lacking,
+    linked,
+    other_categories,
+    seen_in_training,
+    without_points,
+)
+from garment_keypoints.pipeline.data.folds import near_duplicates
+from garment_keypoints.pipeline.data.survey import Survey, far_points, progress, survey
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.contract.faults import DataError, Fault, UserError
-from pipeline.contract.formats.csv_files import has_columns, read_csv, wrong_id
-from pipeline.contract.records import ImageRow
-from pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.contract.faults import DataError, Fault, UserError
+from garment_keypoints.pipeline.contract.formats.csv_files import has_columns, read_csv, wrong_id
+from garment_keypoints.pipeline.contract.records import ImageRow
+from garment_keypoints.pipeline.contract.schema import Schema
 
 FILE, LABEL = "file", "label"
 """Columns of the CSV; it may have others."""

@@ -4,9 +4,9 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from pipeline.contract.faults import Fault
-from pipeline.contract.formats.fashionai import CATEGORY, ID
-from pipeline.contract.records import Annotation, ImageRow, Key
+from garment_keypoints.pipeline.contract.faults import Fault
+from garment_keypoints.pipeline.contract.formats.fashionai import CATEGORY, ID
+from garment_keypoints.pipeline.contract.records import Annotation, ImageRow, Key
 
 
 def lacking(rows: Sequence[ImageRow], answered: Collection[Key], file: Path) -> list[Fault]:

@@ -11,12 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-
-from pipeline.contract.faults import DataError, Fault
-from pipeline.contract.files import write_text
-from pipeline.contract.formats.csv_files import has_columns, read_csv
-from pipeline.contract.records import ImageRow
-from pipeline.data.survey import digest
+from garment_keypoints.pipeline.contract.faults import DataError, Fault
+from garment_keypoints.pipeline.contract.files import write_text
+from garment_keypoints.pipeline.contract.formats.csv_files import has_columns, read_csv
+from garment_keypoints.pipeline.contract.records import ImageRow
+from garment_keypoints.pipeline.data.survey import digest
 
 FOLDS = "folds.csv"
 NUMBERS = ["fold", "bytes", "mtime_ns", "width", "height"]

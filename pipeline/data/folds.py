@@ -4,10 +4,9 @@ import hashlib
 from collections.abc import Sequence
 
 import numpy as np
-
-from pipeline.contract.faults import UserError
-from pipeline.contract.records import ImageRow
-from pipeline.data.survey import HASH_BITS
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.records import ImageRow
+from garment_keypoints.pipeline.data.survey import HASH_BITS
 
 NEAR_BITS = 6
 """Pictures whose perceptual hashes differ in at most so many of 64 bits count as the same."""

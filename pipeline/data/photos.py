@@ -8,9 +8,8 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
+from garment_keypoints.pipeline.contract.faults import UserError
 from PIL import Image
-
-from pipeline.contract.faults import UserError
 
 PHOTOS = (".jpg", ".jpeg", ".png", ".webp", ".avif", ".bmp", ".tif", ".tiff", ".gif")
 VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")

@@ -7,19 +7,18 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-
-from pipeline.contract.boxes import BoxTable, matched
-from pipeline.contract.faults import DataError, Fault, UserError
-from pipeline.contract.formats.boxed import read_boxed
-from pipeline.contract.formats.pseudo_points import BOXED, read_pseudo_points
-from pipeline.contract.formats.registry import find_layout
-from pipeline.contract.images import PictureOptions
-from pipeline.contract.records import Annotation, BoxedImage, ImageRow
-from pipeline.contract.schema import Schema
-from pipeline.data.fold_file import FOLDS, FoldAssignment, read_assignment, write_assignment
-from pipeline.data.folds import assign_folds
-from pipeline.data.survey import digest, image_sizes, progress, survey
-from pipeline.learning import ranks
+from garment_keypoints.pipeline.contract.boxes import BoxTable, matched
+from garment_keypoints.pipeline.contract.faults import DataError, Fault, UserError
+from garment_keypoints.pipeline.contract.formats.boxed import read_boxed
+from garment_keypoints.pipeline.contract.formats.pseudo_points import BOXED, read_pseudo_points
+from garment_keypoints.pipeline.contract.formats.registry import find_layout
+from garment_keypoints.pipeline.contract.images import PictureOptions
+from garment_keypoints.pipeline.contract.records import Annotation, BoxedImage, ImageRow
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.data.fold_file import FOLDS, FoldAssignment, read_assignment, write_assignment
+from garment_keypoints.pipeline.data.folds import assign_folds
+from garment_keypoints.pipeline.data.survey import digest, image_sizes, progress, survey
+from garment_keypoints.pipeline.learning import ranks
 
 Row = TypeVar("Row", bound=ImageRow)
 

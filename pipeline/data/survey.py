@@ -8,12 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from garment_keypoints.pipeline.contract.faults import DataError, Fault
+from garment_keypoints.pipeline.contract.images import PictureOptions, image_size, read_image
+from garment_keypoints.pipeline.contract.records import Annotation, ImageRow
 from PIL import Image
 from rich.progress import track
-
-from pipeline.contract.faults import DataError, Fault
-from pipeline.contract.images import PictureOptions, image_size, read_image
-from pipeline.contract.records import Annotation, ImageRow
 
 HASH_BITS = 64
 

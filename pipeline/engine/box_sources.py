@@ -7,13 +7,12 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from garment_keypoints.pipeline.contract.box_kinds import true_boxes
+from garment_keypoints.pipeline.contract.crops import whole_images
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.protocols import BoxSource, Detector
+from garment_keypoints.pipeline.contract.records import FALLBACK, ORIGINS, Annotation, Detections, ImageBatch, Regions
 from torch import Tensor, nn
-
-from pipeline.contract.box_kinds import true_boxes
-from pipeline.contract.crops import whole_images
-from pipeline.contract.faults import UserError
-from pipeline.contract.protocols import BoxSource, Detector
-from pipeline.contract.records import FALLBACK, ORIGINS, Annotation, Detections, ImageBatch, Regions
 
 LEAST_SIDE = 1
 """Pixels: what is thinner is no box to crop."""

@@ -15,12 +15,12 @@ from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pipeline.contract.files import json_object, write_text
-from pipeline.contract.formats.catalogue import Entry, join_found, write_found
-from pipeline.contract.garments import PhotoResult
-from pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.contract.files import json_object, write_text
+from garment_keypoints.pipeline.contract.formats.catalogue import Entry, join_found, write_found
+from garment_keypoints.pipeline.contract.garments import PhotoResult
+from garment_keypoints.pipeline.contract.schema import Schema
 
-log = logging.getLogger("pipeline")
+log = logging.getLogger("garment_keypoints")
 CHUNK = 256
 """Photos that are fetched, predicted and written down together."""
 TRYING = "trying.json"

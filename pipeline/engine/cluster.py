@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.faults import UserError
 
-log = logging.getLogger("pipeline")
+log = logging.getLogger("garment_keypoints")
 POLL_S = 2.0
 TELL_S = 10.0
 """Seconds between two looks at who is ready, and between two lines of progress."""

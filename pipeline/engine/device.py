@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, fields
 
-from pipeline.learning.configs import check_ranges
-from pipeline.learning.options import COUNT, Placement
+from garment_keypoints.pipeline.learning.configs import check_ranges
+from garment_keypoints.pipeline.learning.options import COUNT, Placement
 
 MEGAPIXELS = 0.1, 10_000
 

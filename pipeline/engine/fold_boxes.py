@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from detector.inference import NetworkDetector
-from detector.out_of_fold import refuse_seen
-from pipeline.contract.images import PictureOptions
-from pipeline.contract.schema import Schema
-from pipeline.data.select import RowSet
-from pipeline.engine.box_sources import box_source
-from pipeline.engine.device import Device
-from pipeline.engine.inference import Inference, InferenceResult
+from garment_keypoints.detector.inference import NetworkDetector
+from garment_keypoints.detector.out_of_fold import refuse_seen
+from garment_keypoints.pipeline.contract.images import PictureOptions
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.data.select import RowSet
+from garment_keypoints.pipeline.engine.box_sources import box_source
+from garment_keypoints.pipeline.engine.device import Device
+from garment_keypoints.pipeline.engine.inference import Inference, InferenceResult
 
 
 def predict_fold(

@@ -9,22 +9,28 @@ from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
+from garment_keypoints.pipeline.contract.images import PictureOptions, reduction
+from garment_keypoints.pipeline.contract.protocols import BoxSource, Locator, PointPredictor
+from garment_keypoints.pipeline.contract.records import BoxRow, ImageBatch, Key, Keypoints
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.data.select import RowSet
+from garment_keypoints.pipeline.engine.device import Device
+from garment_keypoints.pipeline.engine.shards import (
+    ShardWriter,
+    boxes_of,
+    found_in,
+    keypoints_of,
+    merge_shards,
+    open_shards,
+)
+from garment_keypoints.pipeline.learning import ranks
+from garment_keypoints.pipeline.learning.fit import silenced
+from garment_keypoints.pipeline.learning.loading import Batches, ImageDataset, PixelBatchSampler, loader
+from garment_keypoints.pipeline.learning.placement import device_of, placed, precision
+from garment_keypoints.pipeline.orchestrator import TwoStage
 from torch.utils.data import Subset
 
-from pipeline.contract.images import PictureOptions, reduction
-from pipeline.contract.protocols import BoxSource, Locator, PointPredictor
-from pipeline.contract.records import BoxRow, ImageBatch, Key, Keypoints
-from pipeline.contract.schema import Schema
-from pipeline.data.select import RowSet
-from pipeline.engine.device import Device
-from pipeline.engine.shards import ShardWriter, boxes_of, found_in, keypoints_of, merge_shards, open_shards
-from pipeline.learning import ranks
-from pipeline.learning.fit import silenced
-from pipeline.learning.loading import Batches, ImageDataset, PixelBatchSampler, loader
-from pipeline.learning.placement import device_of, placed, precision
-from pipeline.orchestrator import TwoStage
-
-log = logging.getLogger("pipeline")
+log = logging.getLogger("garment_keypoints")
 
 
 class _Lightning(pl.LightningModule):

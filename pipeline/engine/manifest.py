@@ -13,21 +13,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.contract.faults import BusyError, UserError
-from pipeline.contract.files import alone
-from pipeline.contract.formats.catalogue import Manifest, open_manifest
-from pipeline.contract.images import PictureOptions
-from pipeline.contract.outputs import added_names, register_named
-from pipeline.contract.schema import load_schema
-from pipeline.engine.catalogue import ShardJob, predict_shard, state_of
-from pipeline.engine.device import Device
-from pipeline.engine.predictor import DetectionOptions, load_predictor
-from pipeline.learning.pairs import Weights
-from pipeline.learning.placement import one_device
-from pipeline.runs.claims import claim
-from pipeline.runs.signals import interruptible
+from garment_keypoints.pipeline.contract.faults import BusyError, UserError
+from garment_keypoints.pipeline.contract.files import alone
+from garment_keypoints.pipeline.contract.formats.catalogue import Manifest, open_manifest
+from garment_keypoints.pipeline.contract.images import PictureOptions
+from garment_keypoints.pipeline.contract.outputs import added_names, register_named
+from garment_keypoints.pipeline.contract.schema import load_schema
+from garment_keypoints.pipeline.engine.catalogue import ShardJob, predict_shard, state_of
+from garment_keypoints.pipeline.engine.device import Device
+from garment_keypoints.pipeline.engine.predictor import DetectionOptions, load_predictor
+from garment_keypoints.pipeline.learning.pairs import Weights
+from garment_keypoints.pipeline.learning.placement import one_device
+from garment_keypoints.pipeline.runs.claims import claim
+from garment_keypoints.pipeline.runs.signals import interruptible
 
-log = logging.getLogger("pipeline")
+log = logging.getLogger("garment_keypoints")
 SHARD = re.compile(r"([0-9]{1,9})/([0-9]{1,9})")
 DEATHS = 2
 """So often a process may die at the same place before that is taken for a fault of something else than a photo."""

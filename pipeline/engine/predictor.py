@@ -14,25 +14,31 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from garment_keypoints.pipeline.contract.faults import DataError, UserError
+from garment_keypoints.pipeline.contract.files import file_hash
+from garment_keypoints.pipeline.contract.garments import Garment, PhotoResult, PointCalibration
+from garment_keypoints.pipeline.contract.images import (
+    Picture,
+    PictureOptions,
+    from_pillow,
+    image_size,
+    read_image,
+    reduction,
+)
+from garment_keypoints.pipeline.contract.records import ImageBatch, Keypoints
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.data.photos import Input, Photo, as_photo
+from garment_keypoints.pipeline.engine.box_sources import SourceParts, build_source
+from garment_keypoints.pipeline.engine.device import Device
+from garment_keypoints.pipeline.engine.refinement import refined
+from garment_keypoints.pipeline.engine.result import Result
+from garment_keypoints.pipeline.learning.calibration import Calibration
+from garment_keypoints.pipeline.learning.loading import UNIFORMS, collate, pixel_batches
+from garment_keypoints.pipeline.learning.pairs import AS_PUBLISHED, MOST_REFINEMENTS, Pair
+from garment_keypoints.pipeline.learning.placement import mixed, one_device
+from garment_keypoints.pipeline.load import load_networks
+from garment_keypoints.pipeline.orchestrator import TwoStage
 from PIL import Image
-
-from pipeline.contract.faults import DataError, UserError
-from pipeline.contract.files import file_hash
-from pipeline.contract.garments import Garment, PhotoResult, PointCalibration
-from pipeline.contract.images import Picture, PictureOptions, from_pillow, image_size, read_image, reduction
-from pipeline.contract.records import ImageBatch, Keypoints
-from pipeline.contract.schema import Schema
-from pipeline.data.photos import Input, Photo, as_photo
-from pipeline.engine.box_sources import SourceParts, build_source
-from pipeline.engine.device import Device
-from pipeline.engine.refinement import refined
-from pipeline.engine.result import Result
-from pipeline.learning.calibration import Calibration
-from pipeline.learning.loading import UNIFORMS, collate, pixel_batches
-from pipeline.learning.pairs import AS_PUBLISHED, MOST_REFINEMENTS, Pair
-from pipeline.learning.placement import mixed, one_device
-from pipeline.load import load_networks
-from pipeline.orchestrator import TwoStage
 
 One, Other = TypeVar("One"), TypeVar("Other")
 

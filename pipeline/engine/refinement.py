@@ -4,15 +4,14 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 import torch
+from garment_keypoints.pipeline.contract import geometry
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.protocols import BoxSource, Locator
+from garment_keypoints.pipeline.contract.records import FALLBACK, ORIGINS, ImageBatch, Regions
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.learning.pairs import AS_PUBLISHED, MOST_REFINEMENTS
+from garment_keypoints.pipeline.orchestrator import averaged, view
 from torch import Tensor, nn
-
-from pipeline.contract import geometry
-from pipeline.contract.faults import UserError
-from pipeline.contract.protocols import BoxSource, Locator
-from pipeline.contract.records import FALLBACK, ORIGINS, ImageBatch, Regions
-from pipeline.contract.schema import Schema
-from pipeline.learning.pairs import AS_PUBLISHED, MOST_REFINEMENTS
-from pipeline.orchestrator import averaged, view
 
 LEAST_SIDE = 2
 """Pixels: points closer together than that frame nothing."""

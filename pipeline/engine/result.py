@@ -4,16 +4,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.formats.results import coco_result
+from garment_keypoints.pipeline.contract.garment_values import stacked
+from garment_keypoints.pipeline.contract.garments import PhotoResult
+from garment_keypoints.pipeline.contract.images import Picture
+from garment_keypoints.pipeline.contract.outputs import ADDED
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.reporting.overlay import overlay
 from PIL import Image
-
-from pipeline.contract.faults import UserError
-from pipeline.contract.formats.results import coco_result
-from pipeline.contract.garment_values import stacked
-from pipeline.contract.garments import PhotoResult
-from pipeline.contract.images import Picture
-from pipeline.contract.outputs import ADDED
-from pipeline.contract.schema import Schema
-from pipeline.reporting.overlay import overlay
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,14 +14,13 @@ from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
+from garment_keypoints.pipeline.contract.faults import DataError, UserError
+from garment_keypoints.pipeline.contract.files import PARTIAL, json_object, write_bytes, write_text
+from garment_keypoints.pipeline.contract.records import ORIGINS, BoxRow, ImageRow, Key, Keypoints
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.learning import ranks
+from garment_keypoints.pipeline.runs.outputs import RESULT
 from pytorch_lightning.callbacks import BasePredictionWriter
-
-from pipeline.contract.faults import DataError, UserError
-from pipeline.contract.files import PARTIAL, json_object, write_bytes, write_text
-from pipeline.contract.records import ORIGINS, BoxRow, ImageRow, Key, Keypoints
-from pipeline.contract.schema import Schema
-from pipeline.learning import ranks
-from pipeline.runs.outputs import RESULT
 
 JOB = "job.json"
 FORMAT = 3  # of the lines; shards of another are not continued

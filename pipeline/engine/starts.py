@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.faults import UserError
 
 PACKAGE = __name__.rpartition(".engine")[0]
 HELP, LOAD, PREDICT = "--help", "load()", "predict, one photo"

@@ -7,26 +7,25 @@ from typing import Any
 
 import numpy as np
 import torch
-
-from keypoints.inference import load_locator
-from pipeline.contract.box_kinds import IMAGE, OUT_OF_FOLD, TRUTH, target_boxes, true_extents
-from pipeline.contract.boxes import BoxTable
-from pipeline.contract.crops import BoxSet
-from pipeline.contract.faults import UserError
-from pipeline.contract.files import alone
-from pipeline.contract.formats.submission import write_submission
-from pipeline.contract.schema import Schema
-from pipeline.data.select import RowSet, TrainingSet
-from pipeline.engine.box_sources import GivenBoxes
-from pipeline.engine.device import Device
-from pipeline.engine.inference import Inference
-from pipeline.engine.refinement import refined
-from pipeline.engine.shards import remove_shards
-from pipeline.learning import ranks
-from pipeline.reporting.scores import score, score_figures, score_lines
-from pipeline.runs.claims import refuse_another_make
-from pipeline.runs.steps import kept, recorded
-from pipeline.settings import Settings
+from garment_keypoints.keypoints.inference import load_locator
+from garment_keypoints.pipeline.contract.box_kinds import IMAGE, OUT_OF_FOLD, TRUTH, target_boxes, true_extents
+from garment_keypoints.pipeline.contract.boxes import BoxTable
+from garment_keypoints.pipeline.contract.crops import BoxSet
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.files import alone
+from garment_keypoints.pipeline.contract.formats.submission import write_submission
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.data.select import RowSet, TrainingSet
+from garment_keypoints.pipeline.engine.box_sources import GivenBoxes
+from garment_keypoints.pipeline.engine.device import Device
+from garment_keypoints.pipeline.engine.inference import Inference
+from garment_keypoints.pipeline.engine.refinement import refined
+from garment_keypoints.pipeline.engine.shards import remove_shards
+from garment_keypoints.pipeline.learning import ranks
+from garment_keypoints.pipeline.reporting.scores import score, score_figures, score_lines
+from garment_keypoints.pipeline.runs.claims import refuse_another_make
+from garment_keypoints.pipeline.runs.steps import kept, recorded
+from garment_keypoints.pipeline.settings import Settings
 
 VAL_FOLD = 0
 NAMED = {OUT_OF_FOLD: "out_of_fold_boxes", TRUTH: "true_boxes", IMAGE: "whole_images"}

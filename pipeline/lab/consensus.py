@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from garment_keypoints.pipeline.contract import crops
+from garment_keypoints.pipeline.contract.protocols import Locator
+from garment_keypoints.pipeline.contract.records import ImageBatch, Points, PointView, Regions
+from garment_keypoints.pipeline.orchestrator import averaged
 from torch import Tensor, nn
-
-from pipeline.contract import crops
-from pipeline.contract.protocols import Locator
-from pipeline.contract.records import ImageBatch, Points, PointView, Regions
-from pipeline.orchestrator import averaged
 
 
 class Agreed(nn.Module):

@@ -4,15 +4,14 @@ Importing this module adds them to the registries; the product does not know the
 """
 
 import torch
+from garment_keypoints.keypoints.codecs.build import CODECS
+from garment_keypoints.keypoints.codecs.coordinates import CoordinatesCodec
+from garment_keypoints.keypoints.losses import LOSSES
+from garment_keypoints.keypoints.networks.coordinates import CoordinatesHead
+from garment_keypoints.keypoints.networks.heads import HEADS
+from garment_keypoints.pipeline.contract.protocols import Outputs
+from garment_keypoints.pipeline.contract.records import Points
 from torch import Tensor
-
-from keypoints.codecs.build import CODECS
-from keypoints.codecs.coordinates import CoordinatesCodec
-from keypoints.losses import LOSSES
-from keypoints.networks.coordinates import CoordinatesHead
-from keypoints.networks.heads import HEADS
-from pipeline.contract.protocols import Outputs
-from pipeline.contract.records import Points
 
 
 class RectifiedCoordinatesHead(CoordinatesHead):

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.contract.faults import UserError
-from pipeline.contract.files import json_object, write_text
-from pipeline.learning.pairs import recorded_refine
-from pipeline.reporting.tables import MISSING, as_table
-from pipeline.runs.json_files import read_json
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.files import json_object, write_text
+from garment_keypoints.pipeline.learning.pairs import recorded_refine
+from garment_keypoints.pipeline.reporting.tables import MISSING, as_table
+from garment_keypoints.pipeline.runs.json_files import read_json
 
 HEAD = "<!-- written by `python -m pipeline lab report`; do not edit -->\n\n# Results\n"
 RUN, OTHERS = {"steps", "submissions"}, {"provenance", "rows", "figures"}

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.learning.conv4 import Conv4
+from garment_keypoints.pipeline.learning.initial_weights import Statistics, load_initial, packaged_file, statistics
+from garment_keypoints.pipeline.learning.movenet import MoveNetLightning
 from torch import Tensor, nn
-
-from pipeline.contract.faults import UserError
-from pipeline.learning.conv4 import Conv4
-from pipeline.learning.initial_weights import Statistics, load_initial, packaged_file, statistics
-from pipeline.learning.movenet import MoveNetLightning
 
 BACKBONES: dict[str, type] = {"conv4": Conv4, "movenet_lightning": MoveNetLightning}
 """Those that are not timm's: built with the strides that are wanted; `levels` names by stride the layer of a map."""

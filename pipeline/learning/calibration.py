@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from pipeline.contract.faults import UserError
-from pipeline.contract.files import json_object, write_text
-from pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.files import json_object, write_text
+from garment_keypoints.pipeline.contract.schema import Schema
 
 FORMAT = 1
 BINS = 24

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar
 
-from pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.faults import UserError
 
-log = logging.getLogger("pipeline")
+log = logging.getLogger("garment_keypoints")
 FORMAT = 2
 """1: one flat list of settings a stage; 2: nested by what they set."""
 Config = TypeVar("Config")

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from pipeline.learning.graphs import EIGHT_BIT, INPUTS, Graph, save_graph
+from garment_keypoints.pipeline.learning.graphs import EIGHT_BIT, INPUTS, Graph, save_graph
 
 MOST_INPUTS = 64
 """So many pictures are enough to see the range of each map."""

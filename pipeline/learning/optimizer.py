@@ -2,11 +2,10 @@
 
 import math
 
+from garment_keypoints.pipeline.learning.options import TrainOptions
 from torch import nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
-
-from pipeline.learning.options import TrainOptions
 
 
 def build_optimizer(

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pipeline.learning.configs import check_ranges
+from garment_keypoints.pipeline.learning.configs import check_ranges
 
 COUNT = 1, 1_000_000
 SHARE = 0, 0.99

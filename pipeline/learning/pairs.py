@@ -11,15 +11,14 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.files import json_object, write_bytes, write_text
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.learning.calibration import Calibration
+from garment_keypoints.pipeline.learning.graphs import SUFFIX
+from garment_keypoints.pipeline.learning.training_ids import ids_file, known_ids, write_ids
+from garment_keypoints.pipeline.learning.weights import HEADER, read_checkpoint, write_checkpoint
 from torch import Tensor
-
-from pipeline.contract.faults import UserError
-from pipeline.contract.files import json_object, write_bytes, write_text
-from pipeline.contract.schema import Schema
-from pipeline.learning.calibration import Calibration
-from pipeline.learning.graphs import SUFFIX
-from pipeline.learning.training_ids import ids_file, known_ids, write_ids
-from pipeline.learning.weights import HEADER, read_checkpoint, write_checkpoint
 
 PACKAGED = Path(__file__).parents[2] / "weights"
 MANIFEST = "weights.json"

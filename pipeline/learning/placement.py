@@ -4,10 +4,9 @@ import os
 from typing import Any
 
 import torch
-
-from pipeline.contract.faults import UserError
-from pipeline.learning.loading import check_shares
-from pipeline.learning.options import Placement, TrainOptions
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.learning.loading import check_shares
+from garment_keypoints.pipeline.learning.options import Placement, TrainOptions
 
 MIXED = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 """The type that networks run in under Lightning's mixed precisions; in others they stay in float32."""

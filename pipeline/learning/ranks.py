@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.faults import UserError
 
 SHARED, PARENT = "PIPELINE_RANKS_FOLDER", "PIPELINE_RANKS_PARENT"
 POLL_S = 0.3

@@ -5,15 +5,14 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.learning.graphs import SUFFIX
+from garment_keypoints.pipeline.learning.pairs import MANIFEST, find_pair, packaged
+from garment_keypoints.pipeline.learning.training_ids import ids_file, known_ids
+from garment_keypoints.pipeline.learning.weights import read_trained
 from torch import Tensor, nn
 
-from pipeline.contract.faults import UserError
-from pipeline.learning.graphs import SUFFIX
-from pipeline.learning.pairs import MANIFEST, find_pair, packaged
-from pipeline.learning.training_ids import ids_file, known_ids
-from pipeline.learning.weights import read_trained
-
-log = logging.getLogger("pipeline")
+log = logging.getLogger("garment_keypoints")
 
 
 @dataclass(frozen=True)

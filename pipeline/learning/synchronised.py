@@ -4,12 +4,11 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from garment_keypoints.pipeline.contract.faults import UserError
 from pytorch_lightning.plugins.layer_sync import LayerSync
 from timm.layers import BatchNormAct2d
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-
-from pipeline.contract.faults import UserError
 
 
 class _Synchronised(nn.BatchNorm2d):

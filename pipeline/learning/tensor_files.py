@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from garment_keypoints.pipeline.contract.faults import UserError
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
-
-from pipeline.contract.faults import UserError
 
 KINDS = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int32, torch.int64, torch.uint8, torch.bool)
 BY_TORCH = (b"PK\x03\x04", b"\x80\x02\x8a\x0a")

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pipeline.contract.faults import UserError
-from pipeline.contract.files import write_text
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.files import write_text
 
 
 def training_ids(path: Path, content: dict[str, Any]) -> list[str]:

@@ -10,16 +10,15 @@ from typing import Any
 
 import safetensors.torch
 import torch
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.files import write_bytes
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.learning import configs
+from garment_keypoints.pipeline.learning.configs import Config, restore
+from garment_keypoints.pipeline.learning.graphs import SUFFIX, Graph
+from garment_keypoints.pipeline.learning.tensor_files import are_tensors, read_tensors
+from garment_keypoints.pipeline.learning.training_ids import ids_digest, write_ids
 from torch import Tensor, nn
-
-from pipeline.contract.faults import UserError
-from pipeline.contract.files import write_bytes
-from pipeline.contract.schema import Schema
-from pipeline.learning import configs
-from pipeline.learning.configs import Config, restore
-from pipeline.learning.graphs import SUFFIX, Graph
-from pipeline.learning.tensor_files import are_tensors, read_tensors
-from pipeline.learning.training_ids import ids_digest, write_ids
 
 FORMAT = 2
 """1: a dict by torch.save, with the training ids inside; 2: safetensors, with the ids' digest in the header."""

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-
-from pipeline.contract.faults import UserError
-from pipeline.reporting.errors import KINDS, MEANING, UNCOUNTED
-from pipeline.reporting.tables import as_table
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.reporting.errors import KINDS, MEANING, UNCOUNTED
+from garment_keypoints.pipeline.reporting.tables import as_table
 
 EDGES = (0.0, 0.05, 0.1, 0.2, np.inf)
 WORST = 0.1

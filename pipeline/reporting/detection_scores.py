@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 import torch
-
-from pipeline.contract.garments import Garment, PhotoResult
-from pipeline.contract.geometry import box_iou, clip_box
+from garment_keypoints.pipeline.contract.garments import Garment, PhotoResult
+from garment_keypoints.pipeline.contract.geometry import box_iou, clip_box
 
 HIT_IOU = 0.5
 NOTHING_FOUND = "none"

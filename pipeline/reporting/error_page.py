@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from garment_keypoints.pipeline.reporting.errors import KINDS, MEANING, Facet, Share, shares
 from PIL import Image
-
-from pipeline.reporting.errors import KINDS, MEANING, Facet, Share, shares
 
 HEAD = "<!-- written by `python -m pipeline errors` -->\n"
 COLOURS = {"good": "#4caf7a", "jitter": "#b6d77a", "swap": "#7b5cd6", "neighbour": "#f2a33a", "miss": "#d64541"}

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-
-from pipeline.contract.metrics import normalised_distances
-from pipeline.contract.records import ABSENT, Annotation
-from pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.contract.metrics import normalised_distances
+from garment_keypoints.pipeline.contract.records import ABSENT, Annotation
+from garment_keypoints.pipeline.contract.schema import Schema
 
 KINDS = ("good", "jitter", "swap", "neighbour", "miss")
 MEANING = {

@@ -4,15 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from PIL import Image
-from torch import Tensor
-
-from pipeline.contract import geometry
-from pipeline.contract.boxes import BoxTable
-from pipeline.contract.crops import crop_areas
-from pipeline.contract.records import Annotation
-from pipeline.contract.schema import Schema
-from pipeline.reporting.pictures import (
+from garment_keypoints.pipeline.contract import geometry
+from garment_keypoints.pipeline.contract.boxes import BoxTable
+from garment_keypoints.pipeline.contract.crops import crop_areas
+from garment_keypoints.pipeline.contract.records import Annotation
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.reporting.pictures import (
     BOX,
     CROP,
     TRUE_BOX,
@@ -23,6 +20,8 @@ from pipeline.reporting.pictures import (
     drawable,
     overlay_heatmaps,
 )
+from PIL import Image
+from torch import Tensor
 
 
 def inputs_sheet(inputs: Tensor, boxes: Tensor, captions: Sequence[str]) -> Image.Image:

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from garment_keypoints.pipeline.reporting.receptive_field import receptive_field
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
-
-from pipeline.reporting.receptive_field import receptive_field
 
 Forward = Callable[[nn.Module, Tensor], Any]
 """How a network is called on pictures (1, 3, size, size) of 0..255."""

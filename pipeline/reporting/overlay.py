@@ -5,13 +5,12 @@ import os
 from pathlib import Path
 
 import numpy as np
+from garment_keypoints.pipeline.contract.files import write_bytes
+from garment_keypoints.pipeline.contract.garments import Garment, PhotoResult
+from garment_keypoints.pipeline.contract.images import Picture
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.reporting.pictures import draw_box, draw_points
 from PIL import Image, ImageDraw, ImageFont
-
-from pipeline.contract.files import write_bytes
-from pipeline.contract.garments import Garment, PhotoResult
-from pipeline.contract.images import Picture
-from pipeline.contract.schema import Schema
-from pipeline.reporting.pictures import draw_box, draw_points
 
 COLOURS = ((255, 190, 0), (200, 80, 255), (60, 220, 90), (0, 200, 220), (255, 120, 160), (160, 200, 60))
 """Of boxes, by category in turn; points are red and blue."""

@@ -7,13 +7,13 @@ import glob
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from pipeline.contract.files import write_text
-from pipeline.contract.formats.results import YOLO, yolo_data, yolo_labels
-from pipeline.contract.garments import PhotoResult
-from pipeline.contract.images import Picture
-from pipeline.contract.schema import Schema
-from pipeline.data.photos import PHOTOS, Photo
-from pipeline.reporting.overlay import crop_file, overlay, save_crops, save_jpeg, save_video
+from garment_keypoints.pipeline.contract.files import write_text
+from garment_keypoints.pipeline.contract.formats.results import YOLO, yolo_data, yolo_labels
+from garment_keypoints.pipeline.contract.garments import PhotoResult
+from garment_keypoints.pipeline.contract.images import Picture
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.data.photos import PHOTOS, Photo
+from garment_keypoints.pipeline.reporting.overlay import crop_file, overlay, save_crops, save_jpeg, save_video
 
 OVERLAYS, LABELS, CROPS = "overlays", "labels", "crops"
 UP, ROOT = "__", "_"

@@ -6,14 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from garment_keypoints.pipeline.contract.crops import crop_areas
+from garment_keypoints.pipeline.contract.files import write_bytes
+from garment_keypoints.pipeline.contract.images import PictureOptions, read_image
+from garment_keypoints.pipeline.contract.metrics import NormalizedError
+from garment_keypoints.pipeline.contract.records import ABSENT, VISIBLE, Annotation, ImageRow, Keypoints
+from garment_keypoints.pipeline.contract.schema import Schema
 from PIL import Image, ImageDraw, ImageFont, ImageOps
-
-from pipeline.contract.crops import crop_areas
-from pipeline.contract.files import write_bytes
-from pipeline.contract.images import PictureOptions, read_image
-from pipeline.contract.metrics import NormalizedError
-from pipeline.contract.records import ABSENT, VISIBLE, Annotation, ImageRow, Keypoints
-from pipeline.contract.schema import Schema
 
 LEFT, RIGHT, MIDDLE = (255, 70, 60), (40, 150, 255), (60, 220, 90)
 TRUE_BOX, BOX, CROP = (60, 220, 90), (255, 190, 0), (200, 80, 255)

@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
+from garment_keypoints.pipeline.learning.calibration import Reliability
 from PIL import Image, ImageDraw, ImageFont
-
-from pipeline.learning.calibration import Reliability
 
 SIDE, EDGE, TEXT = 300, 46, 13
 GROUND, INK, GRID, LINE = (255, 255, 255), (30, 30, 30), (215, 215, 215), (31, 119, 180)

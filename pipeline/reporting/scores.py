@@ -7,17 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from garment_keypoints.pipeline.contract.faults import DataError, UserError
+from garment_keypoints.pipeline.contract.formats.registry import find_layout
+from garment_keypoints.pipeline.contract.formats.submission import read_submission
+from garment_keypoints.pipeline.contract.metrics import PCK_THRESHOLDS, NormalizedError, normalized_error, pck
+from garment_keypoints.pipeline.contract.records import Annotation, ImageRow
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.data.compare import lacking, other_categories, other_category
+from garment_keypoints.pipeline.data.survey import far_points, image_sizes
 
-from pipeline.contract.faults import DataError, UserError
-from pipeline.contract.formats.registry import find_layout
-from pipeline.contract.formats.submission import read_submission
-from pipeline.contract.metrics import PCK_THRESHOLDS, NormalizedError, normalized_error, pck
-from pipeline.contract.records import Annotation, ImageRow
-from pipeline.contract.schema import Schema
-from pipeline.data.compare import lacking, other_categories, other_category
-from pipeline.data.survey import far_points, image_sizes
-
-log = logging.getLogger("pipeline")
+log = logging.getLogger("garment_keypoints")
 
 
 def score(file: Path, answers: Sequence[Annotation], schema: Schema, variant: str = "default") -> NormalizedError:

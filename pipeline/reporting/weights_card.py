@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
-from pipeline.learning.pairs import recorded_refine
-from pipeline.reporting.model_card import Costs
+from garment_keypoints.pipeline.learning.pairs import recorded_refine
+from garment_keypoints.pipeline.reporting.model_card import Costs
 
 HEAD = "<!-- written by `python -m pipeline card`; do not edit -->\n\n"
 

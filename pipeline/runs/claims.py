@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
-from pipeline.contract.faults import UserError
-from pipeline.contract.files import file_hash, write_text
-from pipeline.learning import ranks
-from pipeline.runs.json_files import read_json
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.files import file_hash, write_text
+from garment_keypoints.pipeline.learning import ranks
+from garment_keypoints.pipeline.runs.json_files import read_json
 
 CONFIG = "config.yaml"
-log = logging.getLogger("pipeline")
+log = logging.getLogger("garment_keypoints")
 
 
 AsNow = Callable[[dict[str, Any]], dict[str, Any]]

@@ -7,10 +7,10 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from pipeline.contract.faults import UserError
-from pipeline.contract.files import alone, file_hash, refuse_foreign
-from pipeline.learning import ranks
-from pipeline.runs.json_files import holds, read_json, write_json
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.files import alone, file_hash, refuse_foreign
+from garment_keypoints.pipeline.learning import ranks
+from garment_keypoints.pipeline.runs.json_files import holds, read_json, write_json
 
 RESULT = "result"
 """The stem of the results, which are staged beside their shards before they are published."""

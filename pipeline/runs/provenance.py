@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 import torch
 
-log = logging.getLogger("pipeline")
+log = logging.getLogger("garment_keypoints")
 MEMORY_EVERY_S = 2
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "timm", "albumentations", "numpy")
 

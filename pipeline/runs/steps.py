@@ -7,13 +7,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pipeline.contract.files import file_hash
-from pipeline.data.select import TrainingSet
-from pipeline.learning import ranks
-from pipeline.runs.json_files import read_json, write_json
-from pipeline.runs.provenance import measured, provenance
+from garment_keypoints.pipeline.contract.files import file_hash
+from garment_keypoints.pipeline.data.select import TrainingSet
+from garment_keypoints.pipeline.learning import ranks
+from garment_keypoints.pipeline.runs.json_files import read_json, write_json
+from garment_keypoints.pipeline.runs.provenance import measured, provenance
 
-log = logging.getLogger("pipeline")
+log = logging.getLogger("garment_keypoints")
 BOXED, START = "boxed", "start"
 REMEDY = "choose another run folder (RUN=)"
 

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-
-from pipeline.sample import cloth
-from pipeline.sample.garments import DrawnGarment
-from pipeline.sample.pose import LEFT, RIGHT, Rng
+from garment_keypoints.pipeline.sample import cloth
+from garment_keypoints.pipeline.sample.garments import DrawnGarment
+from garment_keypoints.pipeline.sample.pose import LEFT, RIGHT, Rng
 
 SUBPIXEL_BITS = 4
 HIDDEN_DEPTH = 1.5

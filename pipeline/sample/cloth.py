@@ -2,8 +2,7 @@
 
 import cv2
 import numpy as np
-
-from pipeline.sample.pose import Rng
+from garment_keypoints.pipeline.sample.pose import Rng
 
 
 def noise(rng: Rng, shape_hw: tuple[int, int], cells: float) -> np.ndarray:

@@ -3,8 +3,7 @@
 from dataclasses import dataclass, field
 
 import numpy as np
-
-from pipeline.sample.pose import LEFT, RIGHT, SIDES, Pose, Rng, along, outward, tube
+from garment_keypoints.pipeline.sample.pose import LEFT, RIGHT, SIDES, Pose, Rng, along, outward, tube
 
 
 @dataclass

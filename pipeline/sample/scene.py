@@ -4,11 +4,10 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-
-from pipeline.sample import cloth
-from pipeline.sample.canvas import Canvas, View, Worn
-from pipeline.sample.garments import DrawnGarment, draw_garment, limb
-from pipeline.sample.pose import LEFT, RIGHT, SIDES, Pose, Rng, draw_pose
+from garment_keypoints.pipeline.sample import cloth
+from garment_keypoints.pipeline.sample.canvas import Canvas, View, Worn
+from garment_keypoints.pipeline.sample.garments import DrawnGarment, draw_garment, limb
+from garment_keypoints.pipeline.sample.pose import LEFT, RIGHT, SIDES, Pose, Rng, draw_pose
 
 TOPS = ("blouse", "outwear", "dress")
 

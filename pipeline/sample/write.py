@@ -14,17 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.files import alone, json_object, write_text
+from garment_keypoints.pipeline.contract.formats.every_garment import NAME as GARMENTS
+from garment_keypoints.pipeline.contract.formats.fashionai import ABSENT_CELL, CATEGORY, ID
+from garment_keypoints.pipeline.contract.records import ABSENT, OCCLUDED, VISIBLE
+from garment_keypoints.pipeline.contract.schema import load_schema
+from garment_keypoints.pipeline.sample.canvas import Worn
+from garment_keypoints.pipeline.sample.scene import draw_scene
 from PIL import Image
 from rich.progress import track
-
-from pipeline.contract.faults import UserError
-from pipeline.contract.files import alone, json_object, write_text
-from pipeline.contract.formats.every_garment import NAME as GARMENTS
-from pipeline.contract.formats.fashionai import ABSENT_CELL, CATEGORY, ID
-from pipeline.contract.records import ABSENT, OCCLUDED, VISIBLE
-from pipeline.contract.schema import load_schema
-from pipeline.sample.canvas import Worn
-from pipeline.sample.scene import draw_scene
 
 SETTINGS = "sample.json"
 MARKER = "unfinished-sample.txt"

@@ -13,12 +13,11 @@ from typing import Any, Protocol
 
 from fastapi import FastAPI, HTTPException, Request, UploadFile
 from fastapi.responses import FileResponse, JSONResponse, Response
-
-from pipeline.contract.faults import UserError
-from pipeline.contract.garments import PhotoResult
-from pipeline.contract.outputs import GROUPS, PAGE, columns
-from pipeline.contract.schema import Schema
-from pipeline.data.photos import Photo
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.garments import PhotoResult
+from garment_keypoints.pipeline.contract.outputs import GROUPS, PAGE, columns
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.data.photos import Photo
 
 HERE = Path(__file__).parent
 PAGES = {

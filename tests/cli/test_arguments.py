@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from garment_keypoints.pipeline.cli import arguments
+from garment_keypoints.pipeline.cli.run import main
+from garment_keypoints.pipeline.cli.verbs import LABORATORY, VERBS
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.data.select import sample_rows
 
-from pipeline.__main__ import main
-from pipeline.cli import arguments
-from pipeline.cli.verbs import LABORATORY, VERBS
-from pipeline.contract.faults import UserError
-from pipeline.data.select import sample_rows
 from tests.commands.running import TINY
 
 GROUPS = {
@@ -55,7 +55,7 @@ def test_help_explains_every_option(verb: str, capsys: pytest.CaptureFixture) ->
 
 def test_presets_lists_and_dashes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Values come as the types of the parameters; an option may be written with - or _."""
-    from pipeline.settings import Settings
+    from garment_keypoints.pipeline.settings import Settings
 
     seen = {}
 

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-
-from pipeline.cli import arguments, former
-from pipeline.cli.arguments import Verb, parse_words
-from pipeline.cli.former import FORMER, Present, one_less
-from pipeline.cli.usage import UsageError
-from pipeline.cli.verbs import LABORATORY, VERBS
-from pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.cli import arguments, former
+from garment_keypoints.pipeline.cli.arguments import Verb, parse_words
+from garment_keypoints.pipeline.cli.former import FORMER, Present, one_less
+from garment_keypoints.pipeline.cli.usage import UsageError
+from garment_keypoints.pipeline.cli.verbs import LABORATORY, VERBS
+from garment_keypoints.pipeline.contract.faults import UserError
 
 
 @dataclass

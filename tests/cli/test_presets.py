@@ -3,9 +3,8 @@
 from pathlib import Path
 
 import pytest
-
-from pipeline.cli.presets import CONFIGS, find_preset
-from pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.cli.presets import CONFIGS, find_preset
+from garment_keypoints.pipeline.contract.faults import UserError
 
 
 @pytest.mark.parametrize("name", ["cpu", "cpu.yaml", "networks/hrnet_w18"])

@@ -5,8 +5,8 @@ import os
 from pathlib import Path
 
 import pytest
+from garment_keypoints.pipeline.contract.faults import DataError, Fault, UserError
 
-from pipeline.contract.faults import DataError, Fault, UserError
 from tests.commands.running import TINY, run
 
 
@@ -14,7 +14,7 @@ def fail(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> int:
     def raising(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("pipeline.cli.run.dispatch", raising)
+    monkeypatch.setattr("garment_keypoints.pipeline.cli.run.dispatch", raising)
     return run("sample", "--out", "my folder")
 
 

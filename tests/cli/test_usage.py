@@ -5,10 +5,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from garment_keypoints.pipeline.cli import verbs
+from garment_keypoints.pipeline.cli.run import main
+from garment_keypoints.pipeline.cli.usage import guess
 
-from pipeline.__main__ import main
-from pipeline.cli import verbs
-from pipeline.cli.usage import guess, installed_version
+from garment_keypoints import __version__
 
 
 @pytest.mark.parametrize(
@@ -92,7 +93,7 @@ def test_the_laboratory_lists_its_own(capsys: pytest.CaptureFixture) -> None:
 
 def test_the_version_is_told(capsys: pytest.CaptureFixture) -> None:
     assert main(["--version"]) == 0
-    assert capsys.readouterr().out == f"python -m pipeline {installed_version()}\n"
+    assert capsys.readouterr().out == f"python -m pipeline {__version__}\n"
 
 
 @pytest.mark.parametrize(
@@ -120,7 +121,7 @@ def test_the_program_is_named_as_it_was_called(
 
 
 def test_the_help_needs_neither_torch_nor_the_parser() -> None:
-    code = "import sys, pipeline.__main__ as m; m.main(['--help']); "
+    code = "import sys, garment_keypoints.pipeline.cli.run as m; m.main(['--help']); "
     code += "print({'torch', 'jsonargparse'} & set(sys.modules))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.splitlines()[-1] == "set()"

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline.__main__ import main
+from garment_keypoints.pipeline.cli.run import main
 
 TINY = ["--config", str(Path(__file__).parent.parent / "tiny.yaml")]
 

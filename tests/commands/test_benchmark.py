@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from garment_keypoints.pipeline.commands.benchmark import STAGES, Setting, Speed, measure, table
+from garment_keypoints.pipeline.contract import images, warp
+from garment_keypoints.pipeline.engine import predictor as engine
 
-from pipeline.commands.benchmark import STAGES, Setting, Speed, measure, table
-from pipeline.contract import images, warp
-from pipeline.engine import predictor as engine
 from tests.commands.running import run
 from tests.learning.test_eight_bit import eight_bits
 

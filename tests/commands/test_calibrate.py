@@ -5,14 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from garment_keypoints.pipeline.api import load
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.garments import Garment
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.learning.calibration import Calibration, fit
+from garment_keypoints.pipeline.learning.pairs import CALIBRATION, DEFAULT, MANIFEST, PACKAGED, Pair, find_pair
 from PIL import Image
 
-from pipeline.api import load
-from pipeline.contract.faults import UserError
-from pipeline.contract.garments import Garment
-from pipeline.contract.schema import Schema
-from pipeline.learning.calibration import Calibration, fit
-from pipeline.learning.pairs import CALIBRATION, DEFAULT, MANIFEST, PACKAGED, Pair, find_pair
 from tests.commands.running import TINY, run
 from tests.learning.test_calibration import simulated
 

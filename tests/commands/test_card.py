@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
+from garment_keypoints.pipeline.learning.pairs import FILES, PACKAGED, packaged
 
-from pipeline.learning.pairs import FILES, PACKAGED, packaged
 from tests.commands.running import run
 
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from garment_keypoints.pipeline.contract.garments import PhotoResult
+from garment_keypoints.pipeline.contract.schema import load_schema
+from garment_keypoints.pipeline.engine import manifest as catalogue
+from garment_keypoints.pipeline.engine.catalogue import ShardJob, predict_shard
 
-from pipeline.contract.garments import PhotoResult
-from pipeline.contract.schema import load_schema
-from pipeline.engine import manifest as catalogue
-from pipeline.engine.catalogue import ShardJob, predict_shard
 from tests.commands.running import run, submit_options
 
 

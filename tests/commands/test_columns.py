@@ -7,21 +7,21 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from fastapi.testclient import TestClient
+from garment_keypoints.pipeline.api import load
+from garment_keypoints.pipeline.contract.images import PictureOptions
+from garment_keypoints.pipeline.contract.outputs import ADDED
+from garment_keypoints.pipeline.engine.device import Device
+from garment_keypoints.pipeline.engine.manifest import CatalogueJob, ShardMaker
+from garment_keypoints.pipeline.engine.predictor import DetectionOptions
+from garment_keypoints.pipeline.learning.pairs import Weights
 
-from pipeline.api import load
-from pipeline.contract.images import PictureOptions
-from pipeline.contract.outputs import ADDED
-from pipeline.engine.device import Device
-from pipeline.engine.manifest import CatalogueJob, ShardMaker
-from pipeline.engine.predictor import DetectionOptions
-from pipeline.learning.pairs import Weights
 from tests.commands.running import run
 
 PHOTO = Path(__file__).parents[2] / "docs" / "photos" / "273e292f.jpg"
 OPTIONS = ("--workers", 0, "--accelerator", "cpu", "--flip_test", "false", "--overlays", "false")
 MODULE = '''
 import numpy as np
-from pipeline.contract.outputs import Column
+from garment_keypoints.pipeline.contract.outputs import Column
 
 def width(garment, schema):
     return garment.box[2] - garment.box[0]
@@ -104,7 +104,10 @@ def test_results_of_other_columns_are_another_job(outside: Path, capsys: pytest.
 
 def test_what_names_no_columns_is_refused_by_one_line(outside: Path, capsys: pytest.CaptureFixture) -> None:
     for name, message in (
-        ("my_columns:wrong", "of type int; expected a Column of pipeline.contract.outputs, or a list of Columns"),
+        (
+            "my_columns:wrong",
+            "of type int; expected a Column of garment_keypoints.pipeline.contract.outputs, or a list of Columns",
+        ),
         ("my_columns:width", "of type function; expected a Column"),
         ("my_colums:columns", "no module 'my_colums'"),
     ):

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.learning.weights import load_checkpoint
 
-from pipeline.contract.schema import Schema
-from pipeline.learning.weights import load_checkpoint
 from tests.commands.running import TINY, run, submit_options
 
 
@@ -20,7 +20,7 @@ def interrupted_before_writing(monkeypatch: pytest.MonkeyPatch, *options: object
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("pipeline.commands.submit.write_submission", interrupt)
+        patch.setattr("garment_keypoints.pipeline.commands.submit.write_submission", interrupt)
         assert run("submit", *options) == 130
 
 
@@ -41,7 +41,9 @@ def test_predictions_of_the_same_options_are_continued(
 ) -> None:
     options = [*submit_options(trained, drawn / "test"), "--out", tmp_path / "s.csv"]
     interrupted_before_writing(monkeypatch, *options)
-    monkeypatch.setattr("pipeline.orchestrator.TwoStage.predict_step", None)  # everything is predicted already
+    monkeypatch.setattr(
+        "garment_keypoints.pipeline.orchestrator.TwoStage.predict_step", None
+    )  # everything is predicted already
     assert run("submit", *options) == 0
     assert json.loads((tmp_path / "s.json").read_text())["resumed"]
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from garment_keypoints.pipeline.contract.formats.fashionai import read_answers
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.reporting.scores import score
 
-from pipeline.contract.formats.fashionai import read_answers
-from pipeline.contract.schema import Schema
-from pipeline.reporting.scores import score
 from tests.commands.running import run, submit_options
 
 

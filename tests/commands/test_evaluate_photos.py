@@ -6,9 +6,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from garment_keypoints.pipeline.contract.formats.fashionai import read_answers
+from garment_keypoints.pipeline.contract.formats.registry import LAYOUTS
 
-from pipeline.contract.formats.fashionai import read_answers
-from pipeline.contract.formats.registry import LAYOUTS
 from tests.commands.running import run
 
 

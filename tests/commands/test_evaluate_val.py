@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from garment_keypoints.pipeline.engine.refinement import OwnPoints
 
-from pipeline.engine.refinement import OwnPoints
 from tests.commands.running import TINY, run
 
 

@@ -4,17 +4,17 @@ import json
 from pathlib import Path
 
 import pytest
+from garment_keypoints.pipeline.contract.formats.fashionai import read_annotations, read_answers
+from garment_keypoints.pipeline.contract.records import Annotation
+from garment_keypoints.pipeline.contract.schema import Schema
 
-from pipeline.contract.formats.fashionai import read_annotations, read_answers
-from pipeline.contract.records import Annotation
-from pipeline.contract.schema import Schema
 from tests.commands.running import TINY, run, submit_options
 
 MODULE = '''
 """One JSON file a folder: [{"picture", "category", "points": {NAME: [x, y]}}]."""
 import json
 import numpy as np
-from pipeline.contract.records import Annotation, ImageRow
+from garment_keypoints.pipeline.contract.records import Annotation, ImageRow
 
 class Lists:
     def read_annotations(self, roots, schema, faults=None):

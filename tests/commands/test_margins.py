@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from garment_keypoints.pipeline.contract.formats.fashionai import read_annotations, read_answers
+from garment_keypoints.pipeline.contract.records import Annotation
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.engine.box_sources import GivenBoxes
 from PIL import Image
 
-from pipeline.contract.formats.fashionai import read_annotations, read_answers
-from pipeline.contract.records import Annotation
-from pipeline.contract.schema import Schema
-from pipeline.engine.box_sources import GivenBoxes
 from tests.commands.running import TINY, run, submit_options
 
 

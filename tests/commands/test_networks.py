@@ -7,12 +7,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+from garment_keypoints.pipeline.contract.formats.boxes import read_boxes
+from garment_keypoints.pipeline.contract.formats.submission import read_submission
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.learning.training_ids import ids_digest
+from garment_keypoints.pipeline.learning.weights import load_checkpoint
 
-from pipeline.contract.formats.boxes import read_boxes
-from pipeline.contract.formats.submission import read_submission
-from pipeline.contract.schema import Schema
-from pipeline.learning.training_ids import ids_digest
-from pipeline.learning.weights import load_checkpoint
 from tests.commands.running import TINY, run, submit_options
 
 
@@ -187,7 +187,7 @@ def test_val_is_scored_after_an_interrupt(drawn: Path, folder: Path, monkeypatch
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("pipeline.commands.train_keypoints.score_on_val", interrupted)
+        patch.setattr("garment_keypoints.pipeline.commands.train_keypoints.score_on_val", interrupted)
         assert train(drawn, folder, "--val") == 130
     trained = (folder / "keypoints" / "val.safetensors").read_bytes()
     assert not (folder / "keypoints" / "val.json").exists()

@@ -6,8 +6,8 @@ import shutil
 from pathlib import Path
 
 import pytest
+from garment_keypoints.pipeline.contract.files import alone
 
-from pipeline.contract.files import alone
 from tests.commands.running import TINY, run, submit_options
 
 

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
+from garment_keypoints.pipeline import views
+from garment_keypoints.pipeline.contract.images import PictureOptions
+from garment_keypoints.pipeline.contract.records import ImageBatch
 
-from pipeline import views
-from pipeline.contract.images import PictureOptions
-from pipeline.contract.records import ImageBatch
 from tests.commands.running import TINY, run, submit_options
 
 

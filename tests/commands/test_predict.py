@@ -8,14 +8,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from garment_keypoints.pipeline.contract.images import FORMATS
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.engine.ledger import Ledger
+from garment_keypoints.pipeline.engine.predictor import Predictor
+from garment_keypoints.pipeline.reporting import photo_files
+from garment_keypoints.pipeline.reporting.photo_files import place_of
 from PIL import Image
 
-from pipeline.contract.images import FORMATS
-from pipeline.contract.schema import Schema
-from pipeline.engine.ledger import Ledger
-from pipeline.engine.predictor import Predictor
-from pipeline.reporting import photo_files
-from pipeline.reporting.photo_files import place_of
 from tests.commands.running import run
 from tests.data.test_photos import film
 

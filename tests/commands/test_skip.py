@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from garment_keypoints.detector.inference import NetworkDetector
+from garment_keypoints.pipeline.data import select
 
-from detector.inference import NetworkDetector
-from pipeline.data import select
 from tests.commands.running import run, submit_options
 
 NOTHING = "-1_-1_-1"
@@ -68,7 +68,9 @@ def test_unreadable_pictures_stop_a_submission_before_it_begins(
     trained: Path, data: Path, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bad, out = break_two(data), tmp_path / "out" / "s.csv"
-    monkeypatch.setattr("pipeline.commands.submit.Inference", None)  # a call of it would be a fault of the program
+    monkeypatch.setattr(
+        "garment_keypoints.pipeline.commands.submit.Inference", None
+    )  # a call of it would be a fault of the program
     assert run("submit", *submit_options(trained, data), "--out", out) == 1
     error = capsys.readouterr().err
     assert error.startswith("error: 2 faults: ")
@@ -83,7 +85,7 @@ def test_skipped_pictures_cost_their_own_rows_alone(
 ) -> None:
     bad, out = break_two(data), tmp_path / "s.csv"
     options = [*submit_options(trained, data), "--answers", data / "answer.csv", "--on_error", "skip"]
-    with caplog.at_level(logging.WARNING, "pipeline"):
+    with caplog.at_level(logging.WARNING, "garment_keypoints"):
         assert run("submit", *options, "--out", out) == 0
     assert_skipped(out, data, bad, whole)
     assert "WARNING: 2 of 10 images were skipped; their rows hold no points" in caplog.text
@@ -139,7 +141,7 @@ def test_many_images_without_a_box_are_told(
         return found
 
     monkeypatch.setattr(NetworkDetector, "detect", blind)
-    with caplog.at_level(logging.WARNING, "pipeline"):
+    with caplog.at_level(logging.WARNING, "garment_keypoints"):
         options = [*submit_options(trained, drawn / "test"), "--most_fallback", most, "--out", tmp_path / "s.csv"]
         assert run("submit", *options) == 0
     fallback = json.loads((tmp_path / "s.json").read_text())["figures"]["fallback"]

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from garment_keypoints.pipeline.learning.training_ids import training_ids
+from garment_keypoints.pipeline.learning.weights import read_checkpoint
 from safetensors.torch import load_file
 
-from pipeline.learning.training_ids import training_ids
-from pipeline.learning.weights import read_checkpoint
 from tests.commands.running import TINY, run
 
 STILL = [

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from pipeline.contract.box_kinds import boxes_of_kind
-from pipeline.contract.boxes import BoxTable, matched
-from pipeline.contract.faults import DataError, UserError
-from pipeline.contract.formats.boxes import read_margin
-from pipeline.contract.records import Annotation, BoxRow
+from garment_keypoints.pipeline.contract.box_kinds import boxes_of_kind
+from garment_keypoints.pipeline.contract.boxes import BoxTable, matched
+from garment_keypoints.pipeline.contract.faults import DataError, UserError
+from garment_keypoints.pipeline.contract.formats.boxes import read_margin
+from garment_keypoints.pipeline.contract.records import Annotation, BoxRow
 
 
 def row(name: str, instance: int = 0, category: str = "skirt") -> Annotation:

@@ -11,9 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-
-from pipeline.contract.faults import UserError
-from pipeline.contract.files import alone, refuse_foreign, write_bytes, write_text
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.files import alone, refuse_foreign, write_bytes, write_text
 
 
 @contextmanager
@@ -77,7 +76,7 @@ def test_only_what_is_ours_is_overwritten(tmp_path: Path) -> None:
 HOLD = """
 import os, sys, time
 from pathlib import Path
-from pipeline.contract.files import alone
+from garment_keypoints.pipeline.contract.files import alone
 with alone(Path(sys.argv[1])):
     if not os.fork():
         print(os.getpid(), flush=True)

@@ -5,8 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-
-from pipeline.contract import geometry as g
+from garment_keypoints.pipeline.contract import geometry as g
 
 
 def draws(n: int, dtype: torch.dtype = torch.float64) -> dict[str, torch.Tensor]:

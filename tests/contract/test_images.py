@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from garment_keypoints.pipeline.contract.faults import DataError, UserError
+from garment_keypoints.pipeline.contract.images import FORMATS, PictureOptions, image_size, read_image, reduction
 from PIL import Image, features
-
-from pipeline.contract.faults import DataError, UserError
-from pipeline.contract.images import FORMATS, PictureOptions, image_size, read_image, reduction
 
 SUFFIX = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "AVIF": "avif", "BMP": "bmp", "TIFF": "tif", "GIF": "gif"}
 SAVING = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"lossless": True, "method": 0}, "AVIF": {"quality": 95}}

@@ -5,13 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from garment_keypoints.pipeline.contract.formats.fashionai import read_answers
+from garment_keypoints.pipeline.contract.metrics import normalized_error, oks, pck
+from garment_keypoints.pipeline.contract.records import Annotation
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.reporting.scores import score, score_figures, score_lines
 from pycocotools.cocoeval import COCOeval
-
-from pipeline.contract.formats.fashionai import read_answers
-from pipeline.contract.metrics import normalized_error, oks, pck
-from pipeline.contract.records import Annotation
-from pipeline.contract.schema import Schema
-from pipeline.reporting.scores import score, score_figures, score_lines
 
 
 def answer(

@@ -9,15 +9,14 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-
-from pipeline.contract.faults import UserError
-from pipeline.contract.formats.catalogue import Entry, write_found
-from pipeline.contract.formats.results import COCO_RESULTS, GARMENTS, write_tables
-from pipeline.contract.garment_values import stacked
-from pipeline.contract.garments import Garment, PhotoResult
-from pipeline.contract.outputs import CSV, JSON, Column, Group, register
-from pipeline.contract.records import Keypoints
-from pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.formats.catalogue import Entry, write_found
+from garment_keypoints.pipeline.contract.formats.results import COCO_RESULTS, GARMENTS, write_tables
+from garment_keypoints.pipeline.contract.garment_values import stacked
+from garment_keypoints.pipeline.contract.garments import Garment, PhotoResult
+from garment_keypoints.pipeline.contract.outputs import CSV, JSON, Column, Group, register
+from garment_keypoints.pipeline.contract.records import Keypoints
+from garment_keypoints.pipeline.contract.schema import Schema
 
 pytestmark = pytest.mark.usefixtures("outside")
 NAMES = ("inseam", "waist")

@@ -4,9 +4,8 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from pipeline.contract.faults import UserError
-from pipeline.contract.plugins import load_object
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.plugins import load_object
 
 
 def test_a_module_of_the_present_folder(outside: Path) -> None:

@@ -3,9 +3,8 @@
 from pathlib import Path
 
 import pytest
-
-from pipeline.contract.faults import UserError
-from pipeline.contract.schema import Schema, load_schema
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.schema import Schema, load_schema
 
 # Pairs of columns that swap in a mirror, as the public solutions list them.
 FLIP_PAIRS = [(0, 1), (3, 4), (5, 6), (7, 8), (9, 11), (10, 12), (13, 14), (15, 16), (17, 18), (20, 22), (21, 23)]

@@ -4,11 +4,10 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from garment_keypoints.pipeline.contract import geometry as g
+from garment_keypoints.pipeline.contract import warp
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from pipeline.contract import geometry as g
-from pipeline.contract import warp
 
 
 def smooth_picture(height: int, width: int, seed: int = 0) -> np.ndarray:

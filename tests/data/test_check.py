@@ -4,9 +4,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-
-from pipeline.contract.schema import Schema
-from pipeline.data.check import check_dataset
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.data.check import check_dataset
 
 
 @pytest.fixture

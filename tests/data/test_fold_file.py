@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from garment_keypoints.pipeline.contract.faults import DataError
+from garment_keypoints.pipeline.contract.records import Annotation
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.data.fold_file import COLUMNS, FoldAssignment, read_assignment, write_assignment
+from garment_keypoints.pipeline.data.survey import survey
 
-from pipeline.contract.faults import DataError
-from pipeline.contract.records import Annotation
-from pipeline.contract.schema import Schema
-from pipeline.data.fold_file import COLUMNS, FoldAssignment, read_assignment, write_assignment
-from pipeline.data.survey import survey
 from tests.oracle import Case, make_rows
 
 

@@ -4,12 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from garment_keypoints.pipeline.contract.formats.fashionai import read_annotations
+from garment_keypoints.pipeline.contract.records import Annotation, ImageRow
+from garment_keypoints.pipeline.data.folds import NEAR_BITS, assign_folds, near_duplicates
+from garment_keypoints.pipeline.data.survey import survey
 from PIL import Image
-
-from pipeline.contract.formats.fashionai import read_annotations
-from pipeline.contract.records import Annotation, ImageRow
-from pipeline.data.folds import NEAR_BITS, assign_folds, near_duplicates
-from pipeline.data.survey import survey
 
 
 def rows(folder: Path, names: list[str]) -> list[ImageRow]:

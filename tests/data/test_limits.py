@@ -4,11 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from garment_keypoints.pipeline.contract.records import Annotation
+from garment_keypoints.pipeline.data.folds import near_duplicates
+from garment_keypoints.pipeline.data.survey import survey
 from PIL import Image
-
-from pipeline.contract.records import Annotation
-from pipeline.data.folds import near_duplicates
-from pipeline.data.survey import survey
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.data.photos import find_photos, version_of
 from PIL import Image
-
-from pipeline.contract.faults import UserError
-from pipeline.data.photos import find_photos, version_of
 
 
 @pytest.fixture

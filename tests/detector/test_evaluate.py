@@ -5,12 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
-from detector.evaluate import box_statistics, detector_report, unlabelled_report
-from pipeline.contract.box_kinds import true_boxes
-from pipeline.contract.boxes import BoxTable
-from pipeline.contract.records import Annotation, BoxRow, EveryGarment
-from pipeline.contract.schema import Schema
+from garment_keypoints.detector.evaluate import box_statistics, detector_report, unlabelled_report
+from garment_keypoints.pipeline.contract.box_kinds import true_boxes
+from garment_keypoints.pipeline.contract.boxes import BoxTable
+from garment_keypoints.pipeline.contract.records import Annotation, BoxRow, EveryGarment
+from garment_keypoints.pipeline.contract.schema import Schema
 
 
 def row(schema: Schema, name: str, points: list[tuple[float, float, int]]) -> Annotation:

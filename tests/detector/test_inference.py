@@ -4,17 +4,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from garment_keypoints.detector.data import DetectorData, training_inputs
+from garment_keypoints.detector.inference import NetworkDetector
+from garment_keypoints.detector.inputs import input_affines
+from garment_keypoints.pipeline.contract import geometry
+from garment_keypoints.pipeline.contract.box_kinds import target_boxes
+from garment_keypoints.pipeline.contract.formats.fashionai import read_annotations
+from garment_keypoints.pipeline.contract.records import ImageBatch
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.learning.loading import collate
 from torch import Tensor, nn
 
-from detector.data import DetectorData, training_inputs
-from detector.inference import NetworkDetector
-from detector.inputs import input_affines
-from pipeline.contract import geometry
-from pipeline.contract.box_kinds import target_boxes
-from pipeline.contract.formats.fashionai import read_annotations
-from pipeline.contract.records import ImageBatch
-from pipeline.contract.schema import Schema
-from pipeline.learning.loading import collate
 from tests.configs import detector_config
 
 

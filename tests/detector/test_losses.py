@@ -4,9 +4,7 @@ import math
 
 import pytest
 import torch
-from torchvision.models.detection.retinanet import RetinaNetClassificationHead
-
-from detector.losses import (
+from garment_keypoints.detector.losses import (
     NO_GARMENT,
     TYPICAL_MATCHES,
     annotated,
@@ -14,6 +12,7 @@ from detector.losses import (
     ignore_confident_negatives,
     partial_cross_entropy,
 )
+from torchvision.models.detection.retinanet import RetinaNetClassificationHead
 
 
 def focal(p: float, positive: bool, alpha: float = 0.25, gamma: float = 2.0) -> float:

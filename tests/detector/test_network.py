@@ -2,14 +2,14 @@
 
 import pytest
 import torch
+from garment_keypoints.detector.config import TYPES, DetectorConfig
+from garment_keypoints.detector.losses import NO_GARMENT
+from garment_keypoints.detector.networks.build import NETWORKS, GarmentNetwork
+from garment_keypoints.detector.networks.dense import KEPT, select, suppressed, suppressed_at_once
+from garment_keypoints.detector.networks.pyramid import Float32BoxCoder
+from garment_keypoints.pipeline.contract.geometry import box_iou
 from torchvision.models.detection._utils import BoxCoder
 
-from detector.config import TYPES, DetectorConfig
-from detector.losses import NO_GARMENT
-from detector.networks.build import NETWORKS, GarmentNetwork
-from detector.networks.dense import KEPT, select, suppressed, suppressed_at_once
-from detector.networks.pyramid import Float32BoxCoder
-from pipeline.contract.geometry import box_iou
 from tests.configs import detector_config
 
 CONFIGS = [

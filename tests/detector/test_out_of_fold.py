@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from garment_keypoints.detector.inference import NetworkDetector
+from garment_keypoints.pipeline.contract.formats.fashionai import read_annotations
+from garment_keypoints.pipeline.contract.records import ImageRow
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.data.select import RowSet
+from garment_keypoints.pipeline.data.survey import survey
+from garment_keypoints.pipeline.engine.device import Device
+from garment_keypoints.pipeline.engine.fold_boxes import predict_fold
 from torch import Tensor
 
-from detector.inference import NetworkDetector
-from pipeline.contract.formats.fashionai import read_annotations
-from pipeline.contract.records import ImageRow
-from pipeline.contract.schema import Schema
-from pipeline.data.select import RowSet
-from pipeline.data.survey import survey
-from pipeline.engine.device import Device
-from pipeline.engine.fold_boxes import predict_fold
 from tests.configs import detector_config
 
 CPU = Device(workers=0, accelerator="cpu", devices="1")

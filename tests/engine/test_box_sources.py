@@ -5,14 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from torch import nn
-
-from pipeline.contract.records import ORIGINS, Detections, ImageBatch, ImageRow, Regions
-from pipeline.contract.schema import Schema
-from pipeline.engine import box_sources
-from pipeline.engine.box_sources import (
+from garment_keypoints.pipeline.contract.records import ORIGINS, Detections, ImageBatch, ImageRow, Regions
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.engine import box_sources
+from garment_keypoints.pipeline.engine.box_sources import (
     BestOfCategory,
     GivenBoxes,
     SourceParts,
@@ -20,7 +16,10 @@ from pipeline.engine.box_sources import (
     build_source,
     one_a_garment,
 )
-from pipeline.engine.shards import boxes_of
+from garment_keypoints.pipeline.engine.shards import boxes_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
 
 Found = list[tuple[list[float], int, int, float]]
 """Box, image, category and score of each."""

@@ -12,13 +12,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
-from pipeline.contract.faults import UserError
-from pipeline.contract.formats.catalogue import JOB, Entry, open_manifest
-from pipeline.contract.garments import Garment, PhotoResult
-from pipeline.contract.schema import Schema
-from pipeline.engine import catalogue
-from pipeline.engine.catalogue import ShardJob, fetched, predict_shard, state_of
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.formats.catalogue import JOB, Entry, open_manifest
+from garment_keypoints.pipeline.contract.garments import Garment, PhotoResult
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.engine import catalogue
+from garment_keypoints.pipeline.engine.catalogue import ShardJob, fetched, predict_shard, state_of
 
 
 def garment(category: str, schema: Schema, score: float = 0.5) -> Garment:

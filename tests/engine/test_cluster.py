@@ -5,9 +5,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-
-from pipeline.contract.faults import UserError
-from pipeline.engine.cluster import BUSY, DEATHS, THERE, Drive, Made
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.engine.cluster import BUSY, DEATHS, THERE, Drive, Made
 
 
 class RayError(Exception):

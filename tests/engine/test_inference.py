@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from garment_keypoints.pipeline.contract.images import PictureOptions
+from garment_keypoints.pipeline.contract.records import Annotation, ImageBatch, Regions
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.engine.box_sources import GivenBoxes
 
-from pipeline.contract.images import PictureOptions
-from pipeline.contract.records import Annotation, ImageBatch, Regions
-from pipeline.contract.schema import Schema
-from pipeline.engine.box_sources import GivenBoxes
 from tests.oracle import Case, Dots, TrueBoxes, TruePoints, boxes_of, make_rows, run_predict
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.* is deprecated:FutureWarning")

@@ -8,24 +8,24 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from garment_keypoints.detector.inference import load_detector
+from garment_keypoints.detector.networks.build import GarmentNetwork
+from garment_keypoints.keypoints.inference import load_locator
+from garment_keypoints.keypoints.networks.build import build_network
+from garment_keypoints.pipeline.contract.images import PictureOptions
+from garment_keypoints.pipeline.contract.records import Annotation
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.data.select import RowSet
+from garment_keypoints.pipeline.engine.box_sources import GivenBoxes, SourceParts, build_source
+from garment_keypoints.pipeline.engine.device import Device
+from garment_keypoints.pipeline.engine.inference import Inference, InferenceResult
+from garment_keypoints.pipeline.engine.refinement import refined
+from garment_keypoints.pipeline.engine.shards import ShardWriter
+from garment_keypoints.pipeline.lab.consensus import Agreed
+from garment_keypoints.pipeline.learning.pairs import find_pair
+from garment_keypoints.pipeline.learning.weights import save_checkpoint
 from PIL import Image
 
-from detector.inference import load_detector
-from detector.networks.build import GarmentNetwork
-from keypoints.inference import load_locator
-from keypoints.networks.build import build_network
-from pipeline.contract.images import PictureOptions
-from pipeline.contract.records import Annotation
-from pipeline.contract.schema import Schema
-from pipeline.data.select import RowSet
-from pipeline.engine.box_sources import GivenBoxes, SourceParts, build_source
-from pipeline.engine.device import Device
-from pipeline.engine.inference import Inference, InferenceResult
-from pipeline.engine.refinement import refined
-from pipeline.engine.shards import ShardWriter
-from pipeline.lab.consensus import Agreed
-from pipeline.learning.pairs import find_pair
-from pipeline.learning.weights import save_checkpoint
 from tests.configs import detector_config, keypoints_config
 from tests.oracle import Case, make_rows
 

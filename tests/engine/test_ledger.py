@@ -5,12 +5,11 @@ import json
 from pathlib import Path
 
 import pytest
-
-from pipeline.contract.faults import UserError
-from pipeline.contract.files import write_text
-from pipeline.data.photos import version_of
-from pipeline.engine import ledger as engine
-from pipeline.engine.ledger import LINES, Ledger, open_ledger
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.files import write_text
+from garment_keypoints.pipeline.data.photos import version_of
+from garment_keypoints.pipeline.engine import ledger as engine
+from garment_keypoints.pipeline.engine.ledger import LINES, Ledger, open_ledger
 
 JOB = {"detector": "d", "threshold": 0.4}
 

@@ -6,16 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.data.photos import Photo
+from garment_keypoints.pipeline.engine.device import Device
+from garment_keypoints.pipeline.engine.predictor import DetectionOptions, Predictor, load_predictor
+from garment_keypoints.pipeline.engine.result import Result
+from garment_keypoints.pipeline.learning.pairs import Weights
+from garment_keypoints.pipeline.orchestrator import TwoStage
 from PIL import Image
-
-from pipeline.contract.faults import UserError
-from pipeline.contract.schema import Schema
-from pipeline.data.photos import Photo
-from pipeline.engine.device import Device
-from pipeline.engine.predictor import DetectionOptions, Predictor, load_predictor
-from pipeline.engine.result import Result
-from pipeline.learning.pairs import Weights
-from pipeline.orchestrator import TwoStage
 
 PHOTO = Path(__file__).parents[2] / "docs" / "photos" / "273e292f.jpg"
 

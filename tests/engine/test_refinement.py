@@ -6,17 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from garment_keypoints.keypoints.inference import load_locator
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.records import ImageBatch, Points
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.engine.box_sources import GivenBoxes
+from garment_keypoints.pipeline.engine.refinement import OwnPoints, refined
+from garment_keypoints.pipeline.learning.loading import ImageDataset, collate
+from garment_keypoints.pipeline.learning.pairs import MANIFEST, Pair
+from garment_keypoints.pipeline.orchestrator import TwoStage, locate_in
 from torch import Tensor, nn
 
-from keypoints.inference import load_locator
-from pipeline.contract.faults import UserError
-from pipeline.contract.records import ImageBatch, Points
-from pipeline.contract.schema import Schema
-from pipeline.engine.box_sources import GivenBoxes
-from pipeline.engine.refinement import OwnPoints, refined
-from pipeline.learning.loading import ImageDataset, collate
-from pipeline.learning.pairs import MANIFEST, Pair
-from pipeline.orchestrator import TwoStage, locate_in
 from tests.commands.running import run, submit_options
 from tests.oracle import Case, Dots, make_rows
 

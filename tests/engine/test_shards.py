@@ -8,12 +8,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.records import ImageBatch, ImageRow, Keypoints, Regions
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.engine.box_sources import GivenBoxes, WholeImages
+from garment_keypoints.pipeline.engine.shards import ShardWriter, keypoints_of, merge_shards, open_shards, remove_shards
 
-from pipeline.contract.faults import UserError
-from pipeline.contract.records import ImageBatch, ImageRow, Keypoints, Regions
-from pipeline.contract.schema import Schema
-from pipeline.engine.box_sources import GivenBoxes, WholeImages
-from pipeline.engine.shards import ShardWriter, keypoints_of, merge_shards, open_shards, remove_shards
 from tests.contract.test_files import no_file_larger_than
 from tests.oracle import Case, Dots, make_rows, run_predict
 

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.contract.files import write_text
-from pipeline.runs.provenance import provenance
+from garment_keypoints.pipeline.contract.files import write_text
+from garment_keypoints.pipeline.runs.provenance import provenance
+
 from tests.faults import disturbed, inputs
 from tests.faults.playing import Case, World
 

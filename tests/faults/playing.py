@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from garment_keypoints.pipeline.sample.write import draw_dataset
 from safetensors import safe_open
 
-from pipeline.sample.write import draw_dataset
 from tests.commands.running import TINY
 
 ROOT = Path(__file__).parent.parent.parent

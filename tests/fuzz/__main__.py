@@ -9,11 +9,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from garment_keypoints.pipeline.contract.files import write_text
+from garment_keypoints.pipeline.runs.provenance import provenance
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis.errors import FlakyFailure
 
-from pipeline.contract.files import write_text
-from pipeline.runs.provenance import provenance
 from tests.fuzz.readers import Reader, prepare, readers
 from tests.fuzz.rule import obeys
 

@@ -12,26 +12,26 @@ from typing import Any
 import numpy as np
 import safetensors.torch
 import torch
+from garment_keypoints.detector.inference import load_detector
+from garment_keypoints.pipeline.cli import arguments
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.files import write_text
+from garment_keypoints.pipeline.contract.formats.boxes import read_boxes, write_boxes
+from garment_keypoints.pipeline.contract.formats.csv_files import wrong_id
+from garment_keypoints.pipeline.contract.formats.fashionai import read_annotations, read_answers, read_test
+from garment_keypoints.pipeline.contract.formats.submission import read_submission
+from garment_keypoints.pipeline.contract.images import read_image
+from garment_keypoints.pipeline.contract.records import BoxRow, ImageRow
+from garment_keypoints.pipeline.contract.schema import Schema, load_schema
+from garment_keypoints.pipeline.data.fold_file import FoldAssignment, read_assignment, write_assignment
+from garment_keypoints.pipeline.data.survey import survey
+from garment_keypoints.pipeline.engine.shards import FORMAT, JOB, ShardWriter, open_shards
+from garment_keypoints.pipeline.lab.ablation.definition import read_ablation
+from garment_keypoints.pipeline.learning.weights import HEADER, upgrade
+from garment_keypoints.pipeline.settings import Settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from detector.inference import load_detector
-from pipeline.cli import arguments
-from pipeline.contract.faults import UserError
-from pipeline.contract.files import write_text
-from pipeline.contract.formats.boxes import read_boxes, write_boxes
-from pipeline.contract.formats.csv_files import wrong_id
-from pipeline.contract.formats.fashionai import read_annotations, read_answers, read_test
-from pipeline.contract.formats.submission import read_submission
-from pipeline.contract.images import read_image
-from pipeline.contract.records import BoxRow, ImageRow
-from pipeline.contract.schema import Schema, load_schema
-from pipeline.data.fold_file import FoldAssignment, read_assignment, write_assignment
-from pipeline.data.survey import survey
-from pipeline.engine.shards import FORMAT, JOB, ShardWriter, open_shards
-from pipeline.lab.ablation.definition import read_ablation
-from pipeline.learning.weights import HEADER, upgrade
-from pipeline.settings import Settings
 from tests.fuzz.mutations import bytes_like, text_like, values_like
 
 ROOT = Path(__file__).parents[2]

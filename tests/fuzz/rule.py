@@ -7,7 +7,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.faults import UserError
+
 from tests.fuzz.readers import Reader
 
 MOST_MEMORY_GB = 2.0

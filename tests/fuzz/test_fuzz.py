@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from garment_keypoints.pipeline.contract.formats.boxes import read_boxes, write_boxes
+from garment_keypoints.pipeline.contract.formats.csv_files import wrong_id
+from garment_keypoints.pipeline.contract.formats.submission import read_submission, write_submission
+from garment_keypoints.pipeline.contract.records import BoxRow, ImageRow
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.contract.formats.boxes import read_boxes, write_boxes
-from pipeline.contract.formats.csv_files import wrong_id
-from pipeline.contract.formats.submission import read_submission, write_submission
-from pipeline.contract.records import BoxRow, ImageRow
 from tests.fuzz.readers import SCHEMA, prepare, readers
 from tests.fuzz.rule import obeys
 

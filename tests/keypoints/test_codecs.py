@@ -2,11 +2,10 @@
 
 import pytest
 import torch
-
-from keypoints.codecs.build import CODECS
-from keypoints.codecs.heatmap import HeatmapCodec
-from keypoints.codecs.softmax import SoftmaxCodec
-from pipeline.contract.protocols import Outputs
+from garment_keypoints.keypoints.codecs.build import CODECS
+from garment_keypoints.keypoints.codecs.heatmap import HeatmapCodec
+from garment_keypoints.keypoints.codecs.softmax import SoftmaxCodec
+from garment_keypoints.pipeline.contract.protocols import Outputs
 
 MAPS = ("heatmap", "sigmoid", "softmax")
 

@@ -5,11 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
-from keypoints.collapse import CollapseAlarm, CollapseError
-from pipeline.contract import geometry
-from pipeline.contract.records import Annotation
-from pipeline.contract.schema import Schema
+from garment_keypoints.keypoints.collapse import CollapseAlarm, CollapseError
+from garment_keypoints.pipeline.contract import geometry
+from garment_keypoints.pipeline.contract.records import Annotation
+from garment_keypoints.pipeline.contract.schema import Schema
 
 
 def skirts(schema: Schema, count: int = 20) -> list[Annotation]:

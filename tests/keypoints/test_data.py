@@ -7,18 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from garment_keypoints.keypoints.augment import cut_out, mirror_keypoints, random_affines
+from garment_keypoints.keypoints.collapse import CollapseError
+from garment_keypoints.keypoints.data import KeypointsData
+from garment_keypoints.keypoints.module import KeypointsModule
+from garment_keypoints.pipeline.contract import geometry
+from garment_keypoints.pipeline.contract.boxes import BoxTable
+from garment_keypoints.pipeline.contract.formats.fashionai import read_annotations
+from garment_keypoints.pipeline.contract.records import Annotation, BoxRow, ImageBatch, ImageRow
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.learning.loading import ImageDataset, collate
 from PIL import Image
 
-from keypoints.augment import cut_out, mirror_keypoints, random_affines
-from keypoints.collapse import CollapseError
-from keypoints.data import KeypointsData
-from keypoints.module import KeypointsModule
-from pipeline.contract import geometry
-from pipeline.contract.boxes import BoxTable
-from pipeline.contract.formats.fashionai import read_annotations
-from pipeline.contract.records import Annotation, BoxRow, ImageBatch, ImageRow
-from pipeline.contract.schema import Schema
-from pipeline.learning.loading import ImageDataset, collate
 from tests.configs import keypoints_config
 
 PLAIN = {"jitter": 0.0, "rotation_deg": 0.0, "scale": 0.0, "shift": 0.0, "flip": 0.0}

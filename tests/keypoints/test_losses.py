@@ -4,8 +4,7 @@ import math
 
 import pytest
 import torch
-
-from keypoints.losses import LOSSES, supervise
+from garment_keypoints.keypoints.losses import LOSSES, supervise
 
 MAPS = ("mse", "bce", "cross_entropy", "dsnt")
 TARGETS = torch.tensor([[[[1.0, 0.0], [0.0, 0.0]], [[0.0, 0.5], [0.0, 0.0]]]])

@@ -5,20 +5,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from garment_keypoints.keypoints.codecs.build import CODECS
+from garment_keypoints.keypoints.codecs.heatmap import HeatmapCodec
+from garment_keypoints.keypoints.data import KeypointsData
+from garment_keypoints.keypoints.inference import NetworkLocator, load_locator, locate
+from garment_keypoints.keypoints.losses import LOSSES, supervise
+from garment_keypoints.keypoints.networks.build import build_network, upgrade_state
+from garment_keypoints.keypoints.networks.heads import HEADS
+from garment_keypoints.pipeline.contract import geometry
+from garment_keypoints.pipeline.contract.formats.fashionai import read_annotations
+from garment_keypoints.pipeline.contract.metrics import normalized_error
+from garment_keypoints.pipeline.contract.schema import Schema, load_schema
+from garment_keypoints.pipeline.learning.loading import collate
 from safetensors.torch import load_file
 
-from keypoints.codecs.build import CODECS
-from keypoints.codecs.heatmap import HeatmapCodec
-from keypoints.data import KeypointsData
-from keypoints.inference import NetworkLocator, load_locator, locate
-from keypoints.losses import LOSSES, supervise
-from keypoints.networks.build import build_network, upgrade_state
-from keypoints.networks.heads import HEADS
-from pipeline.contract import geometry
-from pipeline.contract.formats.fashionai import read_annotations
-from pipeline.contract.metrics import normalized_error
-from pipeline.contract.schema import Schema, load_schema
-from pipeline.learning.loading import collate
 from tests.configs import keypoints_config
 from tests.keypoints.test_data import PLAIN, boxes_of
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 import yaml
+from garment_keypoints.keypoints.collapse import CollapseError
+from garment_keypoints.pipeline import train
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.files import alone, file_hash
+from garment_keypoints.pipeline.lab.ablation import costs
+from garment_keypoints.pipeline.lab.ablation.bench import KeypointsBench
 
-from keypoints.collapse import CollapseError
-from pipeline import train
-from pipeline.contract.faults import UserError
-from pipeline.contract.files import alone, file_hash
-from pipeline.lab.ablation import costs
-from pipeline.lab.ablation.bench import KeypointsBench
 from tests.commands.running import TINY, run
 
 FLIP = {"keypoints.augment.flip": 0}

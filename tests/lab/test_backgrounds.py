@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from garment_keypoints.detector.config import DetectorConfig
+from garment_keypoints.detector.data import DetectorData, training_inputs
+from garment_keypoints.detector.losses import NO_GARMENT
+from garment_keypoints.pipeline.contract.formats.boxed import read_boxed
+from garment_keypoints.pipeline.contract.formats.fashionai import read_annotations
+from garment_keypoints.pipeline.contract.records import NOTHING, BoxedImage, ImageBatch
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.lab.commands.backgrounds import largest_free, plain_picture
+from garment_keypoints.pipeline.learning.start import load_start
 from PIL import Image
 
-from detector.config import DetectorConfig
-from detector.data import DetectorData, training_inputs
-from detector.losses import NO_GARMENT
-from pipeline.contract.formats.boxed import read_boxed
-from pipeline.contract.formats.fashionai import read_annotations
-from pipeline.contract.records import NOTHING, BoxedImage, ImageBatch
-from pipeline.contract.schema import Schema
-from pipeline.lab.commands.backgrounds import largest_free, plain_picture
-from pipeline.learning.start import load_start
 from tests.commands.running import TINY, run
 
 

@@ -5,15 +5,15 @@ import shutil
 from pathlib import Path
 
 import pytest
+from garment_keypoints.pipeline.commands.train_keypoints import train_in_boxes
+from garment_keypoints.pipeline.contract.faults import DataError, UserError
+from garment_keypoints.pipeline.contract.formats.boxes import read_boxes
+from garment_keypoints.pipeline.contract.formats.yaml_files import read_yaml
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.lab.ablation.boxes import make_in_sample
+from garment_keypoints.pipeline.learning.configs import restore
+from garment_keypoints.pipeline.settings import Settings
 
-from pipeline.commands.train_keypoints import train_in_boxes
-from pipeline.contract.faults import DataError, UserError
-from pipeline.contract.formats.boxes import read_boxes
-from pipeline.contract.formats.yaml_files import read_yaml
-from pipeline.contract.schema import Schema
-from pipeline.lab.ablation.boxes import make_in_sample
-from pipeline.learning.configs import restore
-from pipeline.settings import Settings
 from tests.commands.running import TINY, run
 from tests.configs import keypoints_config
 
@@ -75,7 +75,9 @@ def test_what_a_network_learns_in_is_what_was_given(
     """And it is watched in the boxes out of fold all the same."""
     settings = restore(Settings, read_yaml(Path(TINY[1])), "tiny")
     given: list = []
-    monkeypatch.setattr("pipeline.commands.train_keypoints.train.train_keypoints", lambda *them: given.extend(them))
+    monkeypatch.setattr(
+        "garment_keypoints.pipeline.commands.train_keypoints.train.train_keypoints", lambda *them: given.extend(them)
+    )
     file, moved = folder / "boxes.csv", folder / "moved.csv"
     lines = file.read_text().splitlines()
     cells = [line.split(",") for line in lines[1:]]

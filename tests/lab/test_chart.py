@@ -2,13 +2,12 @@
 
 import numpy as np
 import pytest
-
-from pipeline.lab.ablation.chart import LINE, POINT, TOP, draw_chart
-from pipeline.lab.ablation.definition import Row
-from pipeline.lab.ablation.runs import DONE, PENDING, Outcome
-from pipeline.lab.ablation.table import Line
-from pipeline.lab.noise import mean
-from pipeline.reporting.plots import nice_ticks
+from garment_keypoints.pipeline.lab.ablation.chart import LINE, POINT, TOP, draw_chart
+from garment_keypoints.pipeline.lab.ablation.definition import Row
+from garment_keypoints.pipeline.lab.ablation.runs import DONE, PENDING, Outcome
+from garment_keypoints.pipeline.lab.ablation.table import Line
+from garment_keypoints.pipeline.lab.noise import mean
+from garment_keypoints.pipeline.reporting.plots import nice_ticks
 
 
 @pytest.mark.parametrize(

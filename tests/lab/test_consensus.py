@@ -1,12 +1,11 @@
 """Points that views agree on."""
 
 import torch
+from garment_keypoints.pipeline.contract.records import ImageBatch, Points
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.engine.box_sources import GivenBoxes
+from garment_keypoints.pipeline.lab.consensus import Agreed
 from torch import Tensor
-
-from pipeline.contract.records import ImageBatch, Points
-from pipeline.contract.schema import Schema
-from pipeline.engine.box_sources import GivenBoxes
-from pipeline.lab.consensus import Agreed
 
 SIZE = 64
 BOX = torch.tensor([[20.0, 30, 60, 70]])

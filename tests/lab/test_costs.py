@@ -2,9 +2,8 @@
 
 import pytest
 import torch
+from garment_keypoints.pipeline.lab.ablation import costs
 from torch import nn
-
-from pipeline.lab.ablation import costs
 
 
 def test_costs_of_a_convolution(monkeypatch: pytest.MonkeyPatch) -> None:

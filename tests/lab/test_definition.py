@@ -5,10 +5,9 @@ from typing import Any
 
 import pytest
 import yaml
-
-from pipeline.contract.faults import UserError
-from pipeline.lab.ablation.definition import Ablation, read_ablation, with_seed
-from pipeline.settings import Settings
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.lab.ablation.definition import Ablation, read_ablation, with_seed
+from garment_keypoints.pipeline.settings import Settings
 
 TINY = Path(__file__).parent.parent / "tiny.yaml"
 

@@ -4,11 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from garment_keypoints.pipeline.contract.crops import MEASURES, BoxSet
+from garment_keypoints.pipeline.contract.records import Annotation
+from garment_keypoints.pipeline.lab.match.distributions import (
+    cumulative,
+    distances_above,
+    jittered,
+    ks_distance,
+    summary,
+)
 from scipy.stats import ks_2samp
-
-from pipeline.contract.crops import MEASURES, BoxSet
-from pipeline.contract.records import Annotation
-from pipeline.lab.match.distributions import cumulative, distances_above, jittered, ks_distance, summary
 
 TRUTH = np.array([[10.0, 20, 30, 60], [0, 0, 10, 10]])
 BOXES = np.array([[10.0, 20, 50, 100], [5, 0, 15, 10]])  # twice as large about another centre; shifted by half a width

@@ -6,11 +6,10 @@ import sys
 
 import pytest
 import torch
-
-from keypoints.codecs.build import CODECS
-from keypoints.losses import LOSSES
-from keypoints.networks.heads import HEADS
-from pipeline.lab import failing
+from garment_keypoints.keypoints.codecs.build import CODECS
+from garment_keypoints.keypoints.losses import LOSSES
+from garment_keypoints.keypoints.networks.heads import HEADS
+from garment_keypoints.pipeline.lab import failing
 
 ASKED = "import keypoints.config as c; print(sorted({*c.HEADS, *c.CODECS, *c.LOSSES}))"
 

@@ -5,14 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from pipeline.contract.faults import UserError
-from pipeline.lab.ablation.costs import MeasuredCosts
-from pipeline.lab.ablation.definition import Row, read_ablation
-from pipeline.lab.ablation.known import as_known, read_known
-from pipeline.lab.ablation.runs import COLLAPSED, DONE, FAILED, PENDING, Outcome, Run
-from pipeline.lab.ablation.settings import flat_rows
-from pipeline.settings import Settings
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.lab.ablation.costs import MeasuredCosts
+from garment_keypoints.pipeline.lab.ablation.definition import Row, read_ablation
+from garment_keypoints.pipeline.lab.ablation.known import as_known, read_known
+from garment_keypoints.pipeline.lab.ablation.runs import COLLAPSED, DONE, FAILED, PENDING, Outcome, Run
+from garment_keypoints.pipeline.lab.ablation.settings import flat_rows
+from garment_keypoints.pipeline.settings import Settings
 
 BASE = {"folds": 2, "train.lr": 0.1}
 ROWS = {"a": BASE, "b": BASE | {"train.lr": 0.2}, "c": BASE}

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from garment_keypoints.pipeline.contract.formats.boxes import read_boxes
+from garment_keypoints.pipeline.contract.schema import Schema
 from PIL import Image
 
-from pipeline.contract.formats.boxes import read_boxes
-from pipeline.contract.schema import Schema
 from tests.commands.running import run, submit_options
 
 CPU = ["--workers", 0, "--accelerator", "cpu"]

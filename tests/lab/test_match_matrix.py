@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from garment_keypoints.pipeline.lab.ablation import costs
 
-from pipeline.lab.ablation import costs
 from tests.commands.running import TINY, run, submit_options
 
 

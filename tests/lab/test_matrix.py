@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-
-from pipeline.lab.match.chart import draw_matrix
-from pipeline.lab.match.matrix import Matrix, as_markdown
+from garment_keypoints.pipeline.lab.match.chart import draw_matrix
+from garment_keypoints.pipeline.lab.match.matrix import Matrix, as_markdown
 
 
 def two_by_two() -> Matrix:

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from pipeline.contract.faults import UserError
-from pipeline.lab.match.errors import errors_beside, write_errors
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.lab.match.errors import errors_beside, write_errors
 
 SUMS = {("val", "truth", "a-seed0"): np.array([0.1, 2.5]), ("test", "truth", "a-seed0"): np.array([0.3])}
 SCENES = {"val": "aa", "test": "bb"}

@@ -2,7 +2,7 @@
 
 import math
 
-from pipeline.lab.noise import Difference, Mean, mean, within_noise
+from garment_keypoints.pipeline.lab.noise import Difference, Mean, mean, within_noise
 
 
 def test_mean_and_deviation() -> None:

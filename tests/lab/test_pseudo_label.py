@@ -6,16 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from garment_keypoints.detector.config import DetectorConfig
+from garment_keypoints.detector.data import DetectorData
+from garment_keypoints.pipeline.contract.box_kinds import target_boxes
+from garment_keypoints.pipeline.contract.formats.fashionai import read_annotations
+from garment_keypoints.pipeline.contract.records import BoxedImage, ImageRow
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.lab.commands.pseudo_label import _boxed
+from garment_keypoints.pipeline.learning.training_ids import training_ids
+from garment_keypoints.pipeline.learning.weights import read_checkpoint
 
-from detector.config import DetectorConfig
-from detector.data import DetectorData
-from pipeline.contract.box_kinds import target_boxes
-from pipeline.contract.formats.fashionai import read_annotations
-from pipeline.contract.records import BoxedImage, ImageRow
-from pipeline.contract.schema import Schema
-from pipeline.lab.commands.pseudo_label import _boxed
-from pipeline.learning.training_ids import training_ids
-from pipeline.learning.weights import read_checkpoint
 from tests.commands.running import TINY, run
 
 BLOUSE, OUTWEAR, DRESS, TROUSERS, SKIRT = range(5)

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from garment_keypoints.keypoints.data import KeypointsData
+from garment_keypoints.pipeline.contract.faults import DataError
+from garment_keypoints.pipeline.contract.formats.fashionai import read_annotations
+from garment_keypoints.pipeline.contract.formats.pseudo_points import read_pseudo_points, write_pseudo_points
+from garment_keypoints.pipeline.contract.records import BoxedImage
+from garment_keypoints.pipeline.contract.schema import Schema
 
-from keypoints.data import KeypointsData
-from pipeline.contract.faults import DataError
-from pipeline.contract.formats.fashionai import read_annotations
-from pipeline.contract.formats.pseudo_points import read_pseudo_points, write_pseudo_points
-from pipeline.contract.records import BoxedImage
-from pipeline.contract.schema import Schema
 from tests.commands.running import TINY, run
 from tests.configs import keypoints_config
 from tests.keypoints.test_data import boxes_of

@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from pipeline.contract.faults import UserError
-from pipeline.lab.run_tables import gather, tables, write_report
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.lab.run_tables import gather, tables, write_report
 
 PROVENANCE = {"command": "c", "commit": "abc", "date": "d", "machine": "m", "python": "3", "versions": {"torch": "2"}}
 

@@ -1,10 +1,9 @@
 """The runs of an ablation, and their shares."""
 
 import pytest
-
-from pipeline.contract.faults import UserError
-from pipeline.lab.ablation.definition import Ablation, Row
-from pipeline.lab.ablation.runs import planned, share
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.lab.ablation.definition import Ablation, Row
+from garment_keypoints.pipeline.lab.ablation.runs import planned, share
 
 ABLATION = Ablation("mine", "keypoints", None, tuple(Row(name, "", None) for name in "abc"), 2)
 

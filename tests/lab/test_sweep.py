@@ -4,12 +4,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
-
-from pipeline.lab.ablation.definition import Ablation, Row
-from pipeline.lab.ablation.runs import DONE, Outcome
-from pipeline.lab.ablation.sweep import draw_sweep, swept
-from pipeline.lab.ablation.table import Line
-from pipeline.lab.noise import mean
+from garment_keypoints.pipeline.lab.ablation.definition import Ablation, Row
+from garment_keypoints.pipeline.lab.ablation.runs import DONE, Outcome
+from garment_keypoints.pipeline.lab.ablation.sweep import draw_sweep, swept
+from garment_keypoints.pipeline.lab.ablation.table import Line
+from garment_keypoints.pipeline.lab.noise import mean
 
 
 @dataclass

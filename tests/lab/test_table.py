@@ -5,11 +5,10 @@ import io
 from dataclasses import dataclass, field
 
 import pytest
-
-from pipeline.lab.ablation.costs import MeasuredCosts
-from pipeline.lab.ablation.definition import Ablation, Row
-from pipeline.lab.ablation.runs import COLLAPSED, DONE, FAILED, PENDING, Outcome
-from pipeline.lab.ablation.table import Line, as_csv, as_markdown, lines_of
+from garment_keypoints.pipeline.lab.ablation.costs import MeasuredCosts
+from garment_keypoints.pipeline.lab.ablation.definition import Ablation, Row
+from garment_keypoints.pipeline.lab.ablation.runs import COLLAPSED, DONE, FAILED, PENDING, Outcome
+from garment_keypoints.pipeline.lab.ablation.table import Line, as_csv, as_markdown, lines_of
 
 
 @dataclass

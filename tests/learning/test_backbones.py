@@ -7,9 +7,8 @@ import pytest
 import safetensors.torch
 import timm
 import torch
-
-from pipeline.learning.backbones import BACKBONES, backbone_levels, build_backbone
-from pipeline.learning.initial_weights import initialisation
+from garment_keypoints.pipeline.learning.backbones import BACKBONES, backbone_levels, build_backbone
+from garment_keypoints.pipeline.learning.initial_weights import initialisation
 
 
 def test_packaged_weights_are_those_of_the_network() -> None:

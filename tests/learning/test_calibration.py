@@ -5,10 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from pipeline.contract.faults import UserError
-from pipeline.contract.schema import Schema
-from pipeline.learning.calibration import Calibration, fit, reliability
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.learning.calibration import Calibration, fit, reliability
 
 
 def simulated(count: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -5,12 +5,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-
-from detector import config as detector
-from keypoints import config as keypoints
-from pipeline.contract.faults import UserError
-from pipeline.learning.configs import renamed, restore
-from pipeline.settings import Settings, as_now
+from garment_keypoints.detector import config as detector
+from garment_keypoints.keypoints import config as keypoints
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.learning.configs import renamed, restore
+from garment_keypoints.pipeline.settings import Settings, as_now
 
 ROOT = Path(__file__).parents[2]
 STAGES = [(keypoints.KeypointsConfig, keypoints.upgrade_config), (detector.DetectorConfig, detector.upgrade_config)]

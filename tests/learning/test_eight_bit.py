@@ -9,15 +9,21 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from garment_keypoints.pipeline import api
+from garment_keypoints.pipeline.api import load
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.learning.eight_bit import FLOAT_CONVOLUTIONS, quantise
+from garment_keypoints.pipeline.learning.graphs import (
+    Graph,
+    inputs_seen,
+    is_graph,
+    refuse_without_instructions,
+    write_graph,
+)
+from garment_keypoints.pipeline.learning.pairs import DEFAULT, MANIFEST, PACKAGED
 from onnx import TensorProto
 from torch import nn
 
-from pipeline import api
-from pipeline.api import load
-from pipeline.contract.faults import UserError
-from pipeline.learning.eight_bit import FLOAT_CONVOLUTIONS, quantise
-from pipeline.learning.graphs import Graph, inputs_seen, is_graph, refuse_without_instructions, write_graph
-from pipeline.learning.pairs import DEFAULT, MANIFEST, PACKAGED
 from tests.commands.running import run
 
 CPU = torch.cpu.get_capabilities()

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.learning.placement import devices
+from garment_keypoints.pipeline.runs.claims import claim, completed
 
-from pipeline.contract.faults import UserError
-from pipeline.learning.placement import devices
-from pipeline.runs.claims import claim, completed
 from tests.contract.test_files import no_file_larger_than
 from tests.learning.tiny_training import COUNT, DECAY, SAVE_EVERY, STEPS, Tiny, train
 

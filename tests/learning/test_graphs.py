@@ -7,19 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from garment_keypoints.detector.export import export_detector
+from garment_keypoints.detector.inference import load_detector
+from garment_keypoints.detector.networks.build import GarmentNetwork
+from garment_keypoints.keypoints.export import export_keypoints
+from garment_keypoints.keypoints.inference import load_locator
+from garment_keypoints.keypoints.networks.build import build_network
+from garment_keypoints.pipeline.api import Predictor, load
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.learning.graphs import Graph
+from garment_keypoints.pipeline.learning.pairs import DEFAULT, MANIFEST, PACKAGED, Pair, find_pair
+from garment_keypoints.pipeline.learning.weights import HEADER, read_checkpoint
 
-from detector.export import export_detector
-from detector.inference import load_detector
-from detector.networks.build import GarmentNetwork
-from keypoints.export import export_keypoints
-from keypoints.inference import load_locator
-from keypoints.networks.build import build_network
-from pipeline.api import Predictor, load
-from pipeline.contract.faults import UserError
-from pipeline.contract.schema import Schema
-from pipeline.learning.graphs import Graph
-from pipeline.learning.pairs import DEFAULT, MANIFEST, PACKAGED, Pair, find_pair
-from pipeline.learning.weights import HEADER, read_checkpoint
 from tests.commands.running import run
 from tests.configs import detector_config, keypoints_config
 

@@ -6,15 +6,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from garment_keypoints.pipeline.contract.faults import DataError
+from garment_keypoints.pipeline.contract.formats.fashionai import read_annotations
+from garment_keypoints.pipeline.contract.images import FORMATS
+from garment_keypoints.pipeline.contract.records import ImageRow
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.learning.loading import (
+    ImageDataset,
+    PixelBatchSampler,
+    StepBatchSampler,
+    collate,
+    loader,
+    plain_loader,
+)
+from garment_keypoints.pipeline.learning.photometric import Photometric
 from PIL import Image
-
-from pipeline.contract.faults import DataError
-from pipeline.contract.formats.fashionai import read_annotations
-from pipeline.contract.images import FORMATS
-from pipeline.contract.records import ImageRow
-from pipeline.contract.schema import Schema
-from pipeline.learning.loading import ImageDataset, PixelBatchSampler, StepBatchSampler, collate, loader, plain_loader
-from pipeline.learning.photometric import Photometric
 
 
 def test_a_resumed_sampler_goes_on_where_it_was() -> None:

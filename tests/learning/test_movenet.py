@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from garment_keypoints.detector.networks.build import GarmentNetwork
+from garment_keypoints.pipeline.learning.backbones import Backbone, build_backbone
+from garment_keypoints.pipeline.learning.movenet import MoveNetLightning
 
-from detector.networks.build import GarmentNetwork
-from pipeline.learning.backbones import Backbone, build_backbone
-from pipeline.learning.movenet import MoveNetLightning
 from tests.configs import detector_config
 
 NAME = "movenet_lightning"
@@ -38,7 +38,7 @@ def test_the_maps_are_those_of_the_published_network_up_to_a_factor(packaged: Ba
 
 
 def test_the_packaged_file_holds_just_the_tensors_of_the_network(packaged: Backbone) -> None:
-    folder = files("pipeline.learning") / "pretrained"
+    folder = files("garment_keypoints.pipeline.learning") / "pretrained"
     state = safetensors.torch.load((folder / f"{NAME}.safetensors").read_bytes())
     MoveNetLightning((4, 8, 16, 32)).load_state_dict(state, strict=True)
     assert all(torch.equal(value, state[key]) for key, value in packaged.body.state_dict().items())

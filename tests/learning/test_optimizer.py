@@ -1,11 +1,10 @@
 """Options, groups of the optimizer, and the schedule at hand-worked steps."""
 
 import pytest
+from garment_keypoints.pipeline.engine.device import Device
+from garment_keypoints.pipeline.learning.optimizer import build_optimizer
+from garment_keypoints.pipeline.learning.options import TrainOptions
 from torch import nn
-
-from pipeline.engine.device import Device
-from pipeline.learning.optimizer import build_optimizer
-from pipeline.learning.options import TrainOptions
 
 
 def test_groups_and_schedule() -> None:

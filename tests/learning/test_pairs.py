@@ -7,12 +7,21 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
+from garment_keypoints.detector.inference import load_detector
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.learning.pairs import (
+    DEFAULT,
+    GRAPHS,
+    MANIFEST,
+    PACKAGED,
+    Pair,
+    find_pair,
+    packaged,
+    recorded_refine,
+)
+from garment_keypoints.pipeline.learning.weights import load_checkpoint, save_checkpoint
 
-from detector.inference import load_detector
-from pipeline.contract.faults import UserError
-from pipeline.contract.schema import Schema
-from pipeline.learning.pairs import DEFAULT, GRAPHS, MANIFEST, PACKAGED, Pair, find_pair, packaged, recorded_refine
-from pipeline.learning.weights import load_checkpoint, save_checkpoint
 from tests.commands.running import run, submit_options
 from tests.learning.test_weights import OLD, header, save
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from garment_keypoints.keypoints.networks.build import KeypointNetwork, build_network
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.learning.pairs import DEFAULT
+from garment_keypoints.pipeline.learning.start import Start, fill_from, load_start, refuse_seen
 
-from keypoints.networks.build import KeypointNetwork, build_network
-from pipeline.contract.faults import UserError
-from pipeline.contract.schema import Schema
-from pipeline.learning.pairs import DEFAULT
-from pipeline.learning.start import Start, fill_from, load_start, refuse_seen
 from tests.configs import keypoints_config
 
 SETTING = "keypoints.network.backbone"
@@ -54,7 +54,7 @@ def test_what_has_another_shape_begins_anew(
 ) -> None:
     trained, network = build(), build(head_channels=16)
     own = {key: value.clone() for key, value in network.state_dict().items()}
-    with caplog.at_level(logging.INFO, "pipeline"):
+    with caplog.at_level(logging.INFO, "garment_keypoints"):
         fill_from(network, start_of(trained), SETTING)
     for key, value in network.state_dict().items():
         fits = trained.state_dict()[key].shape == value.shape

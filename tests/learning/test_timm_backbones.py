@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 import timm
 import torch
-
-from pipeline.learning.backbones import build_backbone
+from garment_keypoints.pipeline.learning.backbones import build_backbone
 
 STRIDES = (4, 8, 16, 32)
 CHANNELS = {

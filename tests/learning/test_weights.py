@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
+from garment_keypoints.detector.inference import load_detector
+from garment_keypoints.keypoints.inference import load_locator
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.learning.training_ids import ids_digest, training_ids
+from garment_keypoints.pipeline.learning.weights import FORMAT, fill, load_checkpoint, save_checkpoint, upgrade
 from safetensors import safe_open
 from torch import nn
 
-from detector.inference import load_detector
-from keypoints.inference import load_locator
-from pipeline.contract.faults import UserError
-from pipeline.contract.schema import Schema
-from pipeline.learning.training_ids import ids_digest, training_ids
-from pipeline.learning.weights import FORMAT, fill, load_checkpoint, save_checkpoint, upgrade
 from tests.contract.test_files import no_file_larger_than
 
 ROOT = Path(__file__).parent.parent.parent

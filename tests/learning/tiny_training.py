@@ -12,16 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from garment_keypoints.pipeline.contract.records import ImageBatch, ImageRow
+from garment_keypoints.pipeline.learning.fit import fit
+from garment_keypoints.pipeline.learning.loading import ImageDataset, plain_loader
+from garment_keypoints.pipeline.learning.optimizer import build_optimizer
+from garment_keypoints.pipeline.learning.options import TrainOptions
+from garment_keypoints.pipeline.learning.shares import share
 from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-
-from pipeline.contract.records import ImageBatch, ImageRow
-from pipeline.learning.fit import fit
-from pipeline.learning.loading import ImageDataset, plain_loader
-from pipeline.learning.optimizer import build_optimizer
-from pipeline.learning.options import TrainOptions
-from pipeline.learning.shares import share
 
 COUNT, STEPS, SAVE_EVERY, DECAY = 11, 11, 4, 0.5 ** (1 / (0.3 * 11))
 

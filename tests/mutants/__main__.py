@@ -22,8 +22,9 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from pipeline.contract.files import write_text
-from pipeline.runs.provenance import provenance
+from garment_keypoints.pipeline.contract.files import write_text
+from garment_keypoints.pipeline.runs.provenance import provenance
+
 from tests.mutants.mutations import ROOT, Mutation, read_list, stale
 
 TIMEOUT_S = 180

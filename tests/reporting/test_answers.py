@@ -4,13 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from pipeline.contract.faults import UserError
-from pipeline.contract.formats.fashionai import read_answers, read_test
-from pipeline.contract.formats.submission import write_submission
-from pipeline.contract.records import Annotation, ImageRow
-from pipeline.contract.schema import Schema
-from pipeline.reporting.scores import answers_of, score, score_figures, score_lines
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.formats.fashionai import read_answers, read_test
+from garment_keypoints.pipeline.contract.formats.submission import write_submission
+from garment_keypoints.pipeline.contract.records import Annotation, ImageRow
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.reporting.scores import answers_of, score, score_figures, score_lines
 
 WAISTBAND, HEMLINE = (15, 16), (17, 18)
 

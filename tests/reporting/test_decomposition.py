@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-
-from pipeline.reporting.decomposition import Scored, decomposition
-from pipeline.reporting.errors import KINDS, UNCOUNTED
+from garment_keypoints.pipeline.reporting.decomposition import Scored, decomposition
+from garment_keypoints.pipeline.reporting.errors import KINDS, UNCOUNTED
 
 GOOD, JITTER, MISS = (KINDS.index(name) for name in ("good", "jitter", "miss"))
 ONE = Scored(

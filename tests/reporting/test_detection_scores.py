@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-
-from pipeline.contract.garments import Garment, PhotoResult
-from pipeline.reporting.detection_scores import against_annotated, against_garments, against_labels
+from garment_keypoints.pipeline.contract.garments import Garment, PhotoResult
+from garment_keypoints.pipeline.reporting.detection_scores import against_annotated, against_garments, against_labels
 
 NOTHING = np.full((24, 2), np.nan)
 

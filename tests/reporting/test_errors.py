@@ -4,11 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from pipeline.contract.metrics import normalized_error
-from pipeline.contract.records import Annotation
-from pipeline.contract.schema import Schema
-from pipeline.reporting.errors import KINDS, UNCOUNTED, Facet, binned, facets, kinds_of, shares
+from garment_keypoints.pipeline.contract.metrics import normalized_error
+from garment_keypoints.pipeline.contract.records import Annotation
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.reporting.errors import KINDS, UNCOUNTED, Facet, binned, facets, kinds_of, shares
 
 BAND_LEFT, BAND_RIGHT, HEM_LEFT, HEM_RIGHT = 15, 16, 17, 18
 

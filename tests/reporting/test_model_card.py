@@ -3,11 +3,10 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from garment_keypoints.pipeline.learning.conv4 import Conv4
+from garment_keypoints.pipeline.reporting.model_card import Costs, layers, model_card, network_costs
+from garment_keypoints.pipeline.reporting.receptive_field import ReceptiveField, receptive_field
 from torch import Tensor, nn
-
-from pipeline.learning.conv4 import Conv4
-from pipeline.reporting.model_card import Costs, layers, model_card, network_costs
-from pipeline.reporting.receptive_field import ReceptiveField, receptive_field
 
 
 class Small(nn.Module):

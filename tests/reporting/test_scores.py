@@ -5,11 +5,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from garment_keypoints.pipeline.contract.faults import DataError, UserError
+from garment_keypoints.pipeline.contract.formats.fashionai import read_answers, read_test
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.reporting.scores import answers_of, score
 
-from pipeline.contract.faults import DataError, UserError
-from pipeline.contract.formats.fashionai import read_answers, read_test
-from pipeline.contract.schema import Schema
-from pipeline.reporting.scores import answers_of, score
 from tests.commands.running import run
 from tests.data.test_check import drop, edit
 

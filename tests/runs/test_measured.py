@@ -5,9 +5,8 @@ import sys
 import time
 
 import pytest
-
-from pipeline.runs import provenance
-from pipeline.runs.provenance import measured
+from garment_keypoints.pipeline.runs import provenance
+from garment_keypoints.pipeline.runs.provenance import measured
 
 
 def test_the_wall_time_is_that_of_the_work_in_seconds() -> None:

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from garment_keypoints.pipeline.contract.files import write_text
+from garment_keypoints.pipeline.reporting.tables import as_table
+from garment_keypoints.pipeline.runs.json_files import read_json, write_json
+from garment_keypoints.pipeline.runs.provenance import provenance
+from garment_keypoints.pipeline.sample.write import draw_dataset
 
-from pipeline.contract.files import write_text
-from pipeline.reporting.tables import as_table
-from pipeline.runs.json_files import read_json, write_json
-from pipeline.runs.provenance import provenance
-from pipeline.sample.write import draw_dataset
 from tests.commands.running import TINY
 from tests.scale.observed import Observed, compared, done, observed, predicting, rows_of
 from tests.scale.poisoned import POISON

@@ -11,8 +11,7 @@ from typing import Any
 
 import psutil
 import pyarrow.parquet as pq
-
-from pipeline.engine.catalogue import photos_done
+from garment_keypoints.pipeline.engine.catalogue import photos_done
 
 EVERY_S = 2.0
 WHAT = "garment", "category", "error"

@@ -6,8 +6,8 @@ import sys
 from types import SimpleNamespace
 from typing import Any
 
-from pipeline.__main__ import main
-from pipeline.commands import catalogue
+from garment_keypoints.pipeline.cli.run import main
+from garment_keypoints.pipeline.commands import catalogue
 
 POISON = "poison"
 """The id of the photo."""

@@ -14,8 +14,8 @@ from typing import Any
 import psutil
 import pyarrow.parquet as pq
 import pytest
+from garment_keypoints.pipeline.commands import catalogue as verb
 
-from pipeline.commands import catalogue as verb
 from tests.commands.running import run, submit_options
 from tests.scale.poisoned import POISON, Poisoned
 

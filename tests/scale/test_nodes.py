@@ -8,8 +8,8 @@ from pathlib import Path
 
 import psutil
 import pytest
+from garment_keypoints.pipeline.learning.fit import RESUME
 
-from pipeline.learning.fit import RESUME
 from tests.commands.running import TINY
 from tests.scale.training import ROOT, Setting, launchers, placed
 

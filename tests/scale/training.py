@@ -18,13 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from garment_keypoints.pipeline.contract.files import write_text
+from garment_keypoints.pipeline.reporting.tables import as_table
+from garment_keypoints.pipeline.runs.json_files import read_json, write_json
+from garment_keypoints.pipeline.runs.provenance import provenance
+from garment_keypoints.pipeline.sample.write import draw_dataset
 from safetensors.torch import load_file
-
-from pipeline.contract.files import write_text
-from pipeline.reporting.tables import as_table
-from pipeline.runs.json_files import read_json, write_json
-from pipeline.runs.provenance import provenance
-from pipeline.sample.write import draw_dataset
 
 ROOT = Path(__file__).parents[2]
 CONFIG = "configs/sample.yaml"

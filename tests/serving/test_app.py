@@ -7,15 +7,15 @@ from typing import ClassVar
 
 import pytest
 from fastapi.testclient import TestClient
+from garment_keypoints.pipeline import api
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.garments import PhotoResult
+from garment_keypoints.pipeline.contract.images import PictureOptions
+from garment_keypoints.pipeline.contract.schema import Schema, load_schema
+from garment_keypoints.pipeline.data.photos import Photo
+from garment_keypoints.pipeline.serving.app import HERE, PAGES, Allowance, Limits, create_app
 from PIL import Image
 
-from pipeline import api
-from pipeline.contract.faults import UserError
-from pipeline.contract.garments import PhotoResult
-from pipeline.contract.images import PictureOptions
-from pipeline.contract.schema import Schema, load_schema
-from pipeline.data.photos import Photo
-from pipeline.serving.app import HERE, PAGES, Allowance, Limits, create_app
 from tests.commands.running import run
 
 ROOT = Path(__file__).parents[2]

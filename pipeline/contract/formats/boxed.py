@@ -5,14 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-
-from pipeline.contract.faults import DataError, Fault
-from pipeline.contract.files import write_text
-from pipeline.contract.formats.boxes import LARGEST
-from pipeline.contract.formats.csv_files import NUMBER, has_columns, read_csv, wrong_id
-from pipeline.contract.formats.fashionai import ID
-from pipeline.contract.records import NOTHING, BoxedImage
-from pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.contract.faults import DataError, Fault
+from garment_keypoints.pipeline.contract.files import write_text
+from garment_keypoints.pipeline.contract.formats.boxes import LARGEST
+from garment_keypoints.pipeline.contract.formats.csv_files import NUMBER, has_columns, read_csv, wrong_id
+from garment_keypoints.pipeline.contract.formats.fashionai import ID
+from garment_keypoints.pipeline.contract.records import NOTHING, BoxedImage
+from garment_keypoints.pipeline.contract.schema import Schema
 
 PLACE = ["x0", "y0", "x1", "y1"]
 COLUMNS = [ID, "category", *PLACE]

@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-
-from pipeline.contract.faults import DataError, Fault, UserError
-from pipeline.contract.files import json_object, write_text
-from pipeline.contract.formats.csv_files import (
+from garment_keypoints.pipeline.contract.faults import DataError, Fault, UserError
+from garment_keypoints.pipeline.contract.files import json_object, write_text
+from garment_keypoints.pipeline.contract.formats.csv_files import (
     INSTANCE,
     NUMBER,
     WHOLE,
@@ -23,9 +22,9 @@ from pipeline.contract.formats.csv_files import (
     read_instances,
     wrong_id,
 )
-from pipeline.contract.formats.fashionai import ID
-from pipeline.contract.records import BoxRow
-from pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.contract.formats.fashionai import ID
+from garment_keypoints.pipeline.contract.records import BoxRow
+from garment_keypoints.pipeline.contract.schema import Schema
 
 PLACE = ["x0", "y0", "x1", "y1", "score"]
 BOX_COLUMNS = [ID, INSTANCE, "category", *PLACE, "source", "fold", "checkpoint", "fallback"]

@@ -13,12 +13,12 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from pipeline.contract.faults import UserError
-from pipeline.contract.files import write_bytes
-from pipeline.contract.garment_values import flat_cells, plain
-from pipeline.contract.garments import PhotoResult
-from pipeline.contract.outputs import PARQUET, columns, groups
-from pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.files import write_bytes
+from garment_keypoints.pipeline.contract.garment_values import flat_cells, plain
+from garment_keypoints.pipeline.contract.garments import PhotoResult
+from garment_keypoints.pipeline.contract.outputs import PARQUET, columns, groups
+from garment_keypoints.pipeline.contract.schema import Schema
 
 ID, URI, CATEGORY = "id", "uri", "category"
 JOB = b"garment_keypoints_job"

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import pandas as pd
-
-from pipeline.contract.faults import Fault
+from garment_keypoints.pipeline.contract.faults import Fault
 
 INSTANCE = "instance"
 """The column that says which garment of its picture a row is of; files with one garment a picture have none."""

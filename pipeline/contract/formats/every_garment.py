@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-
-from pipeline.contract.faults import UserError
-from pipeline.contract.files import json_object
-from pipeline.contract.records import EveryGarment
-from pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.files import json_object
+from garment_keypoints.pipeline.contract.records import EveryGarment
+from garment_keypoints.pipeline.contract.schema import Schema
 
 NAME = "all_garments.json"
 EXPECTED = "expected a list of garments by picture, each with category, labelled, and box [x0, y0, x1, y1]"

@@ -11,11 +11,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-
-from pipeline.contract.faults import DataError, Fault
-from pipeline.contract.formats.csv_files import INSTANCE, duplicates, has_columns, read_csv, read_instances, wrong_id
-from pipeline.contract.records import ABSENT, Annotation, ImageRow, Key
-from pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.contract.faults import DataError, Fault
+from garment_keypoints.pipeline.contract.formats.csv_files import (
+    INSTANCE,
+    duplicates,
+    has_columns,
+    read_csv,
+    read_instances,
+    wrong_id,
+)
+from garment_keypoints.pipeline.contract.records import ABSENT, Annotation, ImageRow, Key
+from garment_keypoints.pipeline.contract.schema import Schema
 
 ID, CATEGORY = "image_id", "image_category"
 ABSENT_CELL = "-1_-1_-1"

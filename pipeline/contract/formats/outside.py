@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from pipeline.contract.faults import DataError, Fault, UserError
-from pipeline.contract.formats.csv_files import wrong_id
-from pipeline.contract.plugins import load_object
-from pipeline.contract.records import ABSENT, OCCLUDED, VISIBLE, Annotation, ImageRow, Key
-from pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.contract.faults import DataError, Fault, UserError
+from garment_keypoints.pipeline.contract.formats.csv_files import wrong_id
+from garment_keypoints.pipeline.contract.plugins import load_object
+from garment_keypoints.pipeline.contract.records import ABSENT, OCCLUDED, VISIBLE, Annotation, ImageRow, Key
+from garment_keypoints.pipeline.contract.schema import Schema
 
 ANNOTATIONS, TEST, ANSWERS = "read_annotations", "read_test", "read_answers"
 ARGUMENTS = {ANNOTATIONS: "roots, schema, faults", TEST: "folder, schema, faults", ANSWERS: "file, schema"}
@@ -79,7 +78,7 @@ def load_layout(name: str) -> OutsideLayout:
         if not callable(own):
             raise UserError(
                 f"--layout {name}: of type {type(layout).__name__}, has no function {function}({arguments}); expected a module "
-                f"or object with {', '.join(ARGUMENTS)}, as pipeline.contract.formats.registry.Layout says"
+                f"or object with {', '.join(ARGUMENTS)}, as garment_keypoints.pipeline.contract.formats.registry.Layout says"
             )
         try:
             inspect.signature(own).bind(*arguments.split(", "))
@@ -92,7 +91,10 @@ def _problem(row: Any, schema: Schema, function: str) -> tuple[str, str] | None:
     """Say what is wrong with a row that a layout gave, and what was expected."""
     kind = ImageRow if function == TEST else Annotation
     if not isinstance(row, kind):
-        return f"row that is a {type(row).__name__}", f"return pipeline.contract.records.{kind.__name__}"
+        return (
+            f"row that is a {type(row).__name__}",
+            f"return garment_keypoints.pipeline.contract.records.{kind.__name__}",
+        )
     if not isinstance(row.image_id, str):
         return "image id that is no text", "expected a path below the data folder"
     if wrong := wrong_id(row.image_id):

@@ -10,13 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-
-from pipeline.contract.faults import DataError, Fault
-from pipeline.contract.files import write_text
-from pipeline.contract.formats.boxed import read_boxed, write_boxed
-from pipeline.contract.formats.fashionai import ABSENT_CELL, CATEGORY, ID, read_rows
-from pipeline.contract.records import Annotation, BoxedImage, BoxRow
-from pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.contract.faults import DataError, Fault
+from garment_keypoints.pipeline.contract.files import write_text
+from garment_keypoints.pipeline.contract.formats.boxed import read_boxed, write_boxed
+from garment_keypoints.pipeline.contract.formats.fashionai import ABSENT_CELL, CATEGORY, ID, read_rows
+from garment_keypoints.pipeline.contract.records import Annotation, BoxedImage, BoxRow
+from garment_keypoints.pipeline.contract.schema import Schema
 
 POINTS, BOXED, RECORD = "points.csv", "boxed.csv", "points.json"
 PSEUDO_POINTS = "pseudo_points"

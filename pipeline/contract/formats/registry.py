@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from pipeline.contract.faults import Fault, UserError
-from pipeline.contract.formats import fashionai
-from pipeline.contract.formats.outside import load_layout
-from pipeline.contract.records import Annotation, ImageRow
-from pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.contract.faults import Fault, UserError
+from garment_keypoints.pipeline.contract.formats import fashionai
+from garment_keypoints.pipeline.contract.formats.outside import load_layout
+from garment_keypoints.pipeline.contract.records import Annotation, ImageRow
+from garment_keypoints.pipeline.contract.schema import Schema
 
 
 class Layout(Protocol):

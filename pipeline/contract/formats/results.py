@@ -13,11 +13,10 @@ from typing import Any, TextIO
 
 import numpy as np
 import yaml
-
-from pipeline.contract.garment_values import plain, row
-from pipeline.contract.garments import Garment, PhotoResult
-from pipeline.contract.outputs import COCO, header
-from pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.contract.garment_values import plain, row
+from garment_keypoints.pipeline.contract.garments import Garment, PhotoResult
+from garment_keypoints.pipeline.contract.outputs import COCO, header
+from garment_keypoints.pipeline.contract.schema import Schema
 
 GARMENTS, COCO_RESULTS, COCO_IMAGES, YOLO = "garments.csv", "coco_results.json", "coco_images.json", "data.yaml"
 

@@ -9,13 +9,25 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-
-from pipeline.contract.faults import DataError, Fault
-from pipeline.contract.files import write_text
-from pipeline.contract.formats.csv_files import INSTANCE, duplicates, has_columns, read_csv, read_instances
-from pipeline.contract.formats.fashionai import ABSENT_CELL, CATEGORY, ID, check_row, columns, parse_cells
-from pipeline.contract.records import ABSENT, ImageRow, Key
-from pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.contract.faults import DataError, Fault
+from garment_keypoints.pipeline.contract.files import write_text
+from garment_keypoints.pipeline.contract.formats.csv_files import (
+    INSTANCE,
+    duplicates,
+    has_columns,
+    read_csv,
+    read_instances,
+)
+from garment_keypoints.pipeline.contract.formats.fashionai import (
+    ABSENT_CELL,
+    CATEGORY,
+    ID,
+    check_row,
+    columns,
+    parse_cells,
+)
+from garment_keypoints.pipeline.contract.records import ABSENT, ImageRow, Key
+from garment_keypoints.pipeline.contract.schema import Schema
 
 
 def write_submission(

@@ -4,8 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
-from pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.faults import UserError
 
 
 def read_yaml(file: Path) -> dict[Any, Any]:

@@ -6,23 +6,23 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from keypoints.collapse import CollapseError
-from pipeline import load
-from pipeline.commands.train_keypoints import BOXES, LEARNED, train_in_boxes, train_keypoints
-from pipeline.contract.box_kinds import TRUTH
-from pipeline.contract.boxes import read_matched
-from pipeline.contract.faults import UserError
-from pipeline.contract.files import alone, file_hash, when_free
-from pipeline.contract.formats.boxes import read_margin
-from pipeline.contract.schema import load_schema
-from pipeline.data.select import load_training_set
-from pipeline.engine.validation import NAMED, SHOWN, held_out, score_in_boxes
-from pipeline.lab.ablation.boxes import in_sample, make_boxes, make_in_sample
-from pipeline.lab.ablation.costs import MeasuredCosts, measure
-from pipeline.lab.ablation.definition import IN_SAMPLE, Ablation, Row
-from pipeline.lab.ablation.known import Known
-from pipeline.lab.ablation.runs import DONE, PENDING, Outcome, Run
-from pipeline.lab.ablation.settings import (
+from garment_keypoints.keypoints.collapse import CollapseError
+from garment_keypoints.pipeline import load
+from garment_keypoints.pipeline.commands.train_keypoints import BOXES, LEARNED, train_in_boxes, train_keypoints
+from garment_keypoints.pipeline.contract.box_kinds import TRUTH
+from garment_keypoints.pipeline.contract.boxes import read_matched
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.files import alone, file_hash, when_free
+from garment_keypoints.pipeline.contract.formats.boxes import read_margin
+from garment_keypoints.pipeline.contract.schema import load_schema
+from garment_keypoints.pipeline.data.select import load_training_set
+from garment_keypoints.pipeline.engine.validation import NAMED, SHOWN, held_out, score_in_boxes
+from garment_keypoints.pipeline.lab.ablation.boxes import in_sample, make_boxes, make_in_sample
+from garment_keypoints.pipeline.lab.ablation.costs import MeasuredCosts, measure
+from garment_keypoints.pipeline.lab.ablation.definition import IN_SAMPLE, Ablation, Row
+from garment_keypoints.pipeline.lab.ablation.known import Known
+from garment_keypoints.pipeline.lab.ablation.runs import DONE, PENDING, Outcome, Run
+from garment_keypoints.pipeline.lab.ablation.settings import (
     deciding,
     fingerprint,
     of_boxes,
@@ -30,13 +30,13 @@ from pipeline.lab.ablation.settings import (
     read_of,
     refuse_other_inputs,
 )
-from pipeline.lab.run_tables import DAMAGE
-from pipeline.learning.placement import device_of, precision
-from pipeline.runs.claims import refuse_another_make
-from pipeline.runs.json_files import read_json, write_json
-from pipeline.runs.provenance import provenance
-from pipeline.runs.steps import REMEDY, inputs_of, kept, recorded
-from pipeline.settings import Settings
+from garment_keypoints.pipeline.lab.run_tables import DAMAGE
+from garment_keypoints.pipeline.learning.placement import device_of, precision
+from garment_keypoints.pipeline.runs.claims import refuse_another_make
+from garment_keypoints.pipeline.runs.json_files import read_json, write_json
+from garment_keypoints.pipeline.runs.provenance import provenance
+from garment_keypoints.pipeline.runs.steps import REMEDY, inputs_of, kept, recorded
+from garment_keypoints.pipeline.settings import Settings
 
 FIXED = "fixed"
 """The one keypoint network by which the rows of an ablation of the detector are scored."""

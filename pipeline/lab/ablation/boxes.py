@@ -6,23 +6,23 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from detector.inference import NetworkDetector
-from detector.out_of_fold import train_ids
-from pipeline.commands.boxes import FoldBoxes, boxes, write_fold_boxes
-from pipeline.commands.train_detector import train_detector
-from pipeline.contract.faults import BusyError, UserError
-from pipeline.contract.files import WAIT_S, when_free
-from pipeline.contract.images import PictureOptions
-from pipeline.contract.schema import Schema
-from pipeline.data.fold_file import FOLDS
-from pipeline.data.select import RowSet
-from pipeline.engine.device import Device
-from pipeline.engine.fold_boxes import predict_boxes
-from pipeline.engine.inference import InferenceResult
-from pipeline.lab.ablation.definition import IN_SAMPLE
-from pipeline.lab.ablation.settings import of_boxes, refuse_others
-from pipeline.runs.json_files import read_json
-from pipeline.settings import Settings, record_as_now
+from garment_keypoints.detector.inference import NetworkDetector
+from garment_keypoints.detector.out_of_fold import train_ids
+from garment_keypoints.pipeline.commands.boxes import FoldBoxes, boxes, write_fold_boxes
+from garment_keypoints.pipeline.commands.train_detector import train_detector
+from garment_keypoints.pipeline.contract.faults import BusyError, UserError
+from garment_keypoints.pipeline.contract.files import WAIT_S, when_free
+from garment_keypoints.pipeline.contract.images import PictureOptions
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.data.fold_file import FOLDS
+from garment_keypoints.pipeline.data.select import RowSet
+from garment_keypoints.pipeline.engine.device import Device
+from garment_keypoints.pipeline.engine.fold_boxes import predict_boxes
+from garment_keypoints.pipeline.engine.inference import InferenceResult
+from garment_keypoints.pipeline.lab.ablation.definition import IN_SAMPLE
+from garment_keypoints.pipeline.lab.ablation.settings import of_boxes, refuse_others
+from garment_keypoints.pipeline.runs.json_files import read_json
+from garment_keypoints.pipeline.settings import Settings, record_as_now
 
 
 def make_boxes(settings: Settings, data: Sequence[Path], run: Path, folder: Path, limit: int) -> None:

@@ -3,12 +3,11 @@
 import math
 from collections.abc import Sequence
 
+from garment_keypoints.pipeline.lab.ablation.table import LABELS, Line, seeds_cell
+from garment_keypoints.pipeline.lab.noise import Mean
+from garment_keypoints.pipeline.reporting.plots import nice_ticks
+from garment_keypoints.pipeline.reporting.tables import MISSING
 from PIL import Image, ImageDraw, ImageFont
-
-from pipeline.lab.ablation.table import LABELS, Line, seeds_cell
-from pipeline.lab.noise import Mean
-from pipeline.reporting.plots import nice_ticks
-from pipeline.reporting.tables import MISSING
 
 PANELS = ("ne", "ne_true_boxes", "ap")
 """Figures that are drawn, where the ablation has them."""

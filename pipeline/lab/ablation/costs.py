@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from garment_keypoints.pipeline.learning.placement import MIXED
+from garment_keypoints.pipeline.reporting.model_card import network_costs
 from torch import Tensor, nn
-
-from pipeline.learning.placement import MIXED
-from pipeline.reporting.model_card import network_costs
 
 SECONDS = 2.0
 """How long the speed is measured, after a warm-up."""

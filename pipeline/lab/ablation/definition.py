@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import pipeline.lab.failing  # noqa: F401 (its parts are named by configs of ablations)
-from pipeline.contract.box_kinds import OUT_OF_FOLD
-from pipeline.contract.faults import UserError
-from pipeline.contract.formats.yaml_files import read_yaml
-from pipeline.lab.ablation.overrides import FlatSettings, flatten, nest
-from pipeline.learning.configs import check_format, restore
+import garment_keypoints.pipeline.lab.failing  # noqa: F401 (its parts are named by configs of ablations)
+from garment_keypoints.pipeline.contract.box_kinds import OUT_OF_FOLD
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.formats.yaml_files import read_yaml
+from garment_keypoints.pipeline.lab.ablation.overrides import FlatSettings, flatten, nest
+from garment_keypoints.pipeline.learning.configs import check_format, restore
 
 STAGES = ("detector", "keypoints")
 IN_SAMPLE = "in_sample"

@@ -5,13 +5,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.contract.faults import UserError
-from pipeline.contract.files import json_object
-from pipeline.lab.ablation.costs import MeasuredCosts
-from pipeline.lab.ablation.overrides import FlatSettings, flat_of, nest
-from pipeline.lab.ablation.runs import COLLAPSED, DONE, Outcome, Run
-from pipeline.learning.configs import renamed
-from pipeline.settings import Settings
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.files import json_object
+from garment_keypoints.pipeline.lab.ablation.costs import MeasuredCosts
+from garment_keypoints.pipeline.lab.ablation.overrides import FlatSettings, flat_of, nest
+from garment_keypoints.pipeline.lab.ablation.runs import COLLAPSED, DONE, Outcome, Run
+from garment_keypoints.pipeline.learning.configs import renamed
+from garment_keypoints.pipeline.settings import Settings
 
 FORMAT = 1
 MISSING = object()

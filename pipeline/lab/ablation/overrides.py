@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from pipeline.contract.faults import UserError
-from pipeline.learning.configs import KINDS
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.learning.configs import KINDS
 
 FlatSettings = dict[str, Any]
 """Settings by dotted name."""

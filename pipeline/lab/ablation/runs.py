@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.contract.faults import UserError
-from pipeline.lab.ablation.definition import Ablation, Row, with_seed
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.lab.ablation.definition import Ablation, Row, with_seed
 
 DONE, PENDING, COLLAPSED, FAILED = "done", "pending", "collapsed", "failed"
 

@@ -6,13 +6,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.contract.faults import UserError
-from pipeline.lab.ablation.definition import Ablation
-from pipeline.lab.ablation.overrides import FlatSettings, flatten
-from pipeline.runs.claims import differences
-from pipeline.runs.json_files import read_json
-from pipeline.runs.steps import REMEDY
-from pipeline.settings import PLACE, Settings, record_as_now
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.lab.ablation.definition import Ablation
+from garment_keypoints.pipeline.lab.ablation.overrides import FlatSettings, flatten
+from garment_keypoints.pipeline.runs.claims import differences
+from garment_keypoints.pipeline.runs.json_files import read_json
+from garment_keypoints.pipeline.runs.steps import REMEDY
+from garment_keypoints.pipeline.settings import PLACE, Settings, record_as_now
 
 
 def on_one_device(settings: Settings) -> Settings:

@@ -5,11 +5,10 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+from garment_keypoints.pipeline.lab.ablation.definition import Ablation
+from garment_keypoints.pipeline.lab.ablation.table import LABELS, Line
+from garment_keypoints.pipeline.reporting.plots import Panel, draw_panels
 from PIL import Image
-
-from pipeline.lab.ablation.definition import Ablation
-from pipeline.lab.ablation.table import LABELS, Line
-from pipeline.reporting.plots import Panel, draw_panels
 
 LEAST_ROWS = 3
 NE = ("ne", "ne_true_boxes")

@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.lab.ablation.costs import MeasuredCosts
-from pipeline.lab.ablation.definition import Ablation, Row
-from pipeline.lab.ablation.runs import COLLAPSED, DONE, FAILED, PENDING, Outcome
-from pipeline.lab.noise import Mean, mean, within_noise
-from pipeline.learning.initial_weights import initialisation
-from pipeline.reporting.tables import MISSING, as_table
+from garment_keypoints.pipeline.lab.ablation.costs import MeasuredCosts
+from garment_keypoints.pipeline.lab.ablation.definition import Ablation, Row
+from garment_keypoints.pipeline.lab.ablation.runs import COLLAPSED, DONE, FAILED, PENDING, Outcome
+from garment_keypoints.pipeline.lab.noise import Mean, mean, within_noise
+from garment_keypoints.pipeline.learning.initial_weights import initialisation
+from garment_keypoints.pipeline.reporting.tables import MISSING, as_table
 
 MAIN = "ne"
 """The figure by which rows are compared with the first one; the lower the better."""

@@ -6,25 +6,25 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from keypoints.collapse import CollapseError
-from pipeline import train
-from pipeline.contract.faults import BusyError, UserError
-from pipeline.contract.files import alone, when_free, write_text
-from pipeline.contract.schema import load_schema
-from pipeline.data.select import load_training_set
-from pipeline.lab.ablation.bench import BENCHES, Bench, note, outcome_of
-from pipeline.lab.ablation.chart import draw_chart
-from pipeline.lab.ablation.definition import Ablation, check_seeds, raise_all, read_ablation
-from pipeline.lab.ablation.known import as_known, read_known
-from pipeline.lab.ablation.runs import COLLAPSED, DONE, FAILED, Run, planned, share
-from pipeline.lab.ablation.settings import flat_rows
-from pipeline.lab.ablation.sweep import draw_sweep, swept
-from pipeline.lab.ablation.table import as_csv, as_markdown, lines_of
-from pipeline.reporting.pictures import save_png
-from pipeline.runs.json_files import write_json
-from pipeline.settings import Settings
+from garment_keypoints.keypoints.collapse import CollapseError
+from garment_keypoints.pipeline import train
+from garment_keypoints.pipeline.contract.faults import BusyError, UserError
+from garment_keypoints.pipeline.contract.files import alone, when_free, write_text
+from garment_keypoints.pipeline.contract.schema import load_schema
+from garment_keypoints.pipeline.data.select import load_training_set
+from garment_keypoints.pipeline.lab.ablation.bench import BENCHES, Bench, note, outcome_of
+from garment_keypoints.pipeline.lab.ablation.chart import draw_chart
+from garment_keypoints.pipeline.lab.ablation.definition import Ablation, check_seeds, raise_all, read_ablation
+from garment_keypoints.pipeline.lab.ablation.known import as_known, read_known
+from garment_keypoints.pipeline.lab.ablation.runs import COLLAPSED, DONE, FAILED, Run, planned, share
+from garment_keypoints.pipeline.lab.ablation.settings import flat_rows
+from garment_keypoints.pipeline.lab.ablation.sweep import draw_sweep, swept
+from garment_keypoints.pipeline.lab.ablation.table import as_csv, as_markdown, lines_of
+from garment_keypoints.pipeline.reporting.pictures import save_png
+from garment_keypoints.pipeline.runs.json_files import write_json
+from garment_keypoints.pipeline.settings import Settings
 
-log = logging.getLogger("pipeline")
+log = logging.getLogger("garment_keypoints")
 
 
 def ablate(

@@ -7,23 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from garment_keypoints.pipeline.contract.faults import DataError, UserError
+from garment_keypoints.pipeline.contract.files import file_hash
+from garment_keypoints.pipeline.contract.formats.boxed import read_boxed, write_boxed
+from garment_keypoints.pipeline.contract.images import PictureOptions, read_image
+from garment_keypoints.pipeline.contract.records import NOTHING, BoxedImage
+from garment_keypoints.pipeline.contract.schema import load_schema
+from garment_keypoints.pipeline.data.select import sample_rows
+from garment_keypoints.pipeline.reporting.overlay import save_jpeg
+from garment_keypoints.pipeline.runs.claims import CONFIG, claim
+from garment_keypoints.pipeline.runs.json_files import write_json
+from garment_keypoints.pipeline.runs.outputs import alone_at_out
+from garment_keypoints.pipeline.runs.provenance import measured, provenance
 from PIL import Image
 from rich.progress import track
 
-from pipeline.contract.faults import DataError, UserError
-from pipeline.contract.files import file_hash
-from pipeline.contract.formats.boxed import read_boxed, write_boxed
-from pipeline.contract.images import PictureOptions, read_image
-from pipeline.contract.records import NOTHING, BoxedImage
-from pipeline.contract.schema import load_schema
-from pipeline.data.select import sample_rows
-from pipeline.reporting.overlay import save_jpeg
-from pipeline.runs.claims import CONFIG, claim
-from pipeline.runs.json_files import write_json
-from pipeline.runs.outputs import alone_at_out
-from pipeline.runs.provenance import measured, provenance
-
-log = logging.getLogger("pipeline")
+log = logging.getLogger("garment_keypoints")
 BOXED, RECORD = "boxed.csv", "boxed.json"
 GREYS = (255, 0, 128)
 """The first plain pictures: white, black and grey without any noise, as a screen or a scanner makes them."""

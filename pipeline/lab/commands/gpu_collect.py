@@ -6,12 +6,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import psutil
-
-from pipeline.contract.faults import UserError
-from pipeline.contract.files import write_bytes
-from pipeline.lab.gpu_kit.jobs import CUT_OFF, RUNNING
-from pipeline.lab.gpu_kit.page import PAGE, Page
-from pipeline.lab.gpu_kit.settings import Place
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.files import write_bytes
+from garment_keypoints.pipeline.lab.gpu_kit.jobs import CUT_OFF, RUNNING
+from garment_keypoints.pipeline.lab.gpu_kit.page import PAGE, Page
+from garment_keypoints.pipeline.lab.gpu_kit.settings import Place
 
 SMALL = 2 * 2**20
 """Bytes of a table, record or log that always comes back."""

@@ -4,14 +4,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from keypoints.config import KeypointsAugmentConfig
-from pipeline.contract.formats.fashionai import read_annotations
-from pipeline.contract.schema import load_schema
-from pipeline.lab.gpu_kit.settings import cores
-from pipeline.learning.loading import ImageDataset, StepBatchSampler, loader
-from pipeline.learning.photometric import Photometric
-from pipeline.reporting.tables import as_table
-from pipeline.runs.json_files import write_json
+from garment_keypoints.keypoints.config import KeypointsAugmentConfig
+from garment_keypoints.pipeline.contract.formats.fashionai import read_annotations
+from garment_keypoints.pipeline.contract.schema import load_schema
+from garment_keypoints.pipeline.lab.gpu_kit.settings import cores
+from garment_keypoints.pipeline.learning.loading import ImageDataset, StepBatchSampler, loader
+from garment_keypoints.pipeline.learning.photometric import Photometric
+from garment_keypoints.pipeline.reporting.tables import as_table
+from garment_keypoints.pipeline.runs.json_files import write_json
 
 ENDLESS = 1_000_000
 """Steps of a loader that is ended by the clock."""

@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 import psutil
 import torch
-
-from pipeline.api import Predictor, Result, load
-from pipeline.contract.images import read_image
-from pipeline.contract.records import ImageBatch
-from pipeline.engine.refinement import OwnPoints
-from pipeline.learning.loading import UNIFORMS, collate
-from pipeline.reporting.tables import as_table
-from pipeline.runs.json_files import write_json
+from garment_keypoints.pipeline.api import Predictor, Result, load
+from garment_keypoints.pipeline.contract.images import read_image
+from garment_keypoints.pipeline.contract.records import ImageBatch
+from garment_keypoints.pipeline.engine.refinement import OwnPoints
+from garment_keypoints.pipeline.learning.loading import UNIFORMS, collate
+from garment_keypoints.pipeline.reporting.tables import as_table
+from garment_keypoints.pipeline.runs.json_files import write_json
 
 FRACTIONS = "largest_px", "mean_px", "within"
 BATCH, LARGEST_PX, LEAST_SHARE, SAME_BOX_PX = 16, 0.05, 0.9, 8.0

@@ -8,19 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.files import write_text
+from garment_keypoints.pipeline.contract.formats.fashionai import read_annotations, read_test
+from garment_keypoints.pipeline.contract.formats.yaml_files import read_yaml
+from garment_keypoints.pipeline.contract.records import ImageRow
+from garment_keypoints.pipeline.contract.schema import load_schema
+from garment_keypoints.pipeline.data.select import load_training_set, sample_rows
+from garment_keypoints.pipeline.lab.gpu_kit.plan import PRESET
+from garment_keypoints.pipeline.lab.gpu_kit.settings import KIT, PART, Kit
+from garment_keypoints.pipeline.lab.gpu_kit.wheels import HAS, download, missing, names_in
+from garment_keypoints.pipeline.runs.provenance import provenance
 from PIL import Image
-
-from pipeline.contract.faults import UserError
-from pipeline.contract.files import write_text
-from pipeline.contract.formats.fashionai import read_annotations, read_test
-from pipeline.contract.formats.yaml_files import read_yaml
-from pipeline.contract.records import ImageRow
-from pipeline.contract.schema import load_schema
-from pipeline.data.select import load_training_set, sample_rows
-from pipeline.lab.gpu_kit.plan import PRESET
-from pipeline.lab.gpu_kit.settings import KIT, PART, Kit
-from pipeline.lab.gpu_kit.wheels import HAS, download, missing, names_in
-from pipeline.runs.provenance import provenance
 
 ROOT = Path(__file__).resolve().parents[3]
 SCRIPT = HAS.with_name("kit.sh")

@@ -9,16 +9,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
+from garment_keypoints.pipeline.lab.gpu_kit import plan
+from garment_keypoints.pipeline.lab.gpu_kit.jobs import Job, JobOutcome, Runner
+from garment_keypoints.pipeline.lab.gpu_kit.page import Page
+from garment_keypoints.pipeline.lab.gpu_kit.plan import Training
+from garment_keypoints.pipeline.lab.gpu_kit.rates import epochs_that_fit, spans, steps_per_second
+from garment_keypoints.pipeline.lab.gpu_kit.settings import KIT, Kit, Place
+from garment_keypoints.pipeline.runs.provenance import provenance
 
-from pipeline.lab.gpu_kit import plan
-from pipeline.lab.gpu_kit.jobs import Job, JobOutcome, Runner
-from pipeline.lab.gpu_kit.page import Page
-from pipeline.lab.gpu_kit.plan import Training
-from pipeline.lab.gpu_kit.rates import epochs_that_fit, spans, steps_per_second
-from pipeline.lab.gpu_kit.settings import KIT, Kit, Place
-from pipeline.runs.provenance import provenance
-
-log = logging.getLogger("pipeline")
+log = logging.getLogger("garment_keypoints")
 ENDS = {"a": 2 / 12, "b": 9.5 / 12, "c": 11.8 / 12}
 REHEARSED_ENDS = {"a": 4 / 12, "b": 10 / 12, "c": 11.8 / 12}
 """When a step ends at the latest, as a share of all the time. What one does not use is the next one's."""

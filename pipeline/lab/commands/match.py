@@ -7,31 +7,30 @@ from typing import Any
 
 import numpy as np
 import torch
-
-from detector.inference import load_detector
-from pipeline.contract.box_kinds import true_boxes
-from pipeline.contract.boxes import BoxTable, read_matched
-from pipeline.contract.crops import MEASURES, BoxSet
-from pipeline.contract.faults import UserError
-from pipeline.contract.files import file_hash, refuse_foreign, write_text
-from pipeline.contract.formats.boxes import MARGIN, read_boxes, read_margin, write_boxes
-from pipeline.contract.formats.registry import find_layout
-from pipeline.contract.images import PictureOptions
-from pipeline.contract.records import Annotation, BoxRow, Key
-from pipeline.contract.schema import Schema, load_schema
-from pipeline.data.select import RowSet, load_test_rows
-from pipeline.data.survey import image_sizes
-from pipeline.engine.device import Device
-from pipeline.engine.fold_boxes import predict_boxes
-from pipeline.engine.shards import remove_shards
-from pipeline.lab.match.distributions import PADDINGS, cumulative, distances_above, jittered, summary
-from pipeline.lab.noise import Difference
-from pipeline.reporting.pictures import save_png
-from pipeline.reporting.plots import Panel, draw_panels
-from pipeline.reporting.scores import answers_of
-from pipeline.runs.json_files import holds, write_json
-from pipeline.runs.outputs import alone_at_out
-from pipeline.runs.provenance import measured, provenance
+from garment_keypoints.detector.inference import load_detector
+from garment_keypoints.pipeline.contract.box_kinds import true_boxes
+from garment_keypoints.pipeline.contract.boxes import BoxTable, read_matched
+from garment_keypoints.pipeline.contract.crops import MEASURES, BoxSet
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.files import file_hash, refuse_foreign, write_text
+from garment_keypoints.pipeline.contract.formats.boxes import MARGIN, read_boxes, read_margin, write_boxes
+from garment_keypoints.pipeline.contract.formats.registry import find_layout
+from garment_keypoints.pipeline.contract.images import PictureOptions
+from garment_keypoints.pipeline.contract.records import Annotation, BoxRow, Key
+from garment_keypoints.pipeline.contract.schema import Schema, load_schema
+from garment_keypoints.pipeline.data.select import RowSet, load_test_rows
+from garment_keypoints.pipeline.data.survey import image_sizes
+from garment_keypoints.pipeline.engine.device import Device
+from garment_keypoints.pipeline.engine.fold_boxes import predict_boxes
+from garment_keypoints.pipeline.engine.shards import remove_shards
+from garment_keypoints.pipeline.lab.match.distributions import PADDINGS, cumulative, distances_above, jittered, summary
+from garment_keypoints.pipeline.lab.noise import Difference
+from garment_keypoints.pipeline.reporting.pictures import save_png
+from garment_keypoints.pipeline.reporting.plots import Panel, draw_panels
+from garment_keypoints.pipeline.reporting.scores import answers_of
+from garment_keypoints.pipeline.runs.json_files import holds, write_json
+from garment_keypoints.pipeline.runs.outputs import alone_at_out
+from garment_keypoints.pipeline.runs.provenance import measured, provenance
 
 TEST_BOXES = "test_boxes"
 BOXES = ".csv"

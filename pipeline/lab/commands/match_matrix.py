@@ -10,35 +10,34 @@ from typing import Any
 
 import numpy as np
 import torch
+from garment_keypoints.pipeline.contract.box_kinds import IMAGE, TRUTH, true_boxes
+from garment_keypoints.pipeline.contract.boxes import read_matched
+from garment_keypoints.pipeline.contract.crops import whole_images
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.files import file_hash, write_text
+from garment_keypoints.pipeline.contract.formats.boxes import read_margin
+from garment_keypoints.pipeline.contract.metrics import normalized_error
+from garment_keypoints.pipeline.contract.schema import Schema, load_schema
+from garment_keypoints.pipeline.data.select import RowSet, load_training_set
+from garment_keypoints.pipeline.engine.device import Device
+from garment_keypoints.pipeline.engine.validation import VAL_FOLD, errors_of, score_in_boxes
+from garment_keypoints.pipeline.lab.ablation.bench import Bench, KeypointsBench, outcome_of
+from garment_keypoints.pipeline.lab.ablation.boxes import in_sample
+from garment_keypoints.pipeline.lab.ablation.definition import IN_SAMPLE
+from garment_keypoints.pipeline.lab.ablation.runs import DONE, Run, share
+from garment_keypoints.pipeline.lab.ablation.settings import on_one_device
+from garment_keypoints.pipeline.lab.commands.ablate import make_runs, opened
+from garment_keypoints.pipeline.lab.commands.match import BOXES, TEST_BOXES, boxes_of_test
+from garment_keypoints.pipeline.lab.match.chart import draw_matrix
+from garment_keypoints.pipeline.lab.match.distributions import jittered
+from garment_keypoints.pipeline.lab.match.errors import SUFFIX, Sums, errors_beside, write_errors
+from garment_keypoints.pipeline.lab.match.matrix import Matrix, as_markdown
+from garment_keypoints.pipeline.reporting.pictures import save_png
+from garment_keypoints.pipeline.runs.json_files import write_json
+from garment_keypoints.pipeline.runs.provenance import measured, provenance
+from garment_keypoints.pipeline.settings import Settings
 
-from pipeline.contract.box_kinds import IMAGE, TRUTH, true_boxes
-from pipeline.contract.boxes import read_matched
-from pipeline.contract.crops import whole_images
-from pipeline.contract.faults import UserError
-from pipeline.contract.files import file_hash, write_text
-from pipeline.contract.formats.boxes import read_margin
-from pipeline.contract.metrics import normalized_error
-from pipeline.contract.schema import Schema, load_schema
-from pipeline.data.select import RowSet, load_training_set
-from pipeline.engine.device import Device
-from pipeline.engine.validation import VAL_FOLD, errors_of, score_in_boxes
-from pipeline.lab.ablation.bench import Bench, KeypointsBench, outcome_of
-from pipeline.lab.ablation.boxes import in_sample
-from pipeline.lab.ablation.definition import IN_SAMPLE
-from pipeline.lab.ablation.runs import DONE, Run, share
-from pipeline.lab.ablation.settings import on_one_device
-from pipeline.lab.commands.ablate import make_runs, opened
-from pipeline.lab.commands.match import BOXES, TEST_BOXES, boxes_of_test
-from pipeline.lab.match.chart import draw_matrix
-from pipeline.lab.match.distributions import jittered
-from pipeline.lab.match.errors import SUFFIX, Sums, errors_beside, write_errors
-from pipeline.lab.match.matrix import Matrix, as_markdown
-from pipeline.reporting.pictures import save_png
-from pipeline.runs.json_files import write_json
-from pipeline.runs.provenance import measured, provenance
-from pipeline.settings import Settings
-
-log = logging.getLogger("pipeline")
+log = logging.getLogger("garment_keypoints")
 DETECTOR, JITTER, TWO_PASS = "detector", "jitter", "two_pass"
 COLUMNS = {
     DETECTOR: "detector's boxes",

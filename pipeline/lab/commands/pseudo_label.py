@@ -6,27 +6,26 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from garment_keypoints.detector.inference import NetworkDetector, load_detector
+from garment_keypoints.detector.out_of_fold import Found
+from garment_keypoints.pipeline.contract.faults import DataError, UserError
+from garment_keypoints.pipeline.contract.files import file_hash
+from garment_keypoints.pipeline.contract.formats.boxed import write_boxed
+from garment_keypoints.pipeline.contract.images import PictureOptions
+from garment_keypoints.pipeline.contract.records import BoxedImage, ImageRow
+from garment_keypoints.pipeline.contract.schema import Schema, load_schema
+from garment_keypoints.pipeline.data.class_labels import read_class_labels
+from garment_keypoints.pipeline.data.select import RowSet, sample_rows
+from garment_keypoints.pipeline.engine.box_sources import SourceParts, build_source
+from garment_keypoints.pipeline.engine.device import Device
+from garment_keypoints.pipeline.engine.inference import Inference
+from garment_keypoints.pipeline.engine.shards import remove_shards
+from garment_keypoints.pipeline.learning.pairs import DEFAULT, Pair, Runtime
+from garment_keypoints.pipeline.learning.placement import device_of
+from garment_keypoints.pipeline.runs.outputs import Results, alone_at_out
+from garment_keypoints.pipeline.runs.provenance import measured, provenance
 
-from detector.inference import NetworkDetector, load_detector
-from detector.out_of_fold import Found
-from pipeline.contract.faults import DataError, UserError
-from pipeline.contract.files import file_hash
-from pipeline.contract.formats.boxed import write_boxed
-from pipeline.contract.images import PictureOptions
-from pipeline.contract.records import BoxedImage, ImageRow
-from pipeline.contract.schema import Schema, load_schema
-from pipeline.data.class_labels import read_class_labels
-from pipeline.data.select import RowSet, sample_rows
-from pipeline.engine.box_sources import SourceParts, build_source
-from pipeline.engine.device import Device
-from pipeline.engine.inference import Inference
-from pipeline.engine.shards import remove_shards
-from pipeline.learning.pairs import DEFAULT, Pair, Runtime
-from pipeline.learning.placement import device_of
-from pipeline.runs.outputs import Results, alone_at_out
-from pipeline.runs.provenance import measured, provenance
-
-log = logging.getLogger("pipeline")
+log = logging.getLogger("garment_keypoints")
 LEAST_SCORE = 0.35
 
 

@@ -6,26 +6,25 @@ from typing import Any
 
 import numpy as np
 import torch
-
-from keypoints.inference import load_locator
-from pipeline.contract.faults import UserError
-from pipeline.contract.files import file_hash, refuse_foreign
-from pipeline.contract.formats.pseudo_points import RECORD, write_pseudo_points
-from pipeline.contract.images import PictureOptions
-from pipeline.contract.records import Keypoints
-from pipeline.contract.schema import Schema, load_schema
-from pipeline.data.select import RowSet, load_boxed
-from pipeline.engine.box_sources import GivenBoxes
-from pipeline.engine.device import Device
-from pipeline.engine.inference import Inference
-from pipeline.engine.shards import remove_shards
-from pipeline.lab.consensus import Agreed
-from pipeline.learning.pairs import DEFAULT, Pair
-from pipeline.learning.placement import device_of
-from pipeline.reporting.pictures import contact_sheet, draw_box, draw_points, drawable, save_png
-from pipeline.runs.json_files import holds, write_json
-from pipeline.runs.outputs import alone_at_out
-from pipeline.runs.provenance import measured, provenance
+from garment_keypoints.keypoints.inference import load_locator
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.files import file_hash, refuse_foreign
+from garment_keypoints.pipeline.contract.formats.pseudo_points import RECORD, write_pseudo_points
+from garment_keypoints.pipeline.contract.images import PictureOptions
+from garment_keypoints.pipeline.contract.records import Keypoints
+from garment_keypoints.pipeline.contract.schema import Schema, load_schema
+from garment_keypoints.pipeline.data.select import RowSet, load_boxed
+from garment_keypoints.pipeline.engine.box_sources import GivenBoxes
+from garment_keypoints.pipeline.engine.device import Device
+from garment_keypoints.pipeline.engine.inference import Inference
+from garment_keypoints.pipeline.engine.shards import remove_shards
+from garment_keypoints.pipeline.lab.consensus import Agreed
+from garment_keypoints.pipeline.learning.pairs import DEFAULT, Pair
+from garment_keypoints.pipeline.learning.placement import device_of
+from garment_keypoints.pipeline.reporting.pictures import contact_sheet, draw_box, draw_points, drawable, save_png
+from garment_keypoints.pipeline.runs.json_files import holds, write_json
+from garment_keypoints.pipeline.runs.outputs import alone_at_out
+from garment_keypoints.pipeline.runs.provenance import measured, provenance
 
 PADDINGS = (-0.05, 0.0, 0.1)
 """What the views add to the network's own padding."""

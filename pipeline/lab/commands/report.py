@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from pipeline.contract.faults import UserError
-from pipeline.contract.files import refuse_foreign
-from pipeline.lab.run_tables import HEAD, gather, write_report
-from pipeline.runs.json_files import holds, write_json
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.files import refuse_foreign
+from garment_keypoints.pipeline.lab.run_tables import HEAD, gather, write_report
+from garment_keypoints.pipeline.runs.json_files import holds, write_json
 
 
 def report(

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
-
-from pipeline.lab.gpu_kit.rates import Reading, step_of
+from garment_keypoints.pipeline.lab.gpu_kit.rates import Reading, step_of
 
 WAITING, RUNNING, DONE, FAILED, CUT_OFF, SKIPPED = "waiting", "running", "done", "failed", "cut off", "skipped"
 LOOK_S, GRACE_S, TELL_S = 0.2, 10.0, 30.0

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.contract.faults import UserError
-from pipeline.contract.files import write_text
-from pipeline.lab.gpu_kit.jobs import CUT_OFF, DONE, RUNNING, SKIPPED, WAITING, JobOutcome
-from pipeline.lab.gpu_kit.plan import figures_of
-from pipeline.lab.gpu_kit.rates import steps_per_second
-from pipeline.lab.gpu_kit.settings import Kit
-from pipeline.reporting.tables import as_table
-from pipeline.runs.json_files import read_json, write_json
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.files import write_text
+from garment_keypoints.pipeline.lab.gpu_kit.jobs import CUT_OFF, DONE, RUNNING, SKIPPED, WAITING, JobOutcome
+from garment_keypoints.pipeline.lab.gpu_kit.plan import figures_of
+from garment_keypoints.pipeline.lab.gpu_kit.rates import steps_per_second
+from garment_keypoints.pipeline.lab.gpu_kit.settings import Kit
+from garment_keypoints.pipeline.reporting.tables import as_table
+from garment_keypoints.pipeline.runs.json_files import read_json, write_json
 
 PAGE = "page.json"
 PROBED = "rate read"

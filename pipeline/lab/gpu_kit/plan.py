@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.contract.faults import UserError
-from pipeline.contract.formats.yaml_files import read_yaml
-from pipeline.lab.gpu_kit.jobs import Job
-from pipeline.lab.gpu_kit.settings import Kit, Place, cores, verb
-from pipeline.learning.backbones import backbone_levels
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.formats.yaml_files import read_yaml
+from garment_keypoints.pipeline.lab.gpu_kit.jobs import Job
+from garment_keypoints.pipeline.lab.gpu_kit.settings import Kit, Place, cores, verb
+from garment_keypoints.pipeline.learning.backbones import backbone_levels
 
 BACKBONES = ("movenet_lightning", "movenet_thunder", "blazepose_heavy")
 """Features to train keypoint networks on, in this order; one that this version does not know is left out, with a word."""

@@ -5,8 +5,8 @@ import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from pipeline.contract.faults import UserError
-from pipeline.runs.json_files import read_json, write_json
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.runs.json_files import read_json, write_json
 
 KIT, PART = "kit.json", "part.tar"
 

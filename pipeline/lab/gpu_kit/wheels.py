@@ -7,9 +7,8 @@ from collections.abc import Collection
 from importlib.metadata import requires
 from pathlib import Path
 
+from garment_keypoints.pipeline.contract.faults import UserError
 from packaging.requirements import Requirement
-
-from pipeline.contract.faults import UserError
 
 HAS = Path(__file__).with_name("has.txt")
 """What the machines have that were lent so far, a package a line."""

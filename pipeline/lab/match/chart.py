@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 
 import numpy as np
+from garment_keypoints.pipeline.lab.match.matrix import Matrix
 from PIL import Image, ImageDraw, ImageFont
-
-from pipeline.lab.match.matrix import Matrix
 
 WIDE, HIGH, HEAD, EDGE, TEXT = 150, 38, 74, 20, 14
 GROUND, INK, FAINT, LIGHT, DARK = (255, 255, 255), (30, 30, 30), (120, 120, 120), (247, 251, 255), (66, 146, 198)

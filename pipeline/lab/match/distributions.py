@@ -3,9 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-
-from pipeline.contract.crops import MEASURES, BoxSet
-from pipeline.lab.noise import Difference
+from garment_keypoints.pipeline.contract.crops import MEASURES, BoxSet
+from garment_keypoints.pipeline.lab.noise import Difference
 
 PADDINGS = tuple(round(0.05 * i, 2) for i in range(9))
 """Fractions of a box's sides, added on each side, that containment is told of."""

@@ -7,9 +7,8 @@ from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
-
-from pipeline.contract.faults import UserError
-from pipeline.contract.files import write_bytes
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.contract.files import write_bytes
 
 SUFFIX = "_matrix.npz"
 SCENES = "scenes"

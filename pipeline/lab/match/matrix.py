@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-
-from pipeline.lab.noise import Difference, Mean, mean
+from garment_keypoints.pipeline.lab.noise import Difference, Mean, mean
 
 RESAMPLES = 4000
 Cell = tuple[str, str]

@@ -4,11 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from pipeline.contract.faults import DataError
-from pipeline.contract.formats.boxed import read_boxed, write_boxed
-from pipeline.contract.records import NOTHING, BoxedImage
-from pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.contract.faults import DataError
+from garment_keypoints.pipeline.contract.formats.boxed import read_boxed, write_boxed
+from garment_keypoints.pipeline.contract.records import NOTHING, BoxedImage
+from garment_keypoints.pipeline.contract.schema import Schema
 
 HEAD = "image_id,category,x0,y0,x1,y1\n"
 

@@ -4,11 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from pipeline.contract.faults import DataError
-from pipeline.contract.formats.boxes import read_boxes, write_boxes
-from pipeline.contract.records import BoxRow
-from pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.contract.faults import DataError
+from garment_keypoints.pipeline.contract.formats.boxes import read_boxes, write_boxes
+from garment_keypoints.pipeline.contract.records import BoxRow
+from garment_keypoints.pipeline.contract.schema import Schema
 
 
 def box(image_id: str, **changes: object) -> BoxRow:

@@ -5,14 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from garment_keypoints.pipeline.contract.faults import DataError
+from garment_keypoints.pipeline.contract.formats.fashionai import read_annotations
+from garment_keypoints.pipeline.contract.formats.submission import read_submission, write_submission
+from garment_keypoints.pipeline.contract.records import ImageRow
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.data.select import load_test_rows
 from PIL import Image
-
-from pipeline.contract.faults import DataError
-from pipeline.contract.formats.fashionai import read_annotations
-from pipeline.contract.formats.submission import read_submission, write_submission
-from pipeline.contract.records import ImageRow
-from pipeline.contract.schema import Schema
-from pipeline.data.select import load_test_rows
 
 SKIRT = {"waistband_left": "10_10_1", "waistband_right": "50_12_0", "hemline_left": "5_60_1"}
 

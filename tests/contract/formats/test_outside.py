@@ -5,12 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from pipeline.contract.faults import DataError, Fault, UserError
-from pipeline.contract.formats.outside import OutsideLayout, load_layout
-from pipeline.contract.formats.registry import find_layout
-from pipeline.contract.records import Annotation, ImageRow
-from pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.contract.faults import DataError, Fault, UserError
+from garment_keypoints.pipeline.contract.formats.outside import OutsideLayout, load_layout
+from garment_keypoints.pipeline.contract.formats.registry import find_layout
+from garment_keypoints.pipeline.contract.records import Annotation, ImageRow
+from garment_keypoints.pipeline.contract.schema import Schema
 
 WHOLE = """
 def read_annotations(roots, schema, faults=None): return []
@@ -90,7 +89,8 @@ def test_rows_become_records(schema: Schema) -> None:
     assert [one.key for one in rows] == [("a.jpg", 0), ("a.jpg", 1)]
     assert (rows[0].xy.dtype, rows[0].visibility.dtype) == (np.float64, np.int8)
     assert [str(one) for one in faults] == [
-        "--layout my:own, read_annotations, row 3: row that is a ImageRow: 'b.jpg'; return pipeline.contract.records.Annotation"
+        "--layout my:own, read_annotations, row 3: row that is a ImageRow: 'b.jpg'; return "
+        "garment_keypoints.pipeline.contract.records.Annotation"
     ]
 
 

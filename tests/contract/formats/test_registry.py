@@ -5,16 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from garment_keypoints.pipeline.cli.run import main
+from garment_keypoints.pipeline.contract.faults import Fault
+from garment_keypoints.pipeline.contract.formats.registry import LAYOUTS, find_layout
+from garment_keypoints.pipeline.contract.images import read_image
+from garment_keypoints.pipeline.contract.records import Annotation, ImageRow
+from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.data.check import check_dataset
+from garment_keypoints.pipeline.data.select import load_test_rows, load_training_set
 from PIL import Image
-
-from pipeline.__main__ import main
-from pipeline.contract.faults import Fault
-from pipeline.contract.formats.registry import LAYOUTS, find_layout
-from pipeline.contract.images import read_image
-from pipeline.contract.records import Annotation, ImageRow
-from pipeline.contract.schema import Schema
-from pipeline.data.check import check_dataset
-from pipeline.data.select import load_test_rows, load_training_set
 
 
 class Folders:

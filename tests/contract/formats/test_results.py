@@ -7,9 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from pycocotools.coco import COCO
-
-from pipeline.contract.formats.results import (
+from garment_keypoints.pipeline.contract.formats.results import (
     COCO_IMAGES,
     COCO_RESULTS,
     GARMENTS,
@@ -17,9 +15,10 @@ from pipeline.contract.formats.results import (
     yolo_data,
     yolo_labels,
 )
-from pipeline.contract.garments import Garment, PhotoResult
-from pipeline.contract.records import Keypoints
-from pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.contract.garments import Garment, PhotoResult
+from garment_keypoints.pipeline.contract.records import Keypoints
+from garment_keypoints.pipeline.contract.schema import Schema
+from pycocotools.coco import COCO
 
 
 @pytest.fixture

@@ -3,10 +3,9 @@
 from pathlib import Path
 
 import numpy as np
-
-from pipeline.contract.formats.submission import read_submission, write_submission
-from pipeline.contract.records import ImageRow
-from pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.contract.formats.submission import read_submission, write_submission
+from garment_keypoints.pipeline.contract.records import ImageRow
+from garment_keypoints.pipeline.contract.schema import Schema
 
 
 def test_points_are_clipped_to_the_width_and_height_of_their_picture(tmp_path: Path, schema: Schema) -> None:

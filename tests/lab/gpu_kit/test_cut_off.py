@@ -9,17 +9,17 @@ import time
 from pathlib import Path
 
 import pytest
+from garment_keypoints.pipeline.lab.commands.gpu_collect import chosen
+from garment_keypoints.pipeline.runs.json_files import read_json
 
-from pipeline.lab.commands.gpu_collect import chosen
-from pipeline.runs.json_files import read_json
 from tests.commands.running import run
 
 RUN = """
 import sys
 from pathlib import Path
-from pipeline.lab.commands import gpu_run as module
-from pipeline.lab.gpu_kit import plan
-from pipeline.lab.gpu_kit.jobs import Job
+from garment_keypoints.pipeline.lab.commands import gpu_run as module
+from garment_keypoints.pipeline.lab.gpu_kit import plan
+from garment_keypoints.pipeline.lab.gpu_kit.jobs import Job
 
 def job(name, code, **further):
     return Job(name, (sys.executable, "-c", code), **further)

@@ -5,9 +5,8 @@ import time
 from pathlib import Path
 
 import psutil
-
-from pipeline.lab.gpu_kit import jobs
-from pipeline.lab.gpu_kit.jobs import CUT_OFF, DONE, FAILED, SKIPPED, Job, Runner
+from garment_keypoints.pipeline.lab.gpu_kit import jobs
+from garment_keypoints.pipeline.lab.gpu_kit.jobs import CUT_OFF, DONE, FAILED, SKIPPED, Job, Runner
 
 
 def job(name: str, code: str, **further: object) -> Job:

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from garment_keypoints.pipeline.lab.commands.gpu_measure import as_text, compared
+from garment_keypoints.pipeline.runs.json_files import read_json
 
-from pipeline.lab.commands.gpu_measure import as_text, compared
-from pipeline.runs.json_files import read_json
 from tests.commands.running import run
 
 

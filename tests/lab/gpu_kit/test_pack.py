@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.lab.commands.gpu_pack import ROOT, SCRIPT, Piece, divided
+from garment_keypoints.pipeline.lab.gpu_kit.settings import KIT, PART, Kit
+from garment_keypoints.pipeline.lab.gpu_kit.wheels import HAS, missing, names_in
 from PIL import Image
 
-from pipeline.contract.faults import UserError
-from pipeline.lab.commands.gpu_pack import ROOT, SCRIPT, Piece, divided
-from pipeline.lab.gpu_kit.settings import KIT, PART, Kit
-from pipeline.lab.gpu_kit.wheels import HAS, missing, names_in
 from tests.commands.running import run
 
 

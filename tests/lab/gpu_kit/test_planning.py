@@ -4,15 +4,14 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-
-from pipeline.cli.arguments import Verb, parse_words
-from pipeline.cli.verbs import find_verb
-from pipeline.lab.commands.gpu_run import SCORING_S, fitting
-from pipeline.lab.gpu_kit import plan
-from pipeline.lab.gpu_kit.jobs import Job, JobOutcome
-from pipeline.lab.gpu_kit.plan import Training
-from pipeline.lab.gpu_kit.rates import Reading, epochs_that_fit, step_of, steps_per_second
-from pipeline.lab.gpu_kit.settings import Kit, Place
+from garment_keypoints.pipeline.cli.arguments import Verb, parse_words
+from garment_keypoints.pipeline.cli.verbs import find_verb
+from garment_keypoints.pipeline.lab.commands.gpu_run import SCORING_S, fitting
+from garment_keypoints.pipeline.lab.gpu_kit import plan
+from garment_keypoints.pipeline.lab.gpu_kit.jobs import Job, JobOutcome
+from garment_keypoints.pipeline.lab.gpu_kit.plan import Training
+from garment_keypoints.pipeline.lab.gpu_kit.rates import Reading, epochs_that_fit, step_of, steps_per_second
+from garment_keypoints.pipeline.lab.gpu_kit.settings import Kit, Place
 
 EPOCHS = {"further": 5, "lightning": 7, "detector": 3}
 BAR = "keypoints final:  10%|#         | 35/350 [00:12<01:31, 3.4it/s, loss=3]"
