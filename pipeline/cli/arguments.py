@@ -127,7 +127,7 @@ def _checked(verb: Verb, words: Sequence[str]) -> list[str]:
     Raises UsageError for an option that the verb does not have; a part of a name is none.
     """
     options, groups = verb.options, verb.groups
-    known = {*options, *SWITCHES, *(["config"] if verb.takes_presets else []), *_inner(options)}
+    known = {*options, *SWITCHES, *(["config"] if verb.takes_presets else [])}
     first, *rest = _parts(words)
     checked = list(first)
     for option, *values in rest:
@@ -209,11 +209,6 @@ def _leaves(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from _leaves(hint, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", hint
-
-
-def _inner(names: Iterable[str]) -> set[str]:
-    """Return the groups that dotted names are in, which are options too."""
-    return {".".join(parts[:i]) for name in names for parts in [name.split(".")] for i in range(1, len(parts))}
 
 
 def _load(path: str) -> Callable[..., Any]:

@@ -13,8 +13,6 @@ from garment_keypoints.pipeline.learning.configs import check_format, check_grou
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 """The presets of this project, in a checkout as in an installation."""
-DEEPEST = 8
-"""More levels than any setting is under."""
 
 
 def find_preset(name: str) -> Path:
@@ -53,7 +51,7 @@ def _present(
     for name, value in _flat(content):
         present = present_option(verb, name, options, groups)
         if present.name != name and (present.name or value):
-            value = yaml.safe_load(present.value(str(value))) if type(value) is int else value
+            value = int(present.value(str(value))) if type(value) is int else value
             note(f"{file}: ", name, present.name and f"{present.name}: {value}")
         if not present.name:
             continue
@@ -72,9 +70,9 @@ def _present(
 
 
 def _flat(content: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Return what is nested by dotted name; a file of YAML may be nested in itself, so there is an end to it."""
+    """Return what is nested by dotted name."""
     for name, value in content.items():
-        if isinstance(value, dict) and value and prefix.count(".") < DEEPEST:
+        if isinstance(value, dict) and value:
             yield from _flat(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value

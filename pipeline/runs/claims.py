@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 from garment_keypoints.pipeline.contract.faults import UserError
 from garment_keypoints.pipeline.contract.files import file_hash, write_text
+from garment_keypoints.pipeline.contract.formats.yaml_files import read_yaml
 from garment_keypoints.pipeline.learning import ranks
 from garment_keypoints.pipeline.runs.json_files import read_json
 
@@ -28,7 +29,7 @@ def claim(folder: Path, config: dict[str, Any], as_now: AsNow | None = None) -> 
     refuse_other_settings(folder, config, as_now)
     file = folder / CONFIG
     if ranks.is_zero() and not file.exists():
-        write_text(file, _as_yaml(config))
+        write_text(file, yaml.safe_dump(_plain(config), sort_keys=False))
 
 
 def refuse_other_settings(folder: Path, config: dict[str, Any], as_now: AsNow | None = None) -> None:
@@ -38,13 +39,11 @@ def refuse_other_settings(folder: Path, config: dict[str, Any], as_now: AsNow | 
         return
     remedy = "choose another run folder (RUN=), or remove this one"
     try:
-        known = yaml.safe_load(file.read_bytes())
-    except (yaml.YAMLError, ValueError, RecursionError):
-        known = None
-    if not isinstance(known, dict):
-        raise UserError(f"{file}: damaged, it should hold the settings of this run; {remedy}")
+        known = read_yaml(file)
+    except UserError as error:
+        raise UserError(f"{error} (damaged: it should hold the settings of this run; {remedy})") from None
     known = as_now(known) if as_now else known
-    differing = differences(yaml.safe_load(_as_yaml(known)), yaml.safe_load(_as_yaml(config)))
+    differing = differences(_plain(known), _plain(config))
     if differing:
         raise UserError(f"{folder} holds a run with other settings ({'; '.join(differing[:5])}); {remedy}")
 
@@ -68,8 +67,9 @@ def refuse_another_make(file: Path, inputs: dict[str, Any], remedy: str) -> None
         raise UserError(f"{file} is not what this step needs: by {record.name}, {'; '.join(differing[:5])}; {remedy}")
 
 
-def _as_yaml(config: dict[str, Any]) -> str:
-    return yaml.safe_dump(json.loads(json.dumps(config)), sort_keys=False)
+def _plain(config: dict[str, Any]) -> Any:
+    """Return settings as they come back from a file: of lists, mappings, texts and numbers alone."""
+    return json.loads(json.dumps(config, default=str))  # str: a damaged file may hold dates
 
 
 def differences(old: Any, new: Any, name: str = "") -> list[str]:

@@ -135,7 +135,7 @@ def test_a_key_that_nobody_knows_is_named_with_the_nearest(tmp_path: Path) -> No
         ("train: {lrr: 1}", f"{file}: train.lrr is no setting of example; did you mean train.lr?"),
         ("train: 3\ntrain.lr: 1", f"{file}: train is 3; expected a group of settings"),
         ("train.lr: 1\ntrain: 3", f"{file}: train is 3; expected a group of settings"),
-        ("x: &x {y: *x}", f"{file}: x.y.y.y.y.y.y.y.y is no setting of example"),
+        ("x: &x {y: *x}", f"{file}: line 1: *x repeats another part, expected every part written out; correct it"),
         ("train: {lr: fast}", "--train.lr is 'fast'; expected a number"),
     ):
         file.write_text(text)
