@@ -6,9 +6,10 @@ from typing import Any
 
 import torch
 from garment_keypoints.detector.config import DetectorConfig, upgrade_config
-from garment_keypoints.detector.graph import LEVELS, GraphDetector
+from garment_keypoints.detector.graph import LEVELS, OUTPUTS, GraphDetector
 from garment_keypoints.detector.inputs import input_affines
 from garment_keypoints.pipeline.contract import crops, geometry
+from garment_keypoints.pipeline.contract.faults import UserError
 from garment_keypoints.pipeline.contract.files import file_hash
 from garment_keypoints.pipeline.contract.records import Detections, ImageBatch
 from garment_keypoints.pipeline.contract.schema import Schema
@@ -65,6 +66,15 @@ class NetworkDetector(nn.Module):
         return Detections(boxes.float(), image, category, score.float())
 
 
+def _levels(content: dict[str, Any], path: Path) -> list[int]:
+    levels = content.get(LEVELS)
+    if not (isinstance(levels, list) and levels and all(type(one) is int and one > 0 for one in levels)):
+        raise UserError(
+            f"{path}: its header has {LEVELS} {levels!r}; expected the anchors of each level; export it again"
+        )
+    return levels
+
+
 def load_detector(path: Path, schema: Schema, with_ids: bool = False) -> NetworkDetector:
     """Load a detector checkpoint; raises ValueError when it is of another stage or schema.
 
@@ -74,7 +84,10 @@ def load_detector(path: Path, schema: Schema, with_ids: bool = False) -> Network
     content = load_checkpoint(path, STAGE, schema)
     config = restored(DetectorConfig, content, path, upgrade_config)
     if "graph" in content:
-        network: nn.Module = GraphDetector(content["graph"], content[LEVELS], config.network.size)
+        network: nn.Module = GraphDetector(content["graph"], _levels(content, path), config.network.size)
+        anchors = sum(network.levels)
+        shapes = (anchors, len(schema.categories)), (anchors, 4)
+        content["graph"].check(path, config.network.size, dict(zip(OUTPUTS, shapes, strict=True)))
     else:
         from garment_keypoints.detector.networks.build import (
             GarmentNetwork,  # here: torchvision takes seconds, and a graph does without

@@ -1,5 +1,6 @@
 """A trained keypoint network as the pipeline uses it: crops in, points in crop pixels out."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ class NetworkLocator(nn.Module):
     """A Locator (contract.protocols) around a network and its codec, with the flip test if wanted.
 
     `source` is what it was trained to be shown: a garment's box, or the whole image; `without_fold` the fold that it has not
-    seen (-1: it has seen all); `fingerprint` the hash of its file: of its weights and settings.
+    seen (-1: it has seen all); `fingerprint` the hash of its file: of its weights and `settings`.
     """
 
     def __init__(
@@ -36,9 +37,11 @@ class NetworkLocator(nn.Module):
         source: str = "box",
         without_fold: int = -1,
         fingerprint: str = "",
+        settings: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.source, self.without_fold, self.fingerprint = source, without_fold, fingerprint
+        self.settings = settings or {}
         self.network, self.codec = network, codec
         self.size_wh, self.padding, self.flip_test = size_wh, padding, flip_test
         self.register_buffer("flip_index", flip_index, persistent=False)
@@ -100,17 +103,25 @@ def load_network(path: Path, schema: Schema) -> tuple[nn.Module, Codec, Keypoint
     content = load_checkpoint(Path(path), STAGE, schema)
     config = restored(KeypointsConfig, content, path, upgrade_config)
     if "graph" in content:
-        return GraphNetwork(content["graph"]).eval(), build_codec(config), config
+        codec = build_codec(config)
+        content["graph"].check(path, config.crop.size, _decoded_shapes(codec, schema))
+        return GraphNetwork(content["graph"]).eval(), codec, config
     network, codec = build_network(config, schema)
     fill(network, upgrade_state(content["state_dict"]), path)
     return network.eval(), codec, config
+
+
+def _decoded_shapes(codec: Codec, schema: Schema) -> dict[str, torch.Size]:
+    """Return the shape of each output that the codec decodes, without the batch; a mirror image has those alone."""
+    targets = codec.encode(torch.zeros(1, len(schema.keypoints), 2))
+    return {name: one.shape[1:] for name, one in codec.mirror(targets, torch.tensor(schema.flip_index)).items()}
 
 
 def load_locator(path: Path, schema: Schema, flip_test: bool = True) -> NetworkLocator:
     """Load a keypoint checkpoint to predict with; raises UserError as `load_network` does."""
     network, codec, config = load_network(path, schema)
     crop, flip_index = config.crop, torch.tensor(schema.flip_index)
-    size_wh = (crop.size, crop.size)
     return NetworkLocator(
-        network, codec, size_wh, crop.padding, flip_index, flip_test, crop.source, config.without_fold, file_hash(path)
-    )
+        network, codec, (crop.size, crop.size), crop.padding, flip_index, flip_test,
+        crop.source, config.without_fold, file_hash(path), asdict(config),
+    )  # fmt: skip

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from garment_keypoints.keypoints.config import KeypointsConfig
 from garment_keypoints.keypoints.inference import load_locator
 from garment_keypoints.pipeline.contract.boxes import read_matched
 from garment_keypoints.pipeline.contract.faults import UserError
@@ -20,7 +21,8 @@ from garment_keypoints.pipeline.engine.inference import Inference
 from garment_keypoints.pipeline.engine.refinement import refined
 from garment_keypoints.pipeline.engine.shards import remove_shards
 from garment_keypoints.pipeline.engine.validation import held_out
-from garment_keypoints.pipeline.learning.calibration import LARGEST, fit, reliability
+from garment_keypoints.pipeline.learning.calibration import LARGEST, SETTINGS, fit, reliability
+from garment_keypoints.pipeline.learning.configs import nested
 from garment_keypoints.pipeline.reporting.pictures import save_png
 from garment_keypoints.pipeline.reporting.reliability import draw_reliability
 from garment_keypoints.pipeline.runs.provenance import provenance
@@ -74,6 +76,7 @@ def calibrate(
     about = {
         "provenance": provenance(),
         "network": name,
+        SETTINGS: {one: nested(locator.settings, one) for one in KeypointsConfig.DECISIVE},
         "refine": refine,
         "images": len(chosen.rows),
         "figures": figures,

@@ -16,7 +16,7 @@ from garment_keypoints.pipeline.contract.schema import load_schema
 from garment_keypoints.pipeline.data.select import RowSet, load_training_set
 from garment_keypoints.pipeline.engine.validation import VAL_FOLD, held_out, score_in_boxes
 from garment_keypoints.pipeline.learning import ranks
-from garment_keypoints.pipeline.learning.pairs import MOST_REFINEMENTS
+from garment_keypoints.pipeline.learning.manifests import MOST_REFINEMENTS
 from garment_keypoints.pipeline.learning.training_ids import training_ids
 from garment_keypoints.pipeline.learning.weights import read_trained
 from garment_keypoints.pipeline.reporting.tables import as_table

@@ -4,15 +4,17 @@ from pathlib import Path
 
 from garment_keypoints.pipeline.contract.faults import UserError
 from garment_keypoints.pipeline.contract.files import refuse_foreign
-from garment_keypoints.pipeline.learning.pairs import (
-    AS_PUBLISHED,
-    CALIBRATION,
+from garment_keypoints.pipeline.learning.manifests import (
     FILES,
     MANIFEST,
     MOST_REFINEMENTS,
     is_manifest,
-    publish_pair,
     published_refine,
+)
+from garment_keypoints.pipeline.learning.pairs import (
+    AS_PUBLISHED,
+    CALIBRATION,
+    publish_pair,
 )
 from garment_keypoints.pipeline.runs.provenance import provenance
 from safetensors import SafetensorError, safe_open

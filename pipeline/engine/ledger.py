@@ -14,7 +14,7 @@ from garment_keypoints.pipeline.contract.faults import UserError
 from garment_keypoints.pipeline.contract.files import json_object, write_text
 from garment_keypoints.pipeline.contract.outputs import added_names
 from garment_keypoints.pipeline.data.photos import version_of
-from garment_keypoints.pipeline.learning.pairs import recorded_refine
+from garment_keypoints.pipeline.learning.manifests import recorded_refine
 
 LINES = "predictions.jsonl"
 JOB = "job.json"

@@ -34,7 +34,8 @@ from garment_keypoints.pipeline.engine.refinement import refined
 from garment_keypoints.pipeline.engine.result import Result
 from garment_keypoints.pipeline.learning.calibration import Calibration
 from garment_keypoints.pipeline.learning.loading import UNIFORMS, collate, pixel_batches
-from garment_keypoints.pipeline.learning.pairs import AS_PUBLISHED, MOST_REFINEMENTS, Pair
+from garment_keypoints.pipeline.learning.manifests import MOST_REFINEMENTS
+from garment_keypoints.pipeline.learning.pairs import AS_PUBLISHED, Pair
 from garment_keypoints.pipeline.learning.placement import mixed, one_device
 from garment_keypoints.pipeline.load import load_networks
 from garment_keypoints.pipeline.orchestrator import TwoStage
@@ -216,7 +217,7 @@ def load_predictor(
     job |= {"threshold": options.threshold, "flip_test": options.flip_test, "refine": refine, "detail": pictures.detail}
     calibration = None
     if pair.calibration is not None:
-        calibration = Calibration.load(pair.calibration, schema)
+        calibration = Calibration.load(pair.calibration, schema, locator.settings)
         job["calibration"] = file_hash(pair.calibration)
     return Predictor(TwoStage(source, locator), schema, job, device, pictures, calibration)
 

@@ -9,7 +9,8 @@ from garment_keypoints.pipeline.contract.faults import UserError
 from garment_keypoints.pipeline.contract.protocols import BoxSource, Locator
 from garment_keypoints.pipeline.contract.records import FALLBACK, ORIGINS, ImageBatch, Regions
 from garment_keypoints.pipeline.contract.schema import Schema
-from garment_keypoints.pipeline.learning.pairs import AS_PUBLISHED, MOST_REFINEMENTS
+from garment_keypoints.pipeline.learning.manifests import MOST_REFINEMENTS
+from garment_keypoints.pipeline.learning.pairs import AS_PUBLISHED
 from garment_keypoints.pipeline.orchestrator import averaged, view
 from torch import Tensor, nn
 

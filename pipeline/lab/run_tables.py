@@ -6,7 +6,7 @@ from typing import Any
 
 from garment_keypoints.pipeline.contract.faults import UserError
 from garment_keypoints.pipeline.contract.files import json_object, write_text
-from garment_keypoints.pipeline.learning.pairs import recorded_refine
+from garment_keypoints.pipeline.learning.manifests import recorded_refine
 from garment_keypoints.pipeline.reporting.tables import MISSING, as_table
 from garment_keypoints.pipeline.runs.json_files import read_json
 

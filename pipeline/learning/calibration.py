@@ -13,11 +13,14 @@ import numpy as np
 from garment_keypoints.pipeline.contract.faults import UserError
 from garment_keypoints.pipeline.contract.files import json_object, write_text
 from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.learning.configs import nested
 
 FORMAT = 1
 BINS = 24
 OWN = 150
 """Points of a keypoint at which its own curve and that of all keypoints count alike."""
+SETTINGS = "settings"
+"""In the file: settings of the network by dotted name, all that decide what its scores mean; files of old have none."""
 LARGEST = 1.0
 """Errors above one normaliser count as one: a few lost points would decide the mean."""
 
@@ -53,8 +56,11 @@ class Calibration:
         write_text(file, json.dumps(content, indent=1) + "\n")
 
     @classmethod
-    def load(cls, file: Path, schema: Schema) -> "Calibration":
-        """Read what `save` wrote; raise UserError when it is damaged, or of another schema."""
+    def load(cls, file: Path, schema: Schema, config: dict[str, Any]) -> "Calibration":
+        """Read what `save` wrote; raise UserError when it is damaged, or of another schema or recipe.
+
+        `config` are the settings of the network whose scores it is to say more of; they must be those that the file names.
+        """
         content = json_object(file) or {}
         try:
             score = np.array(content["score"], dtype=float)
@@ -65,13 +71,25 @@ class Calibration:
             fits = content["format"] == FORMAT and all(
                 one.shape == (len(schema.keypoints), len(score)) for one in curves
             )
-            fits = fits and len(score) > 1 and bool((np.diff(score) > 0).all()) and bool(np.isfinite(curves).all())
-            of = content["keypoints"]
+            fits = fits and len(score) > 1 and bool((np.diff(score) > 0).all()) and bool(np.isfinite(score).all())
+            fits = fits and _are_curves(*curves)
+            of, settings = content["keypoints"], dict(content.get(SETTINGS, {}))
         except (KeyError, TypeError, ValueError):
             fits = False
         if not fits:
             raise UserError(f"{file}: damaged, or of another schema or version; write it again with `calibrate`")
+        for name, value in settings.items():
+            if (found := nested(config, name)) not in (None, value):
+                raise UserError(
+                    f"{file}: of a network whose {name} is {value!r}, this one's is {found!r}; write it again with `calibrate`"
+                )
         return cls(score, *curves, of)
+
+
+def _are_curves(error: np.ndarray, visible: np.ndarray) -> bool:
+    """Tell whether the values lie in 0..1, errors falling and chances rising; NaN does neither."""
+    inside = all(bool(((one >= 0) & (one <= LARGEST)).all()) for one in (error, visible))
+    return inside and bool((np.diff(error) <= 0).all() and (np.diff(visible) >= 0).all())
 
 
 def fit(score: np.ndarray, errors: np.ndarray, visible: np.ndarray, of: str = "") -> Calibration:

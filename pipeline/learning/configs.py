@@ -108,6 +108,15 @@ def nest(config: type, flat: dict[str, Any], renamed: dict[str, str], dropped: I
     return nested
 
 
+def nested(values: Any, name: str, lacking: Any = None) -> Any:
+    """Return the plain setting of a dotted name; `lacking` where there is none."""
+    for part in name.split("."):
+        if not isinstance(values, dict) or part not in values:
+            return lacking
+        values = values[part]
+    return values
+
+
 def check_ranges(config: Any, where: str, ranges: dict[str, tuple[float, float]]) -> None:
     """Raise UserError for the first setting of `config` that is not from its least to its largest value; NaN never is."""
     for name, (least, largest) in ranges.items():

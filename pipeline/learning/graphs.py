@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from garment_keypoints.pipeline.contract.faults import UserError
 from garment_keypoints.pipeline.contract.files import write_bytes
+from garment_keypoints.pipeline.learning.graph_tensors import check_tensors
 from torch import Tensor, nn
 
 SUFFIX = ".onnx"
@@ -47,6 +48,20 @@ class Graph(nn.Module):
         """What the graph says of itself, as `write_graph` got it."""
         return _header(self.session)
 
+    def check(self, path: Path, size: int, outputs: Mapping[str, Sequence[int]]) -> None:
+        """Raise UserError unless the graph makes these outputs, of these shapes behind the batch, of inputs of this side."""
+        wanted = {INPUTS: [3, size, size], **{name: [*shape] for name, shape in outputs.items()}}
+        given = {
+            one.name: [*one.shape[1:]] if one.type == "tensor(float)" and isinstance(one.shape[0], str) else one.type
+            for one in (*self.session.get_inputs(), *self.session.get_outputs())
+        }
+        inputs = [one.name for one in self.session.get_inputs()]
+        if inputs != [INPUTS] or not wanted.items() <= given.items():
+            raise UserError(
+                f"{path}: a graph of {_listed(given)}; by its header it should be of {_listed(wanted)}, each of a batch of any "
+                "length; export it again"
+            )
+
     def forward(self, inputs: Tensor) -> dict[str, Tensor]:
         """Run inputs float32 (B, 3, h, w); returns the outputs by name."""
         device = inputs.device
@@ -68,11 +83,19 @@ def _session(path: Path) -> Any:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     try:
-        return onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+        content = path.read_bytes()
+        check_tensors(content)
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except FileNotFoundError:
         raise UserError(f"{path}: no such graph; write it with `export`") from None
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
     except Exception as error:  # whatever the runtime's parser raises on broken bytes
         raise UserError(f"{path}: damaged, or no ONNX graph of this project ({error}); export it again") from None
+
+
+def _listed(shapes: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {shape}" for name, shape in shapes.items())
 
 
 def _header(session: Any) -> dict[str, Any]:

@@ -3,9 +3,8 @@
 Those of this project lie in the folder `weights` beside the packages, in a checkout as in an installation.
 """
 
-import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -16,15 +15,22 @@ from garment_keypoints.pipeline.contract.files import json_object, write_bytes, 
 from garment_keypoints.pipeline.contract.schema import Schema
 from garment_keypoints.pipeline.learning.calibration import Calibration
 from garment_keypoints.pipeline.learning.graphs import SUFFIX
+from garment_keypoints.pipeline.learning.manifests import (
+    FILES,
+    FORMAT,
+    MANIFEST,
+    check_digest,
+    check_published,
+    digest_of,
+    published_digests,
+    published_refine,
+)
 from garment_keypoints.pipeline.learning.training_ids import ids_file, known_ids, write_ids
 from garment_keypoints.pipeline.learning.weights import HEADER, read_checkpoint, write_checkpoint
 from torch import Tensor
 
 PACKAGED = Path(__file__).parents[2] / "weights"
-MANIFEST = "weights.json"
 DEFAULT = "cpu"
-FORMAT = 1
-FILES = {"detector": "detector.safetensors", "keypoints": "keypoints.safetensors"}
 GRAPHS = {
     "onnx": {"detector": "detector.onnx", "keypoints": "keypoints.onnx"},
     "int8": {"detector": "detector.onnx", "keypoints": "keypoints.int8.onnx"},
@@ -36,7 +42,6 @@ The detector stays in float32: in eight bits it costs as much NE as the keypoint
 EIGHT_BITS = ".int8"
 CALIBRATION = "calibration.json"
 """What the scores of the keypoint network mean, where that has been found out (`calibrate`)."""
-MOST_REFINEMENTS = 2
 AS_PUBLISHED = -1
 """So many refinements as the pair was published with."""
 Runtime = Literal["auto", "torch", "onnx", "int8"]
@@ -64,6 +69,8 @@ class Pair:
         """
         if runtime not in get_args(Runtime):
             raise UserError(f"runtime is {runtime!r}; expected one of {', '.join(get_args(Runtime))}")
+        for file in filter(None, (detector, keypoints)):
+            check_published(file)
         if detector is not None and keypoints is not None:
             _check_runtime({"detector": detector, "keypoints": keypoints}, runtime)
             return cls("", detector, keypoints)
@@ -128,14 +135,14 @@ def find_pair(name: str, runtime: str = "torch") -> Pair:
         raise UserError(
             f"--weights is {name!r}; expected {' or '.join(packaged())}, or a folder that `publish` wrote, with {MANIFEST}"
         )
-    digests = _digests(manifest)
+    digests = published_digests(manifest)
     graphs = GRAPHS.get(runtime, FILES)
     files = graphs if set(graphs.values()) <= digests.keys() else FILES
     for file in files.values():
-        _check(folder / file, digests[file])
+        check_digest(folder / file, digests[file])
     calibration = folder / CALIBRATION if CALIBRATION in digests else None
     if calibration:
-        _check(calibration, digests[CALIBRATION])
+        check_digest(calibration, digests[CALIBRATION])
     elif (folder / CALIBRATION).exists():
         raise UserError(f"{folder / CALIBRATION}: no part of the pair beside it; publish it with them (--calibration)")
     places = (folder / file for file in files.values())
@@ -145,7 +152,7 @@ def find_pair(name: str, runtime: str = "torch") -> Pair:
 def add_graphs(folder: Path, files: Sequence[str]) -> None:
     """Make these graphs in the folder part of the pair in it."""
     manifest = json_object(folder / MANIFEST) or {}
-    manifest["sha256"] |= {file: _digest(folder / file) for file in files}
+    manifest["sha256"] |= {file: digest_of(folder / file) for file in files}
     write_text(folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
 
 
@@ -166,16 +173,16 @@ def publish_pair(
     if first != second:
         raise UserError(f"{' and '.join(map(str, sources.values()))} were trained for different schemas; expected one")
     if calibration:
-        Calibration.load(calibration, first)
+        Calibration.load(calibration, first, contents["keypoints"]["config"])
     for stage, content in contents.items():
         out = folder / FILES[stage]
         ids = known_ids(sources[stage], content)
         ids_file(out).unlink(missing_ok=True)  # of the networks before
         _publish(sources[stage], content, out, about["provenance"], float16, ids)
-    digests = {file: _digest(folder / file) for file in FILES.values()}
+    digests = {file: digest_of(folder / file) for file in FILES.values()}
     if calibration:
         write_bytes(folder / CALIBRATION, calibration.read_bytes())
-        digests[CALIBRATION] = _digest(folder / CALIBRATION)
+        digests[CALIBRATION] = digest_of(folder / CALIBRATION)
     for graph in (file for files in GRAPHS.values() for file in files.values()):
         (folder / graph).unlink(missing_ok=True)  # of the networks before; `export` makes those of these
     manifest = {"format": FORMAT, "schema": first.name, "sha256": digests, **about}
@@ -201,54 +208,3 @@ def _halved(value: Tensor) -> Tensor:
     """Return a float32 tensor in float16, or as it is where one of its values is too large for that."""
     half = value.half() if value.dtype == torch.float32 else value
     return half if torch.equal(half.isfinite(), value.isfinite()) else value
-
-
-def is_manifest(file: Path) -> bool:
-    """Tell whether a file is one that `publish_pair` wrote."""
-    content = json_object(file)
-    return content is not None and {"format", "sha256"} <= content.keys()
-
-
-def published_refine(manifest: Path) -> int:
-    """Return with how many refinements the pair that this manifest is of was published."""
-    refine = recorded_refine(json_object(manifest) or {})
-    if refine not in range(MOST_REFINEMENTS + 1):
-        raise UserError(
-            f"{manifest}: refine is {refine!r}; expected 0 to {MOST_REFINEMENTS}; publish the pair again, with --refine"
-        )
-    return refine
-
-
-def recorded_refine(content: Mapping[str, Any]) -> Any:
-    """Return how many refinements a manifest or a record tells of; older ones count the first crop too, as `passes`."""
-    if "refine" in content:
-        return content["refine"]
-    passes = content.get("passes", 1)
-    return passes - 1 if isinstance(passes, int) else passes
-
-
-def _digests(manifest: Path) -> dict[str, str]:
-    content = json_object(manifest) or {}
-    digests = content.get("sha256")
-    if content.get("format") != FORMAT or not isinstance(digests, dict) or not set(FILES.values()) <= digests.keys():
-        raise UserError(
-            f"{manifest}: damaged, or of a newer version; expected format {FORMAT} and the sha256 of "
-            f"{' and '.join(FILES.values())}; copy the folder again, or publish the pair again"
-        )
-    return digests
-
-
-def _check(file: Path, expected: str) -> None:
-    try:
-        found = _digest(file)
-    except FileNotFoundError:
-        raise UserError(f"{file}: missing, {MANIFEST} beside it names it; copy the folder again") from None
-    if found != expected:
-        raise UserError(
-            f"{file}: its SHA-256 is {found[:16]}…, {MANIFEST} beside it says {str(expected)[:16]}…: damaged, changed or half "
-            "copied; copy the folder again, or publish the pair again"
-        )
-
-
-def _digest(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()

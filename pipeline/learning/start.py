@@ -7,7 +7,8 @@ from pathlib import Path
 
 from garment_keypoints.pipeline.contract.faults import UserError
 from garment_keypoints.pipeline.learning.graphs import SUFFIX
-from garment_keypoints.pipeline.learning.pairs import MANIFEST, find_pair, packaged
+from garment_keypoints.pipeline.learning.manifests import MANIFEST, check_published
+from garment_keypoints.pipeline.learning.pairs import find_pair, packaged
 from garment_keypoints.pipeline.learning.training_ids import ids_file, known_ids
 from garment_keypoints.pipeline.learning.weights import read_trained
 from torch import Tensor, nn
@@ -38,6 +39,7 @@ def load_start(name: str, stage: str) -> Start:
             f"--start is {name!r}; expected a checkpoint of the {stage} stage, {' or '.join(packaged())}, or a folder that "
             "`publish` wrote"
         )
+    check_published(file)
     if file.suffix == SUFFIX:
         raise UserError(
             f"--start is {name!r}, an ONNX graph, which cannot be trained; name the checkpoint that it is of"

@@ -14,7 +14,7 @@ from garment_keypoints.pipeline.contract.faults import UserError
 from garment_keypoints.pipeline.contract.files import write_bytes
 from garment_keypoints.pipeline.contract.schema import Schema
 from garment_keypoints.pipeline.learning import configs
-from garment_keypoints.pipeline.learning.configs import Config, restore
+from garment_keypoints.pipeline.learning.configs import Config, nested, restore
 from garment_keypoints.pipeline.learning.graphs import SUFFIX, Graph
 from garment_keypoints.pipeline.learning.tensor_files import are_tensors, read_tensors
 from garment_keypoints.pipeline.learning.training_ids import ids_digest, write_ids
@@ -116,7 +116,7 @@ def restored(
     try:
         if content["config_format"] < configs.FORMAT:
             stored = upgrade_config(stored)
-        lacking = [name for name in config.DECISIVE if not _holds(stored, name)]
+        lacking = [name for name in config.DECISIVE if nested(stored, name, lacking=...) is ...]
         if lacking:
             raise UserError(f"no {', '.join(lacking)}; publish them again, or train again")
         if isinstance(stored.get("network"), dict):
@@ -124,12 +124,6 @@ def restored(
         return restore(config, stored, "settings")
     except UserError as error:
         raise UserError(f"{where}: {error}") from None
-
-
-def _holds(values: dict[str, Any], name: str) -> bool:
-    group, _, leaf = name.rpartition(".")
-    inner = values.get(group) if group else values
-    return isinstance(inner, dict) and leaf in inner
 
 
 def fill(network: nn.Module, state_dict: dict[str, Tensor], path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from garment_keypoints.pipeline.learning.pairs import recorded_refine
+from garment_keypoints.pipeline.learning.manifests import recorded_refine
 from garment_keypoints.pipeline.reporting.model_card import Costs
 
 HEAD = "<!-- written by `python -m pipeline card`; do not edit -->\n\n"

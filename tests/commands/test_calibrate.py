@@ -32,7 +32,8 @@ def test_a_network_is_calibrated_on_the_fold_it_left_out(
     out = tmp_path / "calibration.json"
     options = (*TINY, "--data", drawn / "train", "--run", validated, "--name", "calibrated")
     assert run("calibrate", *options, "--out", out) == 0
-    fitted, content = Calibration.load(out, schema), json.loads(out.read_text())
+    fitted, content = Calibration.load(out, schema, {}), json.loads(out.read_text())
+    assert content["settings"]["crop.size"] == 64
     assert fitted.error.shape == (24, len(fitted.score))
     folds = (validated / "folds.csv").read_text().splitlines()[1:]
     assert 0 < content["images"] < len(folds)
@@ -53,7 +54,7 @@ def test_predictions_of_a_calibrated_pair_say_what_their_scores_mean(
     fit(*simulated(100, 0)).save(tmp_path / "mine.json", schema, {})
     assert run(*publish, "--calibration", tmp_path / "mine.json") == 0
     (told,) = load(str(pair), threshold=0.2, device="cpu")(photo)
-    fitted = Calibration.load(pair / CALIBRATION, schema)
+    fitted = Calibration.load(pair / CALIBRATION, schema, {})
     assert plain.garments[0].expected_error is None
     np.testing.assert_array_equal(told.point_score, plain.point_score)
     np.testing.assert_allclose(told.garments[0].expected_error, fitted.expected_error(told.point_score)[0])
@@ -85,6 +86,9 @@ def test_a_calibration_is_part_of_its_pair(tmp_path: Path, schema: Schema, capsy
     assert run(*publish, "--calibration", mine) == 1
     assert "damaged, or of another schema" in capsys.readouterr().err
     assert not pair.exists()
+    fit(*simulated(100, 0)).save(mine, schema, {"settings": {"crop.size": 96}})
+    assert run(*publish, "--calibration", mine) == 1
+    assert "of a network whose crop.size is 96, this one's is 320" in capsys.readouterr().err
     fit(*simulated(100, 0)).save(mine, schema, {})
     assert run(*publish, "--calibration", mine) == 0
     assert find_pair(str(pair)).calibration == pair / CALIBRATION

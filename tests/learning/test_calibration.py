@@ -61,7 +61,7 @@ def test_two_scores_by_hand() -> None:
 def test_written_and_read(tmp_path: Path, schema: Schema) -> None:
     fitted = fit(*simulated(300, 4), of="abc")
     fitted.save(tmp_path / "c.json", schema, {"command": "a test"})
-    again = Calibration.load(tmp_path / "c.json", schema)
+    again = Calibration.load(tmp_path / "c.json", schema, {})
     np.testing.assert_allclose(again.error, fitted.error, atol=1e-5)
     assert (again.of, json.loads((tmp_path / "c.json").read_text())["command"]) == ("abc", "a test")
 
@@ -74,6 +74,13 @@ def test_written_and_read(tmp_path: Path, schema: Schema) -> None:
         lambda content: content["error"].pop("crotch"),
         lambda content: content["visible"].update(crotch=["a"]),
         lambda content: content.clear(),
+        lambda content: content["error"]["crotch"].__setitem__(-1, -5.0),
+        lambda content: content["error"]["crotch"].__setitem__(0, 1.5),
+        lambda content: content["error"]["crotch"].reverse(),
+        lambda content: content["visible"]["crotch"].__setitem__(0, float("nan")),
+        lambda content: content["visible"]["crotch"].reverse(),
+        lambda content: content["score"].__setitem__(-1, float("inf")),
+        lambda content: content.update(settings=[1]),
     ],
 )
 def test_a_damaged_file_is_refused(tmp_path: Path, schema: Schema, change) -> None:
@@ -82,7 +89,17 @@ def test_a_damaged_file_is_refused(tmp_path: Path, schema: Schema, change) -> No
     change(content)
     (tmp_path / "c.json").write_text(json.dumps(content))
     with pytest.raises(UserError, match=r"c\.json: damaged, or of another schema"):
-        Calibration.load(tmp_path / "c.json", schema)
+        Calibration.load(tmp_path / "c.json", schema, {})
+
+
+def test_that_of_another_network_is_refused(tmp_path: Path, schema: Schema) -> None:
+    file, config = tmp_path / "c.json", {"crop": {"size": 320}, "codec": {"name": "softmax"}}
+    fit(*simulated(50, 6)).save(file, schema, {"settings": {"crop.size": 320, "codec.name": "softmax"}})
+    Calibration.load(file, schema, config)
+    with pytest.raises(
+        UserError, match=r"c\.json: of a network whose crop\.size is 320, this one's is 224; write it again"
+    ):
+        Calibration.load(file, schema, config | {"crop": {"size": 224}})
 
 
 def test_nothing_to_fit_is_refused() -> None:

@@ -10,6 +10,7 @@ import torch
 from garment_keypoints.detector.inference import load_detector
 from garment_keypoints.pipeline.contract.faults import UserError
 from garment_keypoints.pipeline.contract.schema import Schema
+from garment_keypoints.pipeline.learning.manifests import recorded_refine
 from garment_keypoints.pipeline.learning.pairs import (
     DEFAULT,
     GRAPHS,
@@ -18,8 +19,8 @@ from garment_keypoints.pipeline.learning.pairs import (
     Pair,
     find_pair,
     packaged,
-    recorded_refine,
 )
+from garment_keypoints.pipeline.learning.start import load_start
 from garment_keypoints.pipeline.learning.weights import load_checkpoint, save_checkpoint
 
 from tests.commands.running import run, submit_options
@@ -137,6 +138,34 @@ def test_a_pair_keeps_its_refinements_or_is_asked(tmp_path: Path, capsys) -> Non
     assert find_pair(str(pair)).refine == 1
     assert publish(pair, *networks, "--refine", 0) == 0
     assert find_pair(str(pair)).refine == 0
+
+
+@pytest.mark.parametrize(
+    "change", [{"passes": 2.0}, {"passes": "2"}, {"refine": 1.0}, {"refine": None}, {"refine": -1}]
+)
+def test_refinements_that_are_no_whole_number_are_refused(tmp_path: Path, change: dict) -> None:
+    shutil.copytree(PACKAGED / DEFAULT, tmp_path / "pair")
+    manifest = json.loads((tmp_path / "pair" / MANIFEST).read_text())
+    (tmp_path / "pair" / MANIFEST).write_text(json.dumps({**manifest, **change}))
+    with pytest.raises(UserError, match=r"weights\.json: refine is .*; expected a whole number of 0 to 2; publish"):
+        find_pair(str(tmp_path / "pair"))
+
+
+@pytest.mark.parametrize("name", ["detector.onnx", FILES[1]])
+def test_a_published_file_is_checked_where_it_is_named_itself(tmp_path: Path, name: str) -> None:
+    shutil.copytree(PACKAGED / DEFAULT, tmp_path / "pair")
+    file, stage = tmp_path / "pair" / name, Path(name).stem
+    named = {"detector": None, "keypoints": Path("mine.safetensors"), stage: file}
+    Pair.of(DEFAULT, **named)
+    load_start(str(tmp_path / "pair" / FILES[1]), "keypoints")
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(UserError, match=f"{name}: its SHA-256 is .* damaged, changed or half copied"):
+        Pair.of(DEFAULT, **named)
+    if stage == "keypoints":
+        with pytest.raises(UserError, match="its SHA-256 is"):
+            load_start(str(file), stage)
+    (tmp_path / "pair" / MANIFEST).unlink()  # of a file without a published hash nothing is known
+    Pair.of(DEFAULT, **named)
 
 
 @pytest.mark.parametrize(
