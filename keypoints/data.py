@@ -52,8 +52,12 @@ class KeypointsData:
         config: KeypointsConfig,
         pictures: PictureOptions | None = None,
         training: np.ndarray | None = None,
+        true: np.ndarray | None = None,
     ) -> None:
-        """`boxes`, by row, are those to watch the rows in, and without `training` (N, 4) those to learn in as well."""
+        """`boxes`, by row, are those to watch the rows in, and without `training` (N, 4) those to learn in as well.
+
+        `true` (N, 4) are the true boxes, NaN where nobody knows, to compare with.
+        """
         refuse_empty_side(boxes, config.without_fold)
         left_out = [0 <= config.without_fold == fold for fold in boxes.fold]
         # Occlusion is no reason to be left out of what is watched: that is to tell how the network does on any garment.
@@ -69,6 +73,7 @@ class KeypointsData:
         learned = boxes.boxes if training is None else training
         self.boxes = torch.tensor(boxes.boxes, dtype=torch.float32)[order]
         self.training_boxes = torch.tensor(learned, dtype=torch.float32)[order]
+        self.true_boxes = torch.full_like(self.boxes, torch.nan) if true is None else torch.tensor(true)[order]
         self.xy = torch.tensor(np.stack([row.xy for row in self.rows]), dtype=torch.float32)
         visibility = torch.tensor(np.stack([row.visibility for row in self.rows]))
         occluded_weight = config.loss.occluded_weight if config.loss.occluded == "keep" else 0
@@ -94,6 +99,19 @@ class KeypointsData:
     def train_groups(self) -> np.ndarray | None:
         """Return the category (N,) of each training row where batches should be of one category."""
         return np.array(self.category[: self.num_train]) if self.config.network.per_category else None
+
+    def training_box_figures(self) -> dict[str, float]:
+        """Return how well the boxes that crops are cut around lie on the true ones, and of how many rows that is known."""
+        learned, true = self.training_boxes[: self.num_train], self.true_boxes[: self.num_train]
+        known = ~true.isnan().any(-1)
+        iou = geometry.box_iou(learned[known].double(), true[known].double())
+        if not len(iou):
+            return {"rows": 0}
+        return {
+            "rows": len(iou),
+            "mean_iou": round(float(iou.mean()), 4),
+            "iou_below_half": round(float((iou < 0.5).double().mean()), 4),
+        }
 
     def _by_normaliser(self, schema: Schema) -> Tensor:
         """Return a weight (N,) for each row: the inverse of its normaliser in the crop, 1 in the median and where it has none."""

@@ -33,6 +33,7 @@ from garment_keypoints.pipeline.runs.provenance import provenance
 from garment_keypoints.pipeline.runs.steps import START
 
 Built = TypeVar("Built")
+TRAINING_BOXES = "training_boxes"
 
 
 def check_detector(schema: Schema, config: DetectorConfig) -> None:
@@ -113,13 +114,15 @@ def train_keypoints(
     pictures: PictureOptions | None = None,
     training: np.ndarray | None = None,
     start: Start | None = None,
+    true: np.ndarray | None = None,
 ) -> None:
     """Train the keypoint network on the rows in their boxes and write it to `out`; starts and goes on as `train_detector` does.
 
-    `boxes` are by row. With `training` (N, 4), it learns in those boxes, and is only watched in `boxes`.
+    `boxes` are by row. With `training` (N, 4), it learns in those boxes, and is only watched in `boxes`. How well the boxes that
+    it learned in lie on the `true` ones (N, 4; NaN where nobody knows) stands in the provenance, as TRAINING_BOXES.
     """
     torch.manual_seed(config.train.seed)
-    data = KeypointsData(rows, boxes, schema, config, pictures, training)
+    data = KeypointsData(rows, boxes, schema, config, pictures, training, true)
     module = KeypointsModule(config, schema, data)
     if start is not None:
         current = replace(start, state_dict=upgrade_state(start.state_dict))
@@ -128,9 +131,10 @@ def train_keypoints(
     fit(module, data, config.train, run, name=f"keypoints {out.stem}")
     ids, state = [row.image_id for row in data.rows[: data.num_train]], module.network.state_dict()
     if ranks.is_zero():
+        made = provenance() | {TRAINING_BOXES: data.training_box_figures()}
         save_checkpoint(
             out, KEYPOINTS, schema, asdict(config), state,
-            train_ids=ids, provenance=provenance(), seen=start.seen if start else (),
+            train_ids=ids, provenance=made, seen=start.seen if start else (),
         )  # fmt: skip
     _finish(run)
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from garment_keypoints.keypoints.config import CropConfig
@@ -21,6 +22,7 @@ from garment_keypoints.pipeline.data.select import RowSet, TrainingSet, load_pse
 from garment_keypoints.pipeline.engine.validation import VAL_FOLD, score_on_val
 from garment_keypoints.pipeline.learning import ranks
 from garment_keypoints.pipeline.learning.start import refuse_seen
+from garment_keypoints.pipeline.learning.weights import read_trained
 from garment_keypoints.pipeline.runs.claims import claim
 from garment_keypoints.pipeline.runs.steps import inputs_of, kept, recorded
 from garment_keypoints.pipeline.settings import Settings, as_now, claimed
@@ -91,9 +93,10 @@ def train_in_boxes(
     tables = {one: checked_boxes(of, settings, training_set, schema) for one, of in given.items()}
     inputs |= {one: file_hash(of) for one, of in given.items()}
     refuse_empty_side(tables[BOXES], settings.keypoints.without_fold)
-    margin = read_margin(file) if _takes_true_boxes(crop, val) else 0.0
+    margin = read_margin(file, None if _takes_true_boxes(crop, val) else settings.detector.margin)
     watched = tables[BOXES].moved(_cut_around(crop.watched, tables[BOXES], training_set, margin))
     training = _cut_around(crop.learned, tables.get(LEARNED, tables[BOXES]), training_set, margin)
+    true = _cut_around(TRUTH, tables[BOXES], training_set, margin)
     rows, every = training_set.rows, watched
     if pseudo_points is not None or photos is not None:
         further, theirs = _pseudo_labelled(
@@ -102,6 +105,7 @@ def train_in_boxes(
         inputs[PSEUDO_POINTS] = further.fingerprint
         rows, every = [*rows, *further.rows], BoxTable.joined([watched, theirs])
         training = np.concatenate([training, theirs.boxes])
+        true = np.concatenate([true, np.full_like(theirs.boxes, np.nan)])
     begun = train.begun(start, "keypoints", inputs)
     if begun is not None:
         without_fold, folds = settings.keypoints.without_fold, zip(training_set.rows, training_set.folds, strict=True)
@@ -113,9 +117,18 @@ def train_in_boxes(
             return
         with recorded(out, settings, data, inputs, train.interrupted(out) or out.exists()) as record:
             if not out.exists():
-                train.train_keypoints(rows, every, schema, settings.keypoints, out, settings.pictures, training, begun)
+                train.train_keypoints(
+                    rows, every, schema, settings.keypoints, out, settings.pictures, training, begun, true
+                )
+            record |= _training_boxes(out)
             if val:
                 record["figures"] = {"val": score_on_val(training_set, watched, margin, schema, settings, out)}
+
+
+def _training_boxes(out: Path) -> dict[str, Any]:
+    """Return what the weights say of the boxes that they learned in; those of an older version say nothing."""
+    made = read_trained(out, "keypoints")["provenance"]
+    return {name: made[name] for name in (train.TRAINING_BOXES,) if name in made}
 
 
 def _takes_true_boxes(crop: CropConfig, val: bool) -> bool:

@@ -67,10 +67,11 @@ def read_boxes(file: Path, schema: Schema) -> list[BoxRow]:
     return boxes
 
 
-def read_margin(file: Path) -> float:
+def read_margin(file: Path, otherwise: float | None = None) -> float:
     """Return the margin of the detector whose boxes are in a file: what the record beside it says.
 
-    Records from before it was named there say it among the settings. Raises UserError where nothing does.
+    Records from before it was named there say it among the settings. Where nothing does, it is `otherwise`; without that
+    UserError is raised.
     """
     record = file.with_suffix(".json")
     content: Any = json_object(record) if record.is_file() else {}
@@ -78,6 +79,7 @@ def read_margin(file: Path) -> float:
     for name in ("settings", "detector", MARGIN):
         old = old.get(name) if isinstance(old, dict) else None
     margin = content.get(MARGIN, old) if isinstance(content, dict) else None
+    margin = otherwise if margin is None else margin
     if type(margin) not in (int, float) or not 0 <= margin <= 1:
         raise UserError(
             f"{record}: expected {MARGIN}, the detector.margin of the boxes in {file.name}; write it there, such as "
