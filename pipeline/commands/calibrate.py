@@ -25,10 +25,12 @@ from garment_keypoints.pipeline.learning.calibration import LARGEST, SETTINGS, f
 from garment_keypoints.pipeline.learning.configs import nested
 from garment_keypoints.pipeline.reporting.pictures import save_png
 from garment_keypoints.pipeline.reporting.reliability import draw_reliability
+from garment_keypoints.pipeline.runs.outputs import alone_at_out
 from garment_keypoints.pipeline.runs.provenance import provenance
 from garment_keypoints.pipeline.settings import Settings
 
 
+@alone_at_out
 def calibrate(
     settings: Settings,
     data: Sequence[Path],

@@ -14,11 +14,13 @@ from garment_keypoints.pipeline.data.photos import find_photos
 from garment_keypoints.pipeline.learning.eight_bit import MOST_INPUTS, quantise
 from garment_keypoints.pipeline.learning.graphs import Graph, inputs_seen, is_graph
 from garment_keypoints.pipeline.learning.pairs import DEFAULT, GRAPHS, Pair, add_graphs
+from garment_keypoints.pipeline.runs.outputs import alone_at_out
 from garment_keypoints.pipeline.runs.provenance import provenance
 
 One = TypeVar("One")
 
 
+@alone_at_out
 def export(
     out: Path,
     weights: str = DEFAULT,

@@ -16,10 +16,12 @@ from garment_keypoints.pipeline.learning.pairs import (
     CALIBRATION,
     publish_pair,
 )
+from garment_keypoints.pipeline.runs.outputs import alone_at_out
 from garment_keypoints.pipeline.runs.provenance import provenance
 from safetensors import SafetensorError, safe_open
 
 
+@alone_at_out
 def publish(
     detector: Path,
     keypoints: Path,

@@ -102,6 +102,20 @@ def alone(path: Path, remedy: str = "choose another one", enabled: bool = True) 
         lock.release()
 
 
+def write_once(path: Path, text: str) -> bool:
+    """Write a whole file unless it is there; tell whether it was written. Of processes that come together one writes it."""
+    written = [False]
+
+    def step() -> None:
+        with alone(path):
+            if not path.exists():
+                write_text(path, text)
+                written[0] = True
+
+    when_free(step)
+    return written[0]
+
+
 def json_object(file: Path) -> dict[str, Any] | None:
     """Return the JSON object that a file holds; None when it holds anything else. Raises OSError when it cannot be read."""
     try:

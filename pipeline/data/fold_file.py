@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from garment_keypoints.pipeline.contract.faults import DataError, Fault
-from garment_keypoints.pipeline.contract.files import write_text
+from garment_keypoints.pipeline.contract.files import write_once
 from garment_keypoints.pipeline.contract.formats.csv_files import has_columns, read_csv
 from garment_keypoints.pipeline.contract.records import ImageRow
 from garment_keypoints.pipeline.data.survey import digest
@@ -32,15 +32,15 @@ class FoldAssignment:
     digests: list[str]
 
 
-def write_assignment(file: Path, rows: Sequence[ImageRow], assignment: FoldAssignment) -> None:
-    """Keep what a run begins with."""
+def write_assignment(file: Path, rows: Sequence[ImageRow], assignment: FoldAssignment) -> bool:
+    """Keep what a run begins with, unless another process has begun it meanwhile; tell whether it was kept."""
     table = [
         (row.image_id, fold, *_stamp(row.path), *size_wh, sha256)
         for row, fold, size_wh, sha256 in zip(
             rows, assignment.folds, assignment.sizes_wh, assignment.digests, strict=True
         )
     ]
-    write_text(file, pd.DataFrame(table, columns=COLUMNS).to_csv(index=False, lineterminator="\n"))
+    return write_once(file, pd.DataFrame(table, columns=COLUMNS).to_csv(index=False, lineterminator="\n"))
 
 
 def read_assignment(file: Path, rows: Sequence[ImageRow], folds: int) -> FoldAssignment:

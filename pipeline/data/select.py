@@ -103,8 +103,8 @@ def load_training_set(
         if faults + found.faults:
             raise DataError(faults + found.faults)
         assignment = FoldAssignment(assign_folds(rows, folds, found.hashes), found.sizes_wh, found.digests)
-        if ranks.is_zero():
-            write_assignment(file, rows, assignment)
+        if ranks.is_zero() and not write_assignment(file, rows, assignment):
+            assignment = read_assignment(file, rows, folds)
     return TrainingSet(rows=rows, folds=assignment.folds, sizes_wh=assignment.sizes_wh, digests=assignment.digests)
 
 

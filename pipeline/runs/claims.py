@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 from garment_keypoints.pipeline.contract.faults import UserError
-from garment_keypoints.pipeline.contract.files import file_hash, write_text
+from garment_keypoints.pipeline.contract.files import file_hash, write_once
 from garment_keypoints.pipeline.contract.formats.yaml_files import read_yaml
 from garment_keypoints.pipeline.learning import ranks
 from garment_keypoints.pipeline.runs.json_files import read_json
@@ -28,8 +28,8 @@ def claim(folder: Path, config: dict[str, Any], as_now: AsNow | None = None) -> 
     """
     refuse_other_settings(folder, config, as_now)
     file = folder / CONFIG
-    if ranks.is_zero() and not file.exists():
-        write_text(file, yaml.safe_dump(_plain(config), sort_keys=False))
+    if ranks.is_zero() and not file.exists() and not write_once(file, yaml.safe_dump(_plain(config), sort_keys=False)):
+        refuse_other_settings(folder, config, as_now)  # another process was faster
 
 
 def refuse_other_settings(folder: Path, config: dict[str, Any], as_now: AsNow | None = None) -> None:

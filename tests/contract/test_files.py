@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from garment_keypoints.pipeline.contract import files
 from garment_keypoints.pipeline.contract.faults import UserError
-from garment_keypoints.pipeline.contract.files import alone, refuse_foreign, write_bytes, write_text
+from garment_keypoints.pipeline.contract.files import alone, refuse_foreign, write_bytes, write_once, write_text
 
 
 @contextmanager
@@ -57,6 +58,20 @@ def test_a_foreign_partial_file_and_a_link_are_left_alone(tmp_path: Path) -> Non
     assert (tmp_path / "victim").read_text() == "mine"
     assert (tmp_path / "a.txt").read_text() == "new"
     assert names(tmp_path) == ["a.txt", "a.txt.partial", "victim"]
+
+
+def test_of_processes_that_come_together_one_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "a.txt"
+    assert (write_once(file, "first"), write_once(file, "second")) == (True, False)
+
+    @contextmanager
+    def after_another(path: Path) -> Iterator[None]:
+        write_text(path, "other's")
+        yield
+
+    monkeypatch.setattr(files, "alone", after_another)
+    assert not write_once(tmp_path / "b.txt", "mine")
+    assert (file.read_text(), (tmp_path / "b.txt").read_text()) == ("first", "other's")
 
 
 def test_only_what_is_ours_is_overwritten(tmp_path: Path) -> None:
