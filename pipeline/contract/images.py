@@ -1,6 +1,6 @@
-"""Decode a picture to RGB uint8, as a viewer shows it: EXIF turned, grey and CMYK converted, transparent on white.
+"""Read a picture as RGB uint8, whatever it comes as: a file, bytes, an array, an opened picture; one way, under the same limits.
 
-What a file may cost is known from its header and refused there; what is larger than anyone looks at is decoded smaller.
+What a picture may cost is known from its header and refused there; what is larger than anyone looks at is decoded smaller.
 """
 
 import multiprocessing
@@ -9,17 +9,25 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
 from garment_keypoints.pipeline.contract.faults import DataError, Fault, UserError
+from garment_keypoints.pipeline.contract.shown import (
+    DRAFTED,
+    ORIENTATION,
+    TURNS,
+    draft_scale,
+    orientation_of,
+    shown,
+    turned,
+)
 from PIL import Image, UnidentifiedImageError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "BMP", "TIFF", "GIF")
 """What is read, of animations the first picture. Pillow knows more, and starts other programs for some (EPS)."""
 
-DRAFTED = ("JPEG", "MPO")
-"""Formats that are decoded at a half, a quarter or an eighth of the size for little memory and time."""
 HEAVY = {"WEBP": 16, "AVIF": 9}
 """Bytes a pixel, where the decoder holds a picture several times."""
 
@@ -33,23 +41,19 @@ LARGE = 16_000_000
 """Pixels above which pictures are decoded one at a time, by all workers together: memory must not grow with them."""
 _one_large = multiprocessing.Lock()  # forked workers share it; where they are spawned, each has its own
 
-STRIP = 4_000_000
-"""Pixels that are converted at once."""
+_LOADING = [Lock() for _ in range(64)]
+"""An opened picture may be given twice, and two threads cannot load it at once; each has one of these locks, by its identity."""
 
 DROP = "or leave it out"
-
-ORIENTATION = 0x0112  # the EXIF tag
-TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+UNKNOWN = {
+    "F": ("pixels of 32 bits", "8 or 16 bits, whose white is known"),
+    "I": ("pixels of 32 bits", "8 or 16 bits, whose white is known"),
+    "LAB": ("pixels in the colours of Lab", "RGB, grey or CMYK"),
 }
-FROM_THE_RIGHT, FROM_THE_BOTTOM = (2, 3, 7, 8), (3, 4, 6, 7)
-"""Orientations whose shown picture begins at the right, or at the bottom, of the stored one."""
+"""Modes of Pillow that have no one look: what such a picture holds, and what is expected."""
+
+Source = Path | bytes | np.ndarray | Image.Image
+"""A file, what one holds, RGB pixels uint8 (h, w, 3) or grey ones (h, w), or an opened picture."""
 
 
 @dataclass(frozen=True)
@@ -90,38 +94,24 @@ class Picture:
     reduced: int = 1
 
 
-def read_image(source: Path | bytes, options: PictureOptions | None = None, name: str = "") -> Picture:
-    """Decode a picture, a file or what one holds.
+def read_image(source: Source, options: PictureOptions | None = None, name: str = "") -> Picture:
+    """Decode a picture. One that is opened already is loaded, and stays as it is otherwise.
 
     Raises DataError, naming the file or `name`, when it cannot be read whole, or is larger than the options allow.
     """
     options = options or PictureOptions()
     with _opened(source, options, name) as image:
-        orientation, factor = _orientation(image), reduction(image.size, options.detail)
-        size_wh = _turned(image.size, orientation)
-        return Picture(_shown(image, factor, orientation), size_wh, factor)
+        if image is source:
+            _load(image)
+        orientation, factor = orientation_of(image), reduction(image.size, options.detail)
+        size_wh = turned(image.size, orientation)
+        return Picture(shown(image, factor, orientation), size_wh, factor)
 
 
-def from_pillow(image: Image.Image, options: PictureOptions | None = None, name: str = "") -> Picture:
-    """Return an opened picture as `read_image` returns a file: as a viewer shows it, and reduced where it is large.
-
-    It stays as it is. Raises DataError, as `read_image` does, when its pixels cannot be read.
-    """
-    name = name or "picture"
-    try:
-        image.load()  # else it would be shrunk while it is decoded
-    except Exception as error:
-        raise _unreadable(name, error) from None
-    if not (image.width and image.height):
-        raise _fault(name, "a picture without a pixel", f"expected a width and a height, {DROP}")
-    orientation, factor = _orientation(image), reduction(image.size, (options or PictureOptions()).detail)
-    return Picture(_shown(image, factor, orientation), _turned(image.size, orientation), factor)
-
-
-def image_size(source: Path | bytes, options: PictureOptions | None = None, name: str = "") -> tuple[int, int]:
+def image_size(source: Source, options: PictureOptions | None = None, name: str = "") -> tuple[int, int]:
     """Return width and height as EXIF turns the picture, from its header; raises DataError as `read_image` does."""
     with _opened(source, options or PictureOptions(), name) as image:
-        return _turned(image.size, _orientation(image))
+        return turned(image.size, orientation_of(image))
 
 
 def reduction(size_wh: tuple[int, int], detail: int) -> int:
@@ -133,23 +123,16 @@ def reduction(size_wh: tuple[int, int], detail: int) -> int:
 
 
 @contextmanager
-def _opened(source: Path | bytes, options: PictureOptions, name: str) -> Iterator[Image.Image]:
+def _opened(source: Source, options: PictureOptions, name: str) -> Iterator[Image.Image]:
     """Open a picture whose header is within the limits; whatever its decoder raises inside becomes a DataError."""
-    in_memory = isinstance(source, bytes)
-    name = name or ("picture" if in_memory else str(source))
+    name = name or (str(source) if isinstance(source, Path) else "picture")
     try:
-        megabytes = (len(source) if in_memory else source.stat().st_size) / 1e6
-        if megabytes > options.max_megabytes:
-            remedy = f"expected at most {options.max_megabytes:g} MB; raise max_megabytes, {DROP}"
-            raise _fault(name, f"too large a file ({megabytes:.1f} MB)", remedy)
-        formats = [one for one in FORMATS if one in _known()]
-        with Image.open(BytesIO(source) if in_memory else source, formats=formats) as image:
-            _check_header(name, image, options)
+        if isinstance(source, Path | bytes):
+            _check_bytes(name, source, options)
+        with _as_pillow(source) as image:
+            _check_header(name, image, options, drafted=image is not source)
             with _one_large if image.width * image.height > LARGE else nullcontext():
-                try:
-                    yield image
-                finally:
-                    image.close()  # its pixels go before another one's come
+                yield image
     except (DataError, MemoryError):
         raise
     except FileNotFoundError:
@@ -160,20 +143,66 @@ def _opened(source: Path | bytes, options: PictureOptions, name: str) -> Iterato
         raise _unreadable(name, error) from None
 
 
-def _check_header(name: str, image: Image.Image, options: PictureOptions) -> None:
-    millions, limit = image.width * image.height / 1e6, options.max_megapixels * 4 / _bytes_per_pixel(image, options)
+@contextmanager
+def _as_pillow(source: Source) -> Iterator[Image.Image]:
+    """Yield the picture, and close what was opened here: its pixels go before another one's come."""
+    if isinstance(source, Image.Image):
+        with _LOADING[id(source) // 64 % len(_LOADING)]:
+            yield source
+        return
+    if isinstance(source, np.ndarray):
+        yield Image.fromarray(source)
+        return
+    formats = [one for one in FORMATS if one in _known()]
+    # Not by its name: Pillow would map it into memory, see _load.
+    with (
+        BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file,
+        Image.open(file, formats=formats) as image,
+    ):
+        try:
+            yield image
+        finally:
+            image.close()
+
+
+def _load(image: Image.Image) -> None:
+    """Decode an opened picture whole: to be shrunk while it is decoded would change its owner's.
+
+    A raw TIFF that is to be turned comes out scrambled where Pillow has its name, by which it maps files into memory.
+    """
+    file = getattr(image, "filename", "")
+    try:
+        image.filename = ""
+        image.load()
+    finally:
+        image.filename = file
+
+
+def _check_bytes(name: str, source: Path | bytes, options: PictureOptions) -> None:
+    megabytes = (len(source) if isinstance(source, bytes) else source.stat().st_size) / 1e6
+    if megabytes > options.max_megabytes:
+        remedy = f"expected at most {options.max_megabytes:g} MB; raise max_megabytes, {DROP}"
+        raise _fault(name, f"too large a file ({megabytes:.1f} MB)", remedy)
+
+
+def _check_header(name: str, image: Image.Image, options: PictureOptions, drafted: bool) -> None:
+    if not (image.width and image.height):
+        raise _fault(name, "a picture without a pixel", f"expected a width and a height, {DROP}")
+    millions = image.width * image.height / 1e6
+    limit = options.max_megapixels * 4 / _bytes_per_pixel(image, options.detail if drafted else 0)
     if millions > limit:
         problem = f"too large an image ({image.width} x {image.height}, {millions:.1f} million pixels)"
-        expected = f"expected at most {limit:.4g} million of such a {image.format}"
+        expected = f"expected at most {limit:.4g} million of such a {image.format or 'picture'}"
         raise _fault(name, problem, f"{expected}; raise max_megapixels, shrink it, {DROP}")
-    if image.mode == "F" or (image.mode == "I" and image.format != "PNG"):  # "I" of a PNG: 16 bits, in older Pillows
-        raise _fault(name, "pixels of 32 bits", f"expected 8 or 16 bits, whose white is known; convert it, {DROP}")
+    if image.mode in UNKNOWN and (image.mode, image.format) != ("I", "PNG"):  # 16 bits, in older Pillows
+        problem, expected = UNKNOWN[image.mode]
+        raise _fault(name, problem, f"expected {expected}; convert it, {DROP}")
 
 
-def _bytes_per_pixel(image: Image.Image, options: PictureOptions) -> float:
+def _bytes_per_pixel(image: Image.Image, detail: int) -> float:
     """Return what decoding takes in memory, as measured with Pillow's decoders."""
     if image.format in DRAFTED:
-        scale = _draft_scale(image, reduction(image.size, options.detail), _orientation(image))
+        scale = draft_scale(image, reduction(image.size, detail), orientation_of(image))
         # A progressive one is held as a whole before its first row can be decoded.
         return 4 / scale**2 + (6 if "progressive" in image.info else 0)
     if image.format == "TIFF" and image.getexif().get(ORIENTATION, 1) in TURNS:
@@ -193,56 +222,3 @@ def _known() -> dict[str, object]:
     """Return the formats of this Pillow; some builds lack AVIF or WebP."""
     Image.init()
     return Image.OPEN
-
-
-def _orientation(image: Image.Image) -> int:
-    """Return how the stored picture is to be turned; a TIFF is turned by its decoder already."""
-    return 1 if image.format == "TIFF" else image.getexif().get(ORIENTATION, 1)
-
-
-def _turned(size_wh: tuple[int, int], orientation: int) -> tuple[int, int]:
-    return size_wh[::-1] if orientation in (5, 6, 7, 8) else size_wh
-
-
-def _shown(image: Image.Image, factor: int, orientation: int) -> np.ndarray:
-    """Decode at 1 / factor of the size, in strips, as a viewer shows it: uint8 (h, w, 3) RGB."""
-    width, height = image.width // factor, image.height // factor
-    factor //= _drafted(image, factor, orientation)
-    # What does not fill a pixel is left out where the shown picture ends, so that its beginning stays exact.
-    left = image.width - width * factor if orientation in FROM_THE_RIGHT else 0
-    top = image.height - height * factor if orientation in FROM_THE_BOTTOM else 0
-    whole = Image.new("RGB", (width, height))
-    rows = max(1, STRIP // (width * factor**2))
-    for row in range(0, height, rows):
-        box = (left, top + row * factor, left + width * factor, top + min(height, row + rows) * factor)
-        strip = _as_rgb(image.crop(box))
-        whole.paste(strip if factor == 1 else strip.reduce(factor), (0, row))
-    return np.array(whole.transpose(TURNS[orientation]) if orientation in TURNS else whole)
-
-
-def _drafted(image: Image.Image, factor: int, orientation: int) -> int:
-    """Let a JPEG be decoded smaller, which costs less time and memory; return by which factor, a power of 2 up to 8."""
-    scale, width = _draft_scale(image, factor, orientation), image.width
-    drafted = image.draft(None, (width // scale, image.height // scale)) if scale > 1 else None
-    return round(width / drafted[1][2]) if drafted else 1
-
-
-def _draft_scale(image: Image.Image, factor: int, orientation: int) -> int:
-    scale = min(factor, 8) if image.format in DRAFTED else 1
-    # The decoder begins at the stored upper left, in whole pixels.
-    while (orientation in FROM_THE_RIGHT and image.width % scale) or (
-        orientation in FROM_THE_BOTTOM and image.height % scale
-    ):
-        scale //= 2
-    return scale
-
-
-def _as_rgb(strip: Image.Image) -> Image.Image:
-    if strip.mode.startswith("I"):
-        # 16 bits a pixel, which PIL would cut off at 255 instead of scaling.
-        strip = Image.fromarray((np.asarray(strip) / 257).clip(0, 255).astype(np.uint8))
-    if strip.has_transparency_data:
-        # What a transparent pixel hides is often black; shops and viewers show it on white.
-        layer = strip.convert("RGBA")
-        strip = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
-    return strip.convert("RGB")

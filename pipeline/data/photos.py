@@ -3,22 +3,20 @@
 import glob
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 from garment_keypoints.pipeline.contract.faults import UserError
-from PIL import Image
+from garment_keypoints.pipeline.contract.images import Source
 
 PHOTOS = (".jpg", ".jpeg", ".png", ".webp", ".avif", ".bmp", ".tif", ".tiff", ".gif")
 VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
 LISTS = (".txt",)
 """Suffixes of what is taken out of a folder; a file that is named itself may have any."""
 FRAME_DIGITS = 6
-
-Content = Path | bytes | np.ndarray | Image.Image
-"""A file, what one holds, RGB pixels uint8 (h, w, 3) or grey ones (h, w), or an opened picture."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +28,7 @@ class Photo:
     """
 
     name: str
-    content: Content
+    content: Source
     version: str = ""
     rate: float = 0.0
 
@@ -40,29 +38,39 @@ class Photo:
         return self.content if isinstance(self.content, Path) else None
 
 
-Input = str | Content | Photo
+Input = str | Source | Photo
 """What a photo may come as: a path, the bytes of a file, RGB pixels uint8 (h, w, 3) or grey (h, w), an opened picture, or any of
 them with a name."""
 
 
 def as_photo(given: Input) -> Photo:
-    """Return a photo with its name, which is its path if it is a file; raise UserError for what is no photo."""
-    if isinstance(given, Photo):
-        return given
-    if isinstance(given, str | Path):
-        return Photo(str(given), Path(given))
-    if not isinstance(given, Content):
+    """Return a photo with its name, which is its path if it is a file; raise UserError for what is no photo.
+
+    Pixels are copied, so that the caller may fill the same array, or turn to the next frame of the same picture, at once.
+    """
+    photo = given if isinstance(given, Photo) else Photo(str(given) if isinstance(given, str | Path) else "", given)
+    content = Path(photo.content) if isinstance(photo.content, str) else photo.content
+    if not isinstance(content, Source):
         raise UserError(
-            f"a photo is a {type(given).__name__}; expected a path, the bytes of a file, an array, or a picture of Pillow"
+            f"a photo is a {type(content).__name__}; expected a path, the bytes of a file, an array, or a picture of Pillow"
         )
-    if isinstance(given, np.ndarray) and (
-        given.dtype != np.uint8 or not (given.ndim == 2 or (given.ndim == 3 and given.shape[2] == 3)) or not given.size
-    ):
-        raise UserError(
-            f"a photo is an array {given.shape} of {given.dtype}; expected RGB pixels uint8 (height, width, 3), or grey ones "
-            "(height, width)"
-        )
-    return Photo("", given)
+    return replace(photo, content=_kept(content))
+
+
+def _kept(content: Source) -> Source:
+    if isinstance(content, np.ndarray):
+        grey_or_rgb = content.ndim == 2 or (content.ndim == 3 and content.shape[2] == 3)
+        if content.dtype != np.uint8 or not grey_or_rgb or not content.size:
+            raise UserError(
+                f"a photo is an array {content.shape} of {content.dtype}; expected RGB pixels uint8 (height, width, 3), or grey "
+                "ones (height, width)"
+            )
+        return content.copy()
+    if getattr(content, "is_animated", False):
+        # A frame that cannot be decoded says why when the photo is read.
+        with suppress(Exception):
+            return content.copy()
+    return content
 
 
 def find_photos(sources: Sequence[str], every: int = 1, without: Path | None = None) -> Iterator[Photo]:

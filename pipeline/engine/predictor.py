@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import numpy as np
 import torch
@@ -20,7 +20,6 @@ from garment_keypoints.pipeline.contract.garments import Garment, PhotoResult, P
 from garment_keypoints.pipeline.contract.images import (
     Picture,
     PictureOptions,
-    from_pillow,
     image_size,
     read_image,
     reduction,
@@ -30,6 +29,7 @@ from garment_keypoints.pipeline.contract.schema import Schema
 from garment_keypoints.pipeline.data.photos import Input, Photo, as_photo
 from garment_keypoints.pipeline.engine.box_sources import SourceParts, build_source
 from garment_keypoints.pipeline.engine.device import Device
+from garment_keypoints.pipeline.engine.forking import refuse_forked
 from garment_keypoints.pipeline.engine.refinement import refined
 from garment_keypoints.pipeline.engine.result import Result
 from garment_keypoints.pipeline.learning.calibration import Calibration
@@ -39,7 +39,6 @@ from garment_keypoints.pipeline.learning.pairs import AS_PUBLISHED, Pair
 from garment_keypoints.pipeline.learning.placement import mixed, one_device
 from garment_keypoints.pipeline.load import load_networks
 from garment_keypoints.pipeline.orchestrator import TwoStage
-from PIL import Image
 
 One, Other = TypeVar("One"), TypeVar("Other")
 
@@ -69,14 +68,10 @@ class DetectionOptions:
 
 @dataclass(frozen=True, eq=False)
 class _Opened:
-    """A photo whose header has been read: the size_wh of what is decoded, or the `error` that kept it from that.
-
-    What lies in memory already is a `picture` by then.
-    """
+    """A photo whose header has been read: the size_wh of what is decoded, or the `error` that kept it from that."""
 
     photo: Photo
     decoded_wh: tuple[int, int] = (0, 0)
-    picture: Picture | None = None
     error: str = ""
 
 
@@ -117,48 +112,50 @@ class Predictor:
 
     def batches(self, photos: Iterable[Input]) -> Iterator[list[Result]]:
         """Yield the results in the batches that go through the networks; one is done before the next begins."""
+        refuse_forked()
         options = self.options
         with _threads(options.workers) as pool:
             opened = _ahead(pool, self._open, map(as_photo, photos), 2 * max(1, options.workers))
             sized = ((one, one.decoded_wh) for one in opened)
-            loading: deque[tuple[list[_Opened], list[Future]]] = deque()
+            loading: deque[tuple[list[str], list[Future]]] = deque()
             for batch in pixel_batches(sized, options.batch_size, 1e6 * options.batch_megapixels):
-                loading.append((batch, [pool.submit(self._decode, one) for one in batch]))
+                # The photos themselves go when they are decoded; their names stay.
+                loading.append(([one.photo.name for one in batch], [pool.submit(self._decode, one) for one in batch]))
                 if len(loading) > 1:
                     yield self._results(*loading.popleft())
             while loading:
                 yield self._results(*loading.popleft())
 
+    def __reduce__(self) -> NoReturn:
+        raise UserError(
+            "a predictor cannot be pickled, nor copied to another process; call load() there, such as in worker_init_fn of a "
+            "DataLoader"
+        )
+
     def read(self, photo: Photo) -> Picture:
         """Decode a photo; raise DataError for one that cannot be read."""
-        if isinstance(photo.content, Path | bytes):
-            return read_image(photo.content, self.pictures, _name_of(photo))
-        return from_pillow(_as_pillow(photo.content), self.pictures, _name_of(photo))
+        return read_image(photo.content, self.pictures, _name_of(photo))
 
     def _open(self, photo: Photo) -> _Opened:
         try:
-            if isinstance(photo.content, Path | bytes):
-                width, height = size = image_size(photo.content, self.pictures, _name_of(photo))
-                factor = reduction(size, self.pictures.detail)
-                return _Opened(photo, (width // factor, height // factor))
-            picture = self.read(photo)
+            width, height = size = image_size(photo.content, self.pictures, _name_of(photo))
         except DataError as error:
             return _Opened(photo, error=str(error.faults[0]))
-        height, width = picture.pixels.shape[:2]
-        return _Opened(photo, (width, height), picture)
+        factor = reduction(size, self.pictures.detail)
+        return _Opened(photo, (width // factor, height // factor))
 
     def _decode(self, opened: _Opened) -> Picture | str:
         """Return the picture, or why there is none."""
-        if opened.error or opened.picture:
-            return opened.error or opened.picture
+        if opened.error:
+            return opened.error
         try:
             return self.read(opened.photo)
         except DataError as error:
             return str(error.faults[0])
 
-    def _results(self, batch: Sequence[_Opened], decoding: Sequence[Future]) -> list[Result]:
+    def _results(self, names: Sequence[str], decoding: Sequence[Future]) -> list[Result]:
         pictures = [one.result() for one in decoding]
-        found: list[list[Garment]] = [[] for _ in batch]
+        found: list[list[Garment]] = [[] for _ in names]
         read = [
             (picture, 0, i, np.zeros(UNIFORMS)) for i, picture in enumerate(pictures) if isinstance(picture, Picture)
         ]
@@ -166,8 +163,8 @@ class Predictor:
             for i, garment in self._garments(collate(read)):
                 found[i].append(garment)
         return [
-            self._result(one.photo.name, picture, garments)
-            for one, picture, garments in zip(batch, pictures, found, strict=True)
+            self._result(name, picture, garments)
+            for name, picture, garments in zip(names, pictures, found, strict=True)
         ]
 
     def _result(self, name: str, picture: Picture | str, garments: list[Garment]) -> Result:
@@ -203,7 +200,11 @@ def load_predictor(
     device: Device | None = None,
     pictures: PictureOptions | None = None,
 ) -> Predictor:
-    """Load both networks of a pair to find every garment in photos of unknown content."""
+    """Load both networks of a pair to find every garment in photos of unknown content.
+
+    Raises UserError in a process that was forked from one where this was done.
+    """
+    refuse_forked()
     options, pictures = options or DetectionOptions(), pictures or PictureOptions()
     detector, locator = load_networks(pair, schema, options.flip_test)
     if locator.source != "box":
@@ -225,10 +226,6 @@ def load_predictor(
 def _name_of(photo: Photo) -> str:
     """Return what an error calls the photo: a file by where it lies."""
     return str(photo.path or photo.name)
-
-
-def _as_pillow(content: np.ndarray | Image.Image) -> Image.Image:
-    return Image.fromarray(content) if isinstance(content, np.ndarray) else content
 
 
 @contextmanager

@@ -1,6 +1,8 @@
 """The engine: photos in whatever form, a stream of them, and what cannot be read costs itself alone."""
 
-from collections.abc import Iterator
+import io
+import pickle
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,8 @@ from garment_keypoints.pipeline.engine.predictor import DetectionOptions, Predic
 from garment_keypoints.pipeline.engine.result import Result
 from garment_keypoints.pipeline.learning.pairs import Weights
 from garment_keypoints.pipeline.orchestrator import TwoStage
-from PIL import Image
+from PIL import Image, ImageSequence
+from torch.utils.data import DataLoader, Dataset
 
 PHOTO = Path(__file__).parents[2] / "docs" / "photos" / "273e292f.jpg"
 
@@ -86,6 +89,32 @@ def test_a_bad_photo_in_a_batch_costs_its_line_alone(predictor: Predictor, files
     close([one for one in results if not one.error], predictor(files[:3]))
 
 
+def test_a_caller_may_change_what_it_has_given(predictor: Predictor) -> None:
+    """One array filled with frame after frame, the frames of an animation, and one picture three times."""
+    content = io.BytesIO()
+    greys = [Image.new("L", (40, 30), 20 * i) for i in range(10)]
+    greys[0].save(content, "GIF", save_all=True, append_images=greys[1:])
+
+    def frames() -> Iterator[np.ndarray]:
+        array = np.zeros((30, 40, 3), np.uint8)
+        for i in range(10):
+            array[:] = 20 * i
+            yield array
+
+    with Image.open(content) as animation, Image.open(PHOTO) as photo:
+        for form in (frames(), ImageSequence.Iterator(animation)):
+            assert [one.picture.pixels[3, 4, 1] for one in predictor.stream(form)] == [20 * i for i in range(10)]
+        results = predictor([photo] * 6)
+    assert not any(one.error for one in results)
+    close(results, [predictor(PHOTO)[0]] * 6)
+
+
+@pytest.mark.parametrize("content", [np.zeros((4, 4, 3)), np.zeros((4, 4), np.float32), 7])
+def test_what_is_no_photo_is_none_by_another_name(predictor: Predictor, content: object) -> None:
+    with pytest.raises(UserError, match="a photo is a"):
+        predictor(Photo("named", content))
+
+
 def test_batches_are_cut_by_pixels_and_by_number(
     predictor: Predictor, files: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,3 +162,34 @@ def test_what_is_not_finite_is_refused(
 def test_devices_that_are_none_are_refused(predictor: Predictor, options: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
         Predictor(predictor.stages, predictor.schema, {}, Device(**{"accelerator": "cpu"} | options))
+
+
+class Found(Dataset):
+    """Photos as a DataLoader's worker predicts them."""
+
+    def __init__(self, predict: Callable[[Path], object]) -> None:
+        self.predict = predict
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> object:
+        return self.predict(PHOTO)
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")  # this is what is tried
+@pytest.mark.parametrize("anew", [False, True])
+def test_a_forked_process_is_refused_instead_of_waiting_for_ever(
+    predictor: Predictor, schema: Schema, anew: bool
+) -> None:
+    predictor(PHOTO)
+    predict = (lambda _: load_predictor(Weights().pair("cpu"), schema)) if anew else predictor
+    loader = DataLoader(Found(predict), num_workers=1, multiprocessing_context="fork", timeout=30)
+    with pytest.raises(UserError, match=r"loaded before this process was forked.*multiprocessing_context=\"spawn\""):
+        next(iter(loader))
+    predictor(PHOTO)
+
+
+def test_pickling_says_what_to_do_instead(predictor: Predictor) -> None:
+    with pytest.raises(UserError, match=r"cannot be pickled.*; call load"):
+        pickle.dumps(predictor)
