@@ -16,8 +16,8 @@ INSIDE = {
     "attribute": {5: "tensor", 6: "graph"},
 }
 """Which fields of a message hold others."""
-TYPE, FLOATS, NAME, RAW, DOUBLES, ELSEWHERE = 2, 4, 8, 9, 10, 13
-"""Fields of a tensor."""
+TYPE, NAME, ELSEWHERE, VALUES = 2, 8, 13, (4, 9, 10)
+"""Fields of a tensor; its values are in one of three: as floats, as bytes, as doubles."""
 KINDS = {1: np.float32, 10: np.float16, 11: np.float64}
 """What a tensor's TYPE means, of those with a value that is not finite."""
 Value = int | memoryview
@@ -26,16 +26,17 @@ Value = int | memoryview
 def check_tensors(content: bytes) -> None:
     """Raise UserError for a tensor that lies in another file, of which the hash of this one says nothing, or is not finite.
 
-    Raises ValueError, LookupError or RecursionError for bytes that are no graph.
+    Raises ValueError, TypeError, LookupError or RecursionError for bytes that are no graph.
     """
     for tensor in _tensors(memoryview(content), "model"):
-        parts = dict(_fields(tensor))
-        name = bytes(parts.get(NAME, b"")).decode(errors="replace")
+        fields = list(_fields(tensor))
+        parts = dict(fields)
+        name = bytes(memoryview(parts.get(NAME, b""))).decode(errors="replace")
         if ELSEWHERE in parts:
             raise UserError(f"tensor {name} lies in another file; export it again, which writes one file")
         kind = KINDS.get(parts.get(TYPE))
-        held = next((parts[field] for field in (RAW, FLOATS, DOUBLES) if field in parts), b"")
-        values = np.frombuffer(held, kind) if kind else np.zeros(0)
+        held = [np.frombuffer(value, kind) for field, value in fields if kind and field in VALUES]
+        values = np.concatenate(held) if held else np.zeros(0)
         # One number alone may be a bound, which is infinite where there is none.
         if np.isnan(values).any() or (len(values) > 1 and not np.isfinite(values).all()):
             raise UserError(f"tensor {name} is not finite; export it again from weights that are")

@@ -1,4 +1,4 @@
-"""Steps that are disturbed, and go on: a full disk, kill -9, SIGTERM, Ctrl-C, two processes at once, an end in between."""
+"""Steps that are disturbed, and go on: a full disk, kill -9, SIGTERM, Ctrl-C, an end in between."""
 
 import signal
 import subprocess
@@ -27,6 +27,20 @@ mount -o remount,size=500m "$folder" || exit 99
 mkdir "$folder.done" && cp -r "$folder/." "$folder.done"
 """
 ROOM_KB = {"sample": 100, "train-detector": 200, "boxes": 60, "train-keypoints": 200, "submit": 60}
+SIGNAL_AT_SAVE = """
+import os, runpy, signal, sys
+save, number, real, saves = int(sys.argv[1]), int(sys.argv[2]), os.replace, []
+def replace(source, target):
+    saves.append(target)
+    if len(saves) == save:
+        os.kill(os.getpid(), number)
+    real(source, target)
+os.replace = replace
+sys.argv = ["pipeline", *sys.argv[3:]]
+runpy.run_module("pipeline", run_name="__main__", alter_sys=True)
+"""
+"""The signal comes when a file is written whole, and has not got its name yet."""
+MOST_SAVES = 20
 KILL_AFTER_CSV = """
 import os, runpy, signal, sys
 real = os.replace
@@ -55,9 +69,9 @@ def cases(world: World) -> Iterator[Case]:
             signalled, world, step, [signal.SIGKILL] * 3))  # fmt: skip
         yield Case(f"{verb}: SIGTERM, Ctrl-C, and SIGTERM with SIGINT ignored", "exits 143 130 143" + again, partial(
             signalled, world, step, [signal.SIGTERM, signal.SIGINT, -signal.SIGTERM]))  # fmt: skip
-    for verb in ("train-detector", "submit"):
-        expected = "exits 0 1, one line names it, identical"
-        yield Case(f"{verb}: two processes at once", expected, partial(two_at_once, world, world.steps[verb]))
+        for number in (signal.SIGKILL, signal.SIGTERM):
+            yield Case(f"{verb}: {number.name} at its first save, then at the second, to the last", "exits as told"
+                       + again + ", nothing left over", partial(at_saves, world, step, number))  # fmt: skip
     yield Case("submit: kill -9 between CSV and record, then make", "exit -9, csv lock; again: exit 0, csv json png",
                partial(killed_between, world))  # fmt: skip
 
@@ -109,12 +123,20 @@ def signalled(world: World, step: Step, signals: list[int]) -> str:
     return f"exits {' '.join(codes)}{_again(world, folder, step)}"
 
 
-def two_at_once(world: World, step: Step) -> str:
-    folder = world.fresh(step.needs)
-    both = [start(step.command(folder)) for _ in range(2)]
-    won, refused = sorted(map(ended, both), key=lambda done: done.returncode)
-    said = refusal(refused, "another process is writing").removeprefix("exit 1, ")
-    return f"exits {won.returncode} {refused.returncode}, {said}, {world.identical(folder, step.makes)}"
+def at_saves(world: World, step: Step, number: int) -> str:
+    """Send the signal to each run at one save further than to the one before, until a run has no such save any more."""
+    folder, told = world.fresh(step.needs), -number if number == signal.SIGKILL else 128 + number
+    seldom = [f"--{group}.train.save_every=20" for group in ("detector", "keypoints") if step.verb.startswith("train")]
+    for save in range(1, MOST_SAVES):
+        words = [*step.command(folder)[3:], *seldom]
+        done = ended(start([sys.executable, "-c", SIGNAL_AT_SAVE, save, number, *words]))
+        if done.returncode == 0 and save > 3:
+            left = [name for name in content(folder) if ".partial" in name or name.endswith(".lock")]
+            same = world.identical(folder, step.makes)
+            return f"exits as told; again: exit 0, {same}, " + (f"LEFT {left}" if left else "nothing left over")
+        if done.returncode != told or "Traceback" in done.stderr:
+            return f"save {save}: exit {done.returncode}, {(done.stderr.strip().splitlines() or ['nothing'])[-1][:200]}"
+    return f"no end after {MOST_SAVES} saves"
 
 
 def killed_between(world: World) -> str:

@@ -4,15 +4,12 @@ import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import safetensors.torch
 import torch
-from garment_keypoints.detector.inference import load_detector
 from garment_keypoints.pipeline.cli import arguments
 from garment_keypoints.pipeline.contract.faults import UserError
 from garment_keypoints.pipeline.contract.files import write_text
@@ -27,12 +24,12 @@ from garment_keypoints.pipeline.data.fold_file import FoldAssignment, read_assig
 from garment_keypoints.pipeline.data.survey import survey
 from garment_keypoints.pipeline.engine.shards import FORMAT, JOB, ShardWriter, open_shards
 from garment_keypoints.pipeline.lab.ablation.definition import read_ablation
-from garment_keypoints.pipeline.learning.weights import HEADER, upgrade
 from garment_keypoints.pipeline.settings import Settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tests.fuzz.mutations import bytes_like, text_like, values_like
+from tests.fuzz import networks
+from tests.fuzz.mutations import bytes_like, text_like
 
 ROOT = Path(__file__).parents[2]
 IDS = ("Images/skirt/a.jpg", "Images/dress/b.jpg", "Images/dress/c d.jpg")
@@ -165,11 +162,6 @@ def _preset(file: Path) -> None:
             raise AssertionError(f"names neither file nor setting: {error}") from error
 
 
-def _weights(file: Path) -> None:
-    network = load_detector(file, SCHEMA, with_ids=False).network
-    assert all(bool(torch.isfinite(value).all()) for value in network.state_dict().values())
-
-
 def _picture(file: Path) -> None:
     image = read_image(file).pixels
     assert image.dtype == np.uint8
@@ -188,21 +180,6 @@ def _pictures() -> dict[str, bytes]:
         Image.fromarray(pixels).save(file := io.BytesIO(), name, **({} if name in ("BMP", "GIF") else {"exif": exif}))
         drawn[name] = file.getvalue()
     return drawn
-
-
-def _old_weights() -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    content = torch.load(ROOT / "tests" / "data" / "detector_format1.pt", weights_only=True)
-    header = upgrade(content)
-    return {key: header[key] for key in HEADER}, {key: value.clone() for key, value in content["state_dict"].items()}
-
-
-def _safetensors(header: dict[str, Any], state: dict[str, torch.Tensor]) -> bytes:
-    return safetensors.torch.save(state, {key: json.dumps(value) for key, value in header.items()})
-
-
-def _by_torch(changed: dict[str, Any], state: dict[str, torch.Tensor]) -> bytes:
-    torch.save(changed | {"state_dict": changed.get("state_dict", state)}, file := io.BytesIO())
-    return file.getvalue()
 
 
 def readers(folder: Path) -> dict[str, Reader]:
@@ -230,19 +207,7 @@ def readers(folder: Path) -> dict[str, Reader]:
         ),
     }
     found = {name: Reader(file, text_like(seeds) | noise, read) for name, (file, seeds, read) in texts.items()}
-    header, state = _old_weights()
-    old = torch.load(ROOT / "tests" / "data" / "detector_format1.pt", weights_only=True)
-    flat = {key: old[key] for key in ("format", "stage", "schema", "config", "extra")}
-    found["safetensors"] = Reader(
-        "x.safetensors",
-        bytes_like([_safetensors(header, state)]) | values_like(header).map(partial(_safetensors, state=state)) | noise,
-        _weights,
-    )
-    found["torch weights"] = Reader(
-        "x.pt",
-        bytes_like([_by_torch(flat, state)]) | values_like(flat).map(partial(_by_torch, state=state)) | noise,
-        _weights,
-    )
+    found |= {name: Reader(*one) for name, one in networks.files(folder, SCHEMA, noise).items()}
     for name, content in _pictures().items():
         found[name] = Reader(f"x.{name.lower()}", bytes_like([content]), _picture)
     return found

@@ -33,7 +33,19 @@ NAMES = (
         "ablation",
         "safetensors",
     ),
-    *("torch weights", "JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"),
+    *(
+        "torch weights",
+        "calibration.json",
+        "weights.json",
+        "graph",
+        "JPEG",
+        "PNG",
+        "WEBP",
+        "GIF",
+        "BMP",
+        "TIFF",
+        "AVIF",
+    ),
 )
 
 
