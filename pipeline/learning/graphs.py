@@ -85,7 +85,8 @@ def _session(path: Path) -> Any:
     try:
         content = path.read_bytes()
         check_tensors(content)
-        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        # Without enable_fallback=0 it prints what fails, and tries the same again.
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"], enable_fallback=0)
     except FileNotFoundError:
         raise UserError(f"{path}: no such graph; write it with `export`") from None
     except UserError as error:

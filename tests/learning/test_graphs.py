@@ -83,14 +83,20 @@ def test_the_runtime_is_chosen(tmp_path: Path) -> None:
             Pair.of(str(tmp_path / "pair"), None, None, runtime)
 
 
-@pytest.mark.parametrize("content", [b"", b"no graph at all", (PAIR / "keypoints.onnx").read_bytes()[:5000]])
-def test_a_damaged_graph_is_refused(tmp_path: Path, schema: Schema, content: bytes) -> None:
+GRAPH = (PAIR / "keypoints.onnx").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"no graph at all", GRAPH[:5000], GRAPH.replace(b"config_format", b"config_f\xe5rmat")]
+)
+def test_a_damaged_graph_is_refused(tmp_path: Path, schema: Schema, capfd, content: bytes) -> None:
     file = tmp_path / "x.onnx"
     file.write_bytes(content)
     with pytest.raises(UserError, match=r"x\.onnx: damaged, or no ONNX graph of this project"):
         load_locator(file, schema)
     with pytest.raises(UserError, match="no such graph"):
         load_detector(tmp_path / "gone.onnx", schema)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_graph_of_the_other_stage_is_refused(schema: Schema) -> None:
