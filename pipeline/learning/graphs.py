@@ -41,7 +41,7 @@ class Graph(nn.Module):
     @property
     def runtime(self) -> str:
         """What `--runtime` calls it: onnx, or int8."""
-        return "int8" if EIGHT_BIT in self.session.get_modelmeta().custom_metadata_map else "onnx"
+        return "int8" if EIGHT_BIT in _metadata(self.session) else "onnx"
 
     @property
     def header(self) -> dict[str, Any]:
@@ -86,7 +86,9 @@ def _session(path: Path) -> Any:
         content = path.read_bytes()
         check_tensors(content)
         # Without enable_fallback=0 it prints what fails, and tries the same again.
-        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"], enable_fallback=0)
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"], enable_fallback=0)
+        _metadata(session)
+        return session
     except FileNotFoundError:
         raise UserError(f"{path}: no such graph; write it with `export`") from None
     except UserError as error:
@@ -99,8 +101,13 @@ def _listed(shapes: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {shape}" for name, shape in shapes.items())
 
 
+def _metadata(session: Any) -> dict[str, str]:
+    """Return a graph's header as text; raise UnicodeDecodeError for what is none."""
+    return session.get_modelmeta().custom_metadata_map
+
+
 def _header(session: Any) -> dict[str, Any]:
-    return {key: json.loads(text) for key, text in session.get_modelmeta().custom_metadata_map.items()}
+    return {key: json.loads(text) for key, text in _metadata(session).items()}
 
 
 def refuse_without_instructions(path: Path, capabilities: Mapping[str, Any]) -> None:
