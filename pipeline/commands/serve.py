@@ -20,6 +20,9 @@ def serve(
     photos: int = 16,
     megabytes: float = 20.0,
     per_minute: int = 60,
+    seconds: float = 60.0,
+    connections: int = 100,
+    allow: str = "",
     schema: str = "fashionai",
     columns: str = "",
 ) -> None:
@@ -34,20 +37,29 @@ def serve(
         photos: photos a request, at most
         megabytes: size of a request, at most
         per_minute: photos a minute and client, at most
+        seconds: until a request has come whole, at most
+        connections: open at once, at most
+        allow: names, with commas between, by which the server may be asked beside those of its machine, such as that of a proxy
+            before it, and whose pages may send photos; * for any
         schema: packaged schema, or a YAML file of your own
         columns: more columns of what is answered and shown, as those of `predict`
     """
-    for name, value in (("port", port), ("photos", photos), ("megabytes", megabytes), ("per_minute", per_minute)):
+    limits = {"photos": photos, "megabytes": megabytes, "per_minute": per_minute}
+    limits |= {"seconds": seconds, "connections": connections}
+    for name, value in {"port": port, **limits}.items():
         if not 0 < value < 65536:
             raise UserError(f"--{name} is {value}; expected a number above 0, below 65536")
     try:
-        import uvicorn
-        from garment_keypoints.pipeline.serving.app import Limits, create_app
+        from garment_keypoints.pipeline.serving.app import create_app
+        from garment_keypoints.pipeline.serving.limits import Limits, names_of
+        from garment_keypoints.pipeline.serving.server import server
     except ImportError as error:
         raise UserError(f"serve needs the package {error.name}: pip install 'garment-keypoints[demo]'") from None
-    limits = Limits(photos, megabytes, per_minute)
+    within = Limits(**limits)
+    allowed = [name.strip().lower() for name in allow.split(",") if name.strip()]
+    names_of(host, allowed)
     register_named(columns, load_schema(schema))
     predictor = api.load(**asdict(networks), **asdict(detection), schema=schema, pictures=pictures)
-    app = create_app(predictor, networks.weights, limits)
+    app = create_app(predictor, networks.weights, within, host, allowed)
     print(f"http://{host}:{port}")
-    uvicorn.run(app, host=host, port=port, log_level="warning")
+    server(app, host, port, within).run()

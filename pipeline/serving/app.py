@@ -3,21 +3,20 @@
 What a photo may cost is the business of PictureOptions, what a client may cost that of `Limits`.
 """
 
-import threading
-import time
-from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
+import anyio
 from fastapi import FastAPI, HTTPException, Request, UploadFile
-from fastapi.responses import FileResponse, JSONResponse, Response
-from garment_keypoints.pipeline.contract.faults import UserError
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
 from garment_keypoints.pipeline.contract.garments import PhotoResult
 from garment_keypoints.pipeline.contract.outputs import GROUPS, PAGE, columns
 from garment_keypoints.pipeline.contract.schema import Schema
 from garment_keypoints.pipeline.data.photos import Photo
+from garment_keypoints.pipeline.serving.limits import Allowance, Guard, Limits, names_of
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 HERE = Path(__file__).parent
 PAGES = {
@@ -25,14 +24,6 @@ PAGES = {
     "/page.js": ("page.js", "text/javascript"),
     "/page.css": ("page.css", "text/css"),
 }
-HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'none'; base-uri 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-}
-CLIENTS = 10_000
-"""Clients that are remembered; of more, the one that was quiet longest is forgotten."""
 
 
 class Finds(Protocol):
@@ -43,65 +34,28 @@ class Finds(Protocol):
     def __call__(self, photos: Any) -> list[PhotoResult]: ...
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What a client may cost."""
+def create_app(
+    predictor: Finds, name: str, limits: Limits | None = None, host: str = "127.0.0.1", allow: Sequence[str] = ()
+) -> FastAPI:
+    """Make the application; `predictor` finds garments in photos, `name` is what its weights are called.
 
-    photos: int = 16
-    """Photos a request."""
-    megabytes: float = 20.0
-    """Of a whole request."""
-    per_minute: int = 60
-    """Photos a minute and client."""
-
-    def __post_init__(self) -> None:
-        if self.photos > self.per_minute:
-            raise UserError(
-                f"--photos is {self.photos}, --per_minute {self.per_minute}; expected no more photos a request than a client may "
-                "send in a minute, else it would wait for ever"
-            )
-
-
-@dataclass
-class Allowance:
-    """Photos that each client may still send: as many as a minute brings, growing back evenly."""
-
-    per_minute: int
-    clock: Callable[[], float] = time.monotonic
-    left: OrderedDict[str, tuple[float, float]] = field(default_factory=OrderedDict)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def take(self, client: str, photos: int) -> float:
-        """Take so many photos of the client's; return 0, or in how many seconds there will be enough."""
-        with self.lock:
-            now = self.clock()
-            count, since = self.left.pop(client, (float(self.per_minute), now))
-            count = min(self.per_minute, count + (now - since) * self.per_minute / 60)
-            enough = count >= photos
-            self.left[client] = (count - photos if enough else count, now)
-            if len(self.left) > CLIENTS:
-                self.left.popitem(last=False)
-            return 0.0 if enough else (photos - count) * 60 / self.per_minute
-
-
-def create_app(predictor: Finds, name: str, limits: Limits | None = None) -> FastAPI:
-    """Make the application; `predictor` finds garments in photos, `name` is what its weights are called."""
+    It listens at `host`; `allow` names are those of `names_of`, whose pages may send photos too.
+    """
     limits = limits or Limits()
     app = FastAPI(title="garment-keypoints", docs_url=None, redoc_url=None, openapi_url=None)
-    allowance, one_at_a_time = Allowance(limits.per_minute), threading.Lock()
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=names_of(host, allow), www_redirect=False)
+    app.add_middleware(Guard, limits=limits, allow=allow)
+    allowance, one_at_a_time = Allowance(limits.per_minute), anyio.CapacityLimiter(1)
 
-    @app.middleware("http")
-    async def guard(request: Request, call_next: Callable) -> Response:
-        refused = _too_large(request, limits)
-        response = refused or await call_next(request)
-        response.headers.update(HEADERS)
-        return response
+    @app.exception_handler(RequestValidationError)
+    async def no_photos(request: Request, error: RequestValidationError) -> JSONResponse:
+        return JSONResponse({"detail": "expected a form with files named photos"}, 422)
 
     for place, (file, kind) in PAGES.items():
         app.get(place)(_page(HERE / file, kind))
 
     @app.get("/about")
-    def about() -> dict[str, Any]:
+    async def about() -> dict[str, Any]:
         schema = predictor.schema
         members = {category: [schema.keypoints[k] for k in points] for category, points in schema.members.items()}
         sides = [[schema.keypoints[k] for k in pair] for pair in schema.sides]
@@ -111,7 +65,7 @@ def create_app(predictor: Finds, name: str, limits: Limits | None = None) -> Fas
         return {"weights": name, "categories": members, "sides": sides, "columns": shown, "limits": vars(limits)}
 
     @app.post("/predict")
-    def predict(request: Request, photos: list[UploadFile]) -> list[dict[str, Any]]:
+    async def predict(request: Request, photos: list[UploadFile]) -> list[dict[str, Any]]:
         """Return what a line of predictions.jsonl holds, for each photo in turn."""
         if len(photos) > limits.photos:
             raise HTTPException(413, f"{len(photos)} photos at once; expected at most {limits.photos}")
@@ -121,28 +75,25 @@ def create_app(predictor: Finds, name: str, limits: Limits | None = None) -> Fas
             raise HTTPException(429, f"too many photos; try again in {seconds} seconds", {"Retry-After": seconds})
         found = []
         for photo in photos:
-            shown = PurePosixPath((photo.filename or "photo").replace("\\", "/")).name[:200]
-            with one_at_a_time:
-                results = predictor(Photo(shown, photo.file.read()))
+            one = Photo(_shown(photo.filename), await photo.read())
+            # In a thread of its own, so that pages are quick; what is left of it when the server ends is left.
+            results = await anyio.to_thread.run_sync(predictor, one, abandon_on_cancel=True, limiter=one_at_a_time)
             found += [one.as_dict(predictor.schema) for one in results]
         return found
 
     return app
 
 
-def _page(file: Path, kind: str) -> Callable[[], FileResponse]:
-    return lambda: FileResponse(file, media_type=kind)
+def _page(file: Path, kind: str) -> Callable[[], Awaitable[Response]]:
+    content = file.read_bytes()
+
+    async def page() -> Response:
+        return Response(content, media_type=kind)
+
+    return page
 
 
-def _too_large(request: Request, limits: Limits) -> JSONResponse | None:
-    """Refuse a request by its announced length; one that announces none is refused too, since it might never end."""
-    if request.method != "POST":
-        return None
-    length = request.headers.get("content-length", "")
-    if not length.isdecimal():
-        return JSONResponse({"detail": "the length of the request has to be told"}, 411)
-    if int(length) > 1e6 * limits.megabytes:
-        return JSONResponse(
-            {"detail": f"a request of {int(length) / 1e6:.1f} MB; expected at most {limits.megabytes:g} MB"}, 413
-        )
-    return None
+def _shown(name: str | None) -> str:
+    """Return what of a file's name can be shown; an odd charset of the request's may give what is no text."""
+    text = (name or "photo").encode("utf-8", "replace").decode()
+    return PurePosixPath(text.replace("\\", "/")).name[:200]

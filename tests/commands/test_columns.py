@@ -75,9 +75,9 @@ def test_a_catalogue_has_it(outside: Path) -> None:
 
 def test_the_page_is_told(outside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     served = []
-    monkeypatch.setattr("uvicorn.run", lambda app, **options: served.append(app))
+    monkeypatch.setattr("uvicorn.Server.run", lambda server: served.append(server.config.app))
     assert run("serve", "--flip_test", "false", "--columns", "my_columns:columns") == 0
-    client = TestClient(served[0])
+    client = TestClient(served[0], "http://localhost")
     assert client.get("/about").json()["columns"] == {
         "": [{"name": "box_width", "unit": "px"}],
         "points": [{"name": "from_centre", "unit": "px"}],
