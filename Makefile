@@ -66,7 +66,7 @@ RUN_OPTIONS = --run $(RUN) $(WITH_SCHEMA) $(WITH_LAYOUT) $(if $(LIMIT),--limit $
 OPTIONS = --config $(CONFIG) $(RUN_OPTIONS) $(ARGS)
 
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-slow test-scale scale scale-training fuzz mutants faults lint format sample check look train-detector boxes train-keypoints submit ablate-detector ablate-keypoints match-matrix gpu-kit
+.PHONY: help install demo test test-slow test-scale scale scale-training soak fuzz mutants faults lint format sample check look train-detector boxes train-keypoints submit ablate-detector ablate-keypoints match-matrix gpu-kit
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -101,6 +101,9 @@ scale: $(INSTALLED)  ## PHOTOS= (50000) small photos through Ray on this machine
 
 scale-training: $(INSTALLED)  ## train in one, two and four processes, and as two nodes of torchrun (about 25 minutes)
 	$(BIN)/python -m tests.scale.training --out docs/results/scale_training.json
+
+soak: $(INSTALLED)  ## ask a server of 2,000 mixed requests, 50 at once; memory and statuses go to docs/results/soak.json (10 minutes)
+	$(BIN)/python -m tests.soak --out docs/results/soak.json
 
 MINUTES ?= 10
 fuzz: $(INSTALLED)  ## feed damaged files to every reader for MINUTES= (10); the summary goes to docs/fuzz.md
