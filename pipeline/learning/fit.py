@@ -80,6 +80,9 @@ def fit(module: pl.LightningModule, data: TrainData, options: TrainOptions, run:
         except SystemExit:
             # Lightning turns Ctrl-C into an exit of its own.
             raise KeyboardInterrupt from None
+        except OSError as error:
+            # A full disk under the loss curves, which Lightning writes, names no file.
+            raise OSError(error.errno, error.strerror, error.filename or str(run)) from error
     module.to("cpu")
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 from garment_keypoints.pipeline.contract.faults import UserError
+from garment_keypoints.pipeline.learning.fit import fit
 from garment_keypoints.pipeline.learning.placement import devices
 from garment_keypoints.pipeline.runs.claims import claim, completed
 
 from tests.contract.test_files import no_file_larger_than
-from tests.learning.tiny_training import COUNT, DECAY, SAVE_EVERY, STEPS, Tiny, train
+from tests.learning.tiny_training import COUNT, DECAY, SAVE_EVERY, STEPS, Data, Tiny, options, train
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*LeafSpec.* is deprecated:FutureWarning"),
@@ -165,4 +166,13 @@ def test_a_full_disk_keeps_the_last_whole_checkpoint(images: Path, tmp_path: Pat
         train(images, run)
     assert full.value.filename == str(run / "last.ckpt")
     assert not list(run.glob("last.ckpt*"))
+    assert_same_weights(train(images, run), whole)
+
+
+def test_a_disk_that_fills_under_the_loss_curves_is_named(images: Path, tmp_path: Path, whole: Tiny) -> None:
+    """Before the first checkpoint, so that the same command begins anew."""
+    run, data = tmp_path / "run", Data(images)
+    with no_file_larger_than(30), pytest.raises(OSError, match="File too large") as full:
+        fit(Tiny(), data, options(), run, "tiny")
+    assert full.value.filename == str(run)
     assert_same_weights(train(images, run), whole)
