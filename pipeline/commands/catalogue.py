@@ -15,7 +15,7 @@ from garment_keypoints.pipeline.contract.images import PictureOptions
 from garment_keypoints.pipeline.engine.catalogue import photos_done, state_of
 from garment_keypoints.pipeline.engine.cluster import BUSY, THERE, Drive, Made, Report
 from garment_keypoints.pipeline.engine.device import Device
-from garment_keypoints.pipeline.engine.manifest import CatalogueJob, ShardMaker
+from garment_keypoints.pipeline.engine.manifest import CatalogueJob, ShardMaker, any_read_of
 from garment_keypoints.pipeline.engine.predictor import DetectionOptions
 from garment_keypoints.pipeline.learning.pairs import Weights
 from garment_keypoints.pipeline.reporting.tables import as_table
@@ -66,8 +66,10 @@ def catalogue(
     shard_size: int = 10_000,
     schema: str = "fashionai",
     columns: str = "",
-) -> None:
+) -> bool:
     """Find the garments of a catalogue of photos on a cluster of Ray; the same command goes on where it was.
+
+    The exit status is 1 when no photo could be read.
 
     Args:
         manifest: Parquet or CSV with the columns id and uri, and perhaps category, whose garments alone are kept then
@@ -88,6 +90,7 @@ def catalogue(
     if shard_size < 1:
         raise UserError(f"--shard_size is {shard_size}; expected 1 or more")
     found, place = open_manifest(manifest.absolute()), out.absolute()
+    found.refuse_repeated_ids()
     networks = _absolute(networks)
     job = CatalogueJob(found.file, place, "1/1", shard_size, device, pictures, networks, detection, schema, columns)
     place.mkdir(parents=True, exist_ok=True)
@@ -97,6 +100,7 @@ def catalogue(
     finally:
         ray.shutdown()
     _write(place, report, seconds, len(found))
+    return any_read_of(place, job.own(len(found)))
 
 
 def _made(ray: Any, job: CatalogueJob, photos: int, predictors: int, cores: int) -> tuple[Report, float]:

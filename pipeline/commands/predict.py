@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from garment_keypoints.pipeline.contract.faults import DataError, UserError
 from garment_keypoints.pipeline.contract.files import alone
@@ -78,10 +79,9 @@ def predict(
         raise UserError("expected photos to predict, or a catalogue (--manifest), and not both")
     if manifest is not None:
         _refuse("--manifest; cut the manifest itself", OF_PHOTOS, limit=limit, every=every, save_crop=save_crop)
-        predict_manifest(
+        return predict_manifest(
             CatalogueJob(manifest, out, shard, shard_size, device, pictures, networks, detection, schema, columns)
         )
-        return True
     _refuse("photos that are named; they are for a --manifest", OF_CATALOGUES, shard=shard, shard_size=shard_size)
     if every < 1 or limit < 0:
         raise UserError(f"--every is {every}, --limit {limit}; expected 1 or more, and 0 or more")
@@ -89,7 +89,7 @@ def predict(
         loaded, pair = load_schema(schema), networks.pair(one_device(device))
         register_named(columns, loaded)
         predictor = load_predictor(pair, loaded, detection, device, pictures)
-        photos = islice(find_photos(source, every, without=out), limit or None)
+        photos = islice(find_photos(source, every, out, pictures), limit or None)
         return _predict_photos(photos, predictor, PhotoFiles(out, loaded, overlays, save_crop))
 
 
@@ -102,28 +102,33 @@ def _refuse(source: str, defaults: dict[str, object], **options: object) -> None
 
 @dataclass
 class _Run:
-    """Photos on their way to the ledger: `waiting` are those that the predictor has taken, with their versions."""
+    """Photos on their way to the ledger: `waiting` are those that the predictor has taken, with their versions and rates."""
 
     predictor: Predictor
     ledger: Ledger
     files: PhotoFiles
-    waiting: dict[str, str] = field(default_factory=dict)
+    waiting: dict[str, tuple[str, float]] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
 
     def predict(self, photos: Iterator[Photo]) -> None:
         """Write the lines of a batch as soon as they are there, and then what is drawn of them."""
-        told = time.monotonic()
+        told, schema = time.monotonic(), self.predictor.schema
         for results in self.predictor.batches(self._not_done(photos)):
-            schema = self.predictor.schema
-            lines = [result.as_dict(schema) for result in results]
+            lines, places = [], []
             for result in results:
-                self.files.outdate(result.photo)
-            self.ledger.append([(line, self.waiting.pop(line["photo"])) for line in lines])
-            for result, line in zip(results, lines, strict=True):
+                (version, rate), line = self.waiting.pop(result.photo), result.as_dict(schema)
+                if not result.error:
+                    places.append(self.files.place(line, rate))
+                    self.files.outdate(places[-1])
+                lines.append((line, version))
+            self.ledger.append(lines)
+            read = [(result, line) for result, (line, _) in zip(results, lines, strict=True) if not result.error]
+            for place, (result, line) in zip(places, read, strict=True):
                 # From its line, which is rounded: the same as when an interrupt comes between the two.
-                self.files.write(PhotoResult.from_dict(line, schema), result.picture)
+                self.files.write(place, PhotoResult.from_dict(line, schema), result.picture)
                 self.counts["garments"] += len(result.garments)
-                self.counts["unread" if result.error else "read"] += 1
+            self.counts["read"] += len(read)
+            self.counts["unread"] += len(results) - len(read)
             if time.monotonic() - told >= TELL_S:
                 told = time.monotonic()
                 log.info("%d photos", self.counts["photos"] - len(self.waiting))
@@ -131,24 +136,24 @@ class _Run:
     def _not_done(self, photos: Iterator[Photo]) -> Iterator[Photo]:
         """Yield the photos that are not done yet, each once; of those that are, make the files that are missing."""
         for photo in photos:
+            if photo.name in self.waiting or self.ledger.is_new(photo.name, photo.version):
+                continue  # it was named before
             self.counts["photos"] += 1
-            self.files.note(photo)
             known = self.ledger.result(photo.name, photo.version)
-            if known is not None:
-                self.counts["read"] += 1
-                self._complete(photo, PhotoResult.from_dict(known, self.predictor.schema))
-            elif photo.name not in self.waiting:
-                self.waiting[photo.name] = photo.version
+            if known is None:
+                self.waiting[photo.name] = photo.version, photo.rate
                 yield photo
                 continue
-            self.counts["done"] += 1
+            self.counts.update(("read", "done"))
+            self._complete(photo, known)
 
-    def _complete(self, photo: Photo, result: PhotoResult) -> None:
-        if not self.files.lack(result):
+    def _complete(self, photo: Photo, line: dict[str, Any]) -> None:
+        place, result = self.files.place(line, photo.rate), PhotoResult.from_dict(line, self.predictor.schema)
+        if not self.files.lack(place, result):
             return
-        self.files.tidy(photo.name)
+        self.files.tidy(place)
         try:
-            self.files.write(result, self.predictor.read(photo))
+            self.files.write(place, result, self.predictor.read(photo))
         except DataError as error:
             log.warning("%s: nothing is drawn of it", error.faults[0])
 
@@ -156,7 +161,7 @@ class _Run:
 def _predict_photos(photos: Iterator[Photo], predictor: Predictor, files: PhotoFiles) -> bool:
     """Find the garments of photos that users name, with everything that is made of each; tell whether any could be read."""
     out, schema = files.folder, predictor.schema
-    run = _Run(predictor, open_ledger(out, predictor.job), files)
+    run = _Run(predictor, open_ledger(out, predictor.job, schema, files.keep), files)
     try:
         run.predict(photos)
     finally:
@@ -168,4 +173,8 @@ def _predict_photos(photos: Iterator[Photo], predictor: Predictor, files: PhotoF
     )
     if counts["unread"]:
         print(f"{counts['unread']} photos could not be read; {run.ledger.lines} says why")
-    return counts["unread"] == 0 or counts["read"] > 0
+    if files.lacking:
+        print(f"{files.lacking} photos lack labels or pictures; the warnings above say why")
+    if not counts["photos"]:
+        raise UserError("there was no photo in what was named")
+    return counts["read"] > 0

@@ -18,6 +18,8 @@ from garment_keypoints.pipeline.contract.faults import BusyError, UserError
 log = logging.getLogger("garment_keypoints")
 WAIT_S = 5.0
 """Between two tries of what another process is at."""
+LONGEST = 220
+"""Bytes of a file's name that stay in that of its partial file, which is longer; file systems take 255."""
 PARTIAL = re.compile(r"(.+)\.\d+-[0-9a-f]{8}\.partial")
 """What a file is called while it is written: its name, the process, a random number. A killed process leaves it."""
 
@@ -29,7 +31,9 @@ def write_text(path: Path, text: str) -> None:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a whole file or none, as `write_text` does; an OSError names `path`."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.partial")
+    whole = os.fsencode(path.name)
+    name = path.name if len(whole) <= LONGEST else whole[:LONGEST].decode(errors="ignore")
+    partial = path.with_name(f"{name}.{os.getpid()}-{secrets.token_hex(4)}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("xb") as file:  # x: neither an existing file nor what a link points to is written

@@ -4,6 +4,7 @@ What a picture may cost is known from its header and refused there; what is larg
 """
 
 import multiprocessing
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -179,7 +180,10 @@ def _load(image: Image.Image) -> None:
 
 
 def _check_bytes(name: str, source: Path | bytes, options: PictureOptions) -> None:
-    megabytes = (len(source) if isinstance(source, bytes) else source.stat().st_size) / 1e6
+    state = source.stat() if isinstance(source, Path) else None
+    if state and not stat.S_ISREG(state.st_mode):  # a pipe would be waited for without end
+        raise _fault(name, "not a file", f"expected {', '.join(FORMATS)}, {DROP}")
+    megabytes = (state.st_size if state else len(source)) / 1e6
     if megabytes > options.max_megabytes:
         remedy = f"expected at most {options.max_megabytes:g} MB; raise max_megabytes, {DROP}"
         raise _fault(name, f"too large a file ({megabytes:.1f} MB)", remedy)

@@ -18,11 +18,14 @@ from tempfile import TemporaryDirectory
 from garment_keypoints.pipeline.contract.files import json_object, write_text
 from garment_keypoints.pipeline.contract.formats.catalogue import Entry, join_found, write_found
 from garment_keypoints.pipeline.contract.garments import PhotoResult
+from garment_keypoints.pipeline.contract.images import DROP
 from garment_keypoints.pipeline.contract.schema import Schema
 
 log = logging.getLogger("garment_keypoints")
 CHUNK = 256
 """Photos that are fetched, predicted and written down together."""
+BLOCK = 2**18
+"""Bytes that are fetched at once."""
 TRYING = "trying.json"
 PART = re.compile(r"([0-9]{9})-([0-9]{9})\.parquet")
 POISON = "the process that read it died"
@@ -40,6 +43,8 @@ class ShardJob:
     job: str
     schema: Schema
     root: Path
+    most_megabytes: float
+    """What is fetched of a photo; a larger one is an error."""
 
     @property
     def folder(self) -> Path:
@@ -80,7 +85,7 @@ def _predict_range(shard: ShardJob, first: int, last: int, find: Find) -> None:
 
 
 def _found(entries: Sequence[Entry], shard: ShardJob, find: Find) -> list[PhotoResult]:
-    with fetched([one.uri for one in entries], shard.root) as places:
+    with fetched([one.uri for one in entries], shard.root, shard.most_megabytes) as places:
         there = {i: one for i, one in enumerate(places) if isinstance(one, Path)}
         names, files = [entries[i].id for i in there], list(there.values())
         results = dict(zip(there, find(names, files) if there else [], strict=True))
@@ -94,23 +99,28 @@ def _found(entries: Sequence[Entry], shard: ShardJob, find: Find) -> list[PhotoR
 
 
 @contextmanager
-def fetched(uris: Sequence[str], root: Path) -> Iterator[list[Path | str]]:
+def fetched(uris: Sequence[str], root: Path, most_megabytes: float) -> Iterator[list[Path | str]]:
     """Yield a file for each uri, or why there is none; what is not a path here is copied, and gone afterwards.
+
+    Of a uri that has more megabytes no more is fetched.
 
     Paths are relative to `root`.
     """
     with TemporaryDirectory(prefix="photos-") as folder:
-        yield [_fetched(uri, root, Path(folder) / f"{i:06d}") for i, uri in enumerate(uris)]
+        yield [_fetched(uri, root, Path(folder) / f"{i:06d}", int(1e6 * most_megabytes)) for i, uri in enumerate(uris)]
 
 
-def _fetched(uri: str, root: Path, copy: Path) -> Path | str:
+def _fetched(uri: str, root: Path, copy: Path, most: int) -> Path | str:
     if "://" not in uri:
         return root / uri
     try:
         import fsspec  # here: photos that lie on this machine need none
 
         with fsspec.open(uri, "rb") as source, copy.open("wb") as file:
-            shutil.copyfileobj(source, file)
+            while file.tell() <= most and (block := source.read(BLOCK)):
+                file.write(block)
+            if file.tell() > most:
+                return f"{uri}: too large a file; expected at most {most / 1e6:g} MB; raise max_megabytes, {DROP}"
     except Exception as error:  # stores, archives and protocols raise whatever they like
         return f"{uri}: cannot be fetched ({type(error).__name__}: {error})"
     return copy

@@ -4,17 +4,20 @@ import hashlib
 import json
 import os
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 from garment_keypoints.pipeline.contract.faults import UserError
 from garment_keypoints.pipeline.contract.files import json_object, write_text
+from garment_keypoints.pipeline.contract.garments import PhotoResult
 from garment_keypoints.pipeline.contract.outputs import added_names
+from garment_keypoints.pipeline.contract.schema import Schema
 from garment_keypoints.pipeline.data.photos import version_of
 from garment_keypoints.pipeline.learning.manifests import recorded_refine
+from garment_keypoints.pipeline.reporting.photo_places import FILES
 
 LINES = "predictions.jsonl"
 JOB = "job.json"
@@ -31,6 +34,8 @@ class Ledger:
     folder: Path
     done: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint64))
     places: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    begun: int = 0
+    """Bytes of the lines that were there when the job was opened."""
 
     @property
     def lines(self) -> Path:
@@ -38,13 +43,22 @@ class Ledger:
 
     def result(self, name: str, version: str) -> dict[str, Any] | None:
         """Return the result of a photo that is done; None of another one."""
-        key = _key(name, version)
-        index = int(np.searchsorted(self.done, key))
-        if index == len(self.done) or self.done[index] != key:
+        place = self._place(name, version)
+        if place is None:
             return None
         with self.lines.open("rb") as lines:
-            lines.seek(self.places[index])
+            lines.seek(place)
             return _result(lines.readline())
+
+    def is_new(self, name: str, version: str) -> bool:
+        """Tell whether a photo has been done since the job was opened."""
+        place = self._place(name, version)
+        return place is not None and place >= self.begun
+
+    def _place(self, name: str, version: str) -> int | None:
+        key = _key(name, version)
+        index = int(np.searchsorted(self.done, key))
+        return int(self.places[index]) if index < len(self.done) and self.done[index] == key else None
 
     def append(self, lines: Sequence[tuple[dict[str, Any], str]]) -> None:
         """Add the results of photos, each with its version, all of them or (after a power cut) the first few."""
@@ -68,11 +82,13 @@ class Ledger:
             yield from map(_result, lines)
 
 
-def open_ledger(folder: Path, job: dict[str, Any]) -> Ledger:
-    """Begin or go on with the job in this folder.
+def open_ledger(
+    folder: Path, job: dict[str, Any], schema: Schema, keep: Callable[[dict[str, Any]], None] = lambda line: None
+) -> Ledger:
+    """Begin or go on with the job in this folder; `keep` is told each line that stays.
 
-    Lines of photos that could not be read, or have changed since, are dropped: they are done again. Raises UserError when the
-    folder is of another job, or somebody else's.
+    Lines that are damaged, and those of photos that could not be read or have changed since, are dropped: they are done again.
+    Raises UserError when the folder is of another job, or somebody else's.
     """
     described = {"format": FORMAT, **json.loads(json.dumps(job | added_names()))}
     file = folder / JOB
@@ -82,7 +98,8 @@ def open_ledger(folder: Path, job: dict[str, Any]) -> Ledger:
         raise UserError(f"{folder} exists and is no folder of predictions; choose another --out, or move it away")
     else:
         write_text(file, json.dumps(described, indent=1) + "\n")
-    return Ledger(folder, *_keep_good_lines(folder / LINES))
+    lines = folder / LINES
+    return Ledger(folder, *_keep_good_lines(lines, schema, keep), lines.stat().st_size)
 
 
 def _renamed(job: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -103,20 +120,23 @@ def _refuse_other(folder: Path, known: dict[str, Any] | None, job: dict[str, Any
     )
 
 
-def _keep_good_lines(file: Path) -> tuple[np.ndarray, np.ndarray]:
+def _keep_good_lines(
+    file: Path, schema: Schema, keep: Callable[[dict[str, Any]], None]
+) -> tuple[np.ndarray, np.ndarray]:
     """Drop what is to be done again from the file, by way of a second one; return the rest's sorted keys, and places."""
     if not file.exists():
         file.touch()
     kept, keys, places, dropped = file.with_name(f"{LINES}.partial"), array("Q"), array("q"), False
     with file.open("rb") as lines, kept.open("wb") as good:
         for line in lines:
-            key = _key_of(line)
-            if key is None:
+            content = _whole(line, schema)
+            if content is None or not _is_as_it_was(content["photo"], content[VERSION]):
                 dropped = True
-            else:
-                places.append(good.tell())
-                keys.append(int(key))
-                good.write(line)
+                continue
+            places.append(good.tell())
+            keys.append(int(_key(content["photo"], content[VERSION])))
+            good.write(line)
+            keep(content)
     os.replace(kept, file) if dropped else kept.unlink()
     return _sorted(np.array(keys, np.uint64), np.array(places, np.int64))
 
@@ -130,17 +150,25 @@ def _result(line: bytes) -> dict[str, Any]:
     return {key: value for key, value in json.loads(line).items() if key != VERSION}
 
 
-def _key_of(line: bytes) -> np.uint64 | None:
-    """Return the key of a whole line whose photo is as it was, or is gone; None for one that is to be done again."""
+def _whole(line: bytes, schema: Schema) -> dict[str, Any] | None:
+    """Return what a line says of a photo that could be read; None of any other line, and of one that is torn or damaged."""
     try:
-        content = json.loads(line) if line.endswith(b"\n") else {}
-        name, version = content["photo"], content[VERSION]
-    except (ValueError, KeyError, TypeError):
+        # parse_constant: int refuses NaN.
+        content = json.loads(line, parse_constant=int) if line.endswith(b"\n") else {}
+        result = PhotoResult.from_dict(content, schema)
+        numbers = [value for one in result.garments for value in (one.score, *one.box, *one.xy.ravel())]
+        known = all(len(one.box) == 4 and one.category in schema.categories for one in result.garments)
+        names = PurePosixPath(content["photo"]).name, content[VERSION], PurePosixPath(content.get(FILES, "."))
+        whole = known and names[0] and isinstance(names[1], str) and not {"..", "/"} & {*names[2].parts}
+        return content if whole and not result.error and not np.isinf([*result.size_wh, *numbers]).any() else None
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
-    path = Path(name)
-    present = version_of(path if path.is_file() else path.parent)  # a frame lies in its video
-    changed = path.is_file() or path.parent.is_file()
-    return None if "error" in content or (changed and present != version) else _key(name, version)
+
+
+def _is_as_it_was(name: str, version: str) -> bool:
+    """Tell whether a photo, or the video that it is a frame of, is as it was, or is gone."""
+    file = name if os.path.isfile(name) else os.path.dirname(name)
+    return not os.path.isfile(file) or version_of(Path(file)) == version
 
 
 def _key(name: str, version: str) -> np.uint64:

@@ -8,14 +8,14 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from garment_keypoints.pipeline.contract.faults import BusyError, UserError
 from garment_keypoints.pipeline.contract.files import alone
-from garment_keypoints.pipeline.contract.formats.catalogue import Manifest, open_manifest
+from garment_keypoints.pipeline.contract.formats.catalogue import Manifest, any_read, open_manifest
 from garment_keypoints.pipeline.contract.images import PictureOptions
 from garment_keypoints.pipeline.contract.outputs import added_names, register_named
 from garment_keypoints.pipeline.contract.schema import load_schema
@@ -60,8 +60,8 @@ class CatalogueJob:
         return list(range(number - 1, -(-count // self.shard_size), of))
 
 
-def predict_manifest(job: CatalogueJob) -> None:
-    """Make the shards of the job, each as one Parquet file; those that are there are kept.
+def predict_manifest(job: CatalogueJob) -> bool:
+    """Make the shards of the job, each as one Parquet file; those that are there are kept. Tell whether any photo could be read.
 
     A process that dies is started again as long as it gets on; a photo that it dies of is written down as an error.
     """
@@ -69,6 +69,7 @@ def predict_manifest(job: CatalogueJob) -> None:
         raise UserError(f"--shard_size is {job.shard_size}; expected 1 or more")
     manifest = open_manifest(job.manifest)
     own = job.own(len(manifest))
+    manifest.refuse_repeated_ids()
     job.out.mkdir(parents=True, exist_ok=True)
     before, deaths = state_of(job.out, own), 0
     while True:
@@ -87,8 +88,20 @@ def predict_manifest(job: CatalogueJob) -> None:
                 "memory for the networks? Smaller --batch_size and --workers need less"
             )
         log.warning("the process that predicts died (%s); it goes on with smaller steps", _cause(ended))
-    there = len(list(job.out.glob("part-*.parquet")))
-    print(f"{job.out}: {there} of {-(-len(manifest) // job.shard_size)} shards are there, {len(own)} of this share")
+    there = sorted(job.out.glob("part-*.parquet"))
+    print(
+        f"{job.out}: {len(there)} of {-(-len(manifest) // job.shard_size)} shards are there, {len(own)} of this share"
+    )
+    return any_read_of(job.out, own)
+
+
+def any_read_of(out: Path, shards: Sequence[int]) -> bool:
+    """Tell whether any photo of these shards could be read, and say if none could; one that is not there yet may have some."""
+    own = [next(out.glob(f"part-{number:06d}-*.parquet"), None) for number in shards]
+    if not own or None in own or any_read(filter(None, own)):
+        return True
+    print("no photo could be read; the column error says why")
+    return False
 
 
 def _in_a_process(job: CatalogueJob) -> tuple[int, str]:
@@ -173,7 +186,8 @@ class ShardMaker:
         out, first = self.out(number), number * self.job.shard_size
         with alone(out):
             entries = self.manifest.entries(first, first + self.size(number), self.schema)
-            shard = ShardJob(entries, out, json.dumps(self.decides), self.schema, self.job.manifest.parent)
+            root, most = self.job.manifest.parent, self.job.pictures.max_megabytes
+            shard = ShardJob(entries, out, json.dumps(self.decides), self.schema, root, most)
             predict_shard(shard, self.predictor.find, advance)
 
 

@@ -137,6 +137,8 @@ class Predictor:
         return read_image(photo.content, self.pictures, _name_of(photo))
 
     def _open(self, photo: Photo) -> _Opened:
+        if photo.error:
+            return _Opened(photo, error=photo.error)
         try:
             width, height = size = image_size(photo.content, self.pictures, _name_of(photo))
         except DataError as error:

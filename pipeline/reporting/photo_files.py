@@ -1,105 +1,124 @@
 """What is made of each photo beside its line: labels, a picture with its garments on, crops; and of a video a clip of its frames.
 
 Any of it may be missing after an interrupt: the line is written first, and what is missing is made when the photo is named again.
+What cannot be written is a warning, unless the disk is at fault.
 """
 
+import errno
 import glob
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from garment_keypoints.pipeline.contract.files import write_text
 from garment_keypoints.pipeline.contract.formats.results import YOLO, yolo_data, yolo_labels
 from garment_keypoints.pipeline.contract.garments import PhotoResult
 from garment_keypoints.pipeline.contract.images import Picture
 from garment_keypoints.pipeline.contract.schema import Schema
-from garment_keypoints.pipeline.data.photos import PHOTOS, Photo
 from garment_keypoints.pipeline.reporting.overlay import crop_file, overlay, save_crops, save_jpeg, save_video
+from garment_keypoints.pipeline.reporting.photo_places import CLIP, FILES, Places, place_of
 
+log = logging.getLogger("garment_keypoints")
 OVERLAYS, LABELS, CROPS = "overlays", "labels", "crops"
-UP, ROOT = "__", "_"
-"""Folders that stand for .. and for / in the place of a photo's files."""
+OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE)
+"""Errors that no other photo would be spared."""
 
 
 @dataclass
 class PhotoFiles:
-    """The files of a folder of predictions: labels always, overlays and crops where they are wanted."""
+    """The files of a folder of predictions, by places: labels always, overlays and crops where they are wanted."""
 
     folder: Path
     schema: Schema
     overlays: bool
     crops: bool
-    rates: dict[str, float] = field(default_factory=dict)
-    """Of each video, by its path as it was named, the frames a second that are taken."""
+    places: Places = field(default_factory=Places)
+    rates: dict[PurePosixPath, float] = field(default_factory=dict)
+    """Of each video, by its place, the frames a second that are taken."""
+    lacking: int = 0
+    """Photos and videos of which something could not be written."""
 
-    def note(self, photo: Photo) -> None:
-        """Remember the video that a photo is a frame of."""
-        if photo.rate:
-            self.rates[photo.name.rpartition("/")[0]] = photo.rate
+    def keep(self, line: dict[str, Any]) -> None:
+        """Note the place of a photo that an earlier run has done."""
+        self.places.keep(line["photo"], PurePosixPath(line.get(FILES) or place_of(line["photo"])))
 
-    def outdate(self, name: str) -> None:
+    def place(self, line: dict[str, Any], rate: float = 0.0) -> PurePosixPath:
+        """Return where the files of a line's photo go, and say so in the line if it is not below the photo's own name.
+
+        The `rate` is that of the video that it is a frame of.
+        """
+        name = line["photo"]
+        place = PurePosixPath(line[FILES]) if FILES in line else self.places.take(name)
+        if place != place_of(name):
+            line[FILES] = place.as_posix()
+        if rate:
+            self.rates[place.parent] = rate
+        return place
+
+    def outdate(self, place: PurePosixPath) -> None:
         """Remove what tells that the files of this photo are there: they are of an earlier content."""
-        self._label(name).unlink(missing_ok=True)
+        with self._warned(place):
+            self._label(place).unlink(missing_ok=True)
 
-    def write(self, result: PhotoResult, picture: Picture | None) -> None:
+    def write(self, place: PurePosixPath, result: PhotoResult, picture: Picture | None) -> None:
         """Write the files of a photo, the label last; none of one that could not be read, which has no picture."""
         if picture is None:
             return
-        if self.overlays:
-            save_jpeg(self._picture(OVERLAYS, result.photo), overlay(picture, result, self.schema))
-            self._clip(result.photo.rpartition("/")[0]).unlink(missing_ok=True)  # of other frames
-        if self.crops:
-            save_crops(picture, self._picture(CROPS, result.photo), result)
-        write_text(self._label(result.photo), yolo_labels(result, self.schema))
+        with self._warned(result.photo):
+            if self.overlays:
+                save_jpeg(self._picture(OVERLAYS, place), overlay(picture, result, self.schema))
+                self._clip(place.parent).unlink(missing_ok=True)  # of other frames
+            if self.crops:
+                save_crops(picture, self._picture(CROPS, place), result)
+            write_text(self._label(place), yolo_labels(result, self.schema))
 
-    def lack(self, result: PhotoResult) -> bool:
+    def lack(self, place: PurePosixPath, result: PhotoResult) -> bool:
         """Tell whether files of a photo are missing that are wanted."""
-        wanted = [self._label(result.photo)]
+        wanted = [self._label(place)]
         if self.overlays:
-            wanted.append(self._picture(OVERLAYS, result.photo))
+            wanted.append(self._picture(OVERLAYS, place))
         if self.crops and result.garments:
-            wanted.append(crop_file(self._picture(CROPS, result.photo), 0, result.garments[0]))
-        return not (result.error or all(one.exists() for one in wanted))
+            wanted.append(crop_file(self._picture(CROPS, place), 0, result.garments[0]))
+        return not (result.error or all(map(os.path.isfile, wanted)))
 
-    def tidy(self, name: str) -> None:
+    def tidy(self, place: PurePosixPath) -> None:
         """Remove what a killed process left half-written of a photo."""
-        for file in (self._label(name), self._picture(OVERLAYS, name), self._picture(CROPS, name)):
+        for file in (self._label(place), self._picture(OVERLAYS, place), self._picture(CROPS, place)):
             for left in file.parent.glob(f"{glob.escape(file.stem)}*.partial"):
                 left.unlink(missing_ok=True)
 
     def finish(self) -> None:
         """Write what is of no single photo: the clips of the videos, from the overlays of their frames, and what labels mean."""
         write_text(self.folder / LABELS / YOLO, yolo_data(self.schema))
-        for name, rate in self.rates.items() if self.overlays else ():
-            frames, clip = self.folder / OVERLAYS / place_of(name), self._clip(name)
-            if frames.is_dir() and not clip.exists():
-                save_video(frames, clip, rate)
+        for place, rate in self.rates.items() if self.overlays else ():
+            frames, clip = self.folder / OVERLAYS / place, self._clip(place)
+            with self._warned(clip):
+                if frames.is_dir() and not clip.exists():
+                    save_video(frames, clip, rate)
 
-    def _picture(self, kind: str, name: str) -> Path:
-        place = place_of(name)
+    @contextmanager
+    def _warned(self, what: object) -> Iterator[None]:
+        """Make a warning of what keeps a file from being written, unless it is the disk."""
+        try:
+            yield
+        except (OSError, ValueError) as error:  # ValueError: a picture that no JPEG can hold
+            if getattr(error, "errno", None) in OF_THE_DISK:
+                raise
+            self.lacking += 1
+            log.warning("%s: not all of its files could be written (%s)", what, error)
+
+    def _picture(self, kind: str, place: PurePosixPath) -> Path:
         suffix = "" if place.suffix.lower() in (".jpg", ".jpeg") else ".jpg"
         return self.folder / kind / place.with_name(f"{place.name}{suffix}")
 
-    def _clip(self, video: str) -> Path:
-        frames = self.folder / OVERLAYS / place_of(video)
-        return frames.with_name(f"{frames.stem}-overlay.mp4")
+    def _clip(self, video: PurePosixPath) -> Path:
+        frames = self.folder / OVERLAYS / video
+        return frames.with_name(f"{frames.stem}{CLIP}")
 
-    def _label(self, name: str) -> Path:
-        """Return the place of a photo's label: .txt, as YOLO wants it; with its own suffix where others differ by that alone."""
-        place = self.folder / LABELS / place_of(name)
-        alike = [Path(name).with_suffix(suffix).exists() for suffix in PHOTOS]
-        return place.with_name(f"{place.name}.txt") if sum(alike) > 1 else place.with_suffix(".txt")
-
-
-def place_of(name: str) -> PurePosixPath:
-    """Return where the files of a photo go: its path as it was named, with folders in place of what leads out of one.
-
-    Two names have never the same place: a folder that is itself called like a stand-in gets two letters more.
-    """
-    parts = [part for part in PurePosixPath(name).parts if not part.endswith(":")]
-    return PurePosixPath(*(_stand_in(part) for part in parts))
-
-
-def _stand_in(part: str) -> str:
-    if part in ("..", "/"):
-        return UP if part == ".." else ROOT
-    return f"{part}__" if set(part) == {"_"} else part
+    def _label(self, place: PurePosixPath) -> Path:
+        """Return the place of a photo's label: .txt, as YOLO wants it."""
+        return self.folder / LABELS / place.with_name(f"{os.path.splitext(place.name)[0]}.txt")

@@ -10,8 +10,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from garment_keypoints.pipeline.contract.formats.catalogue import write_found
 from garment_keypoints.pipeline.contract.garments import PhotoResult
-from garment_keypoints.pipeline.contract.schema import load_schema
+from garment_keypoints.pipeline.contract.schema import Schema, load_schema
 from garment_keypoints.pipeline.engine import manifest as catalogue
 from garment_keypoints.pipeline.engine.catalogue import ShardJob, predict_shard
 
@@ -72,7 +73,7 @@ def dying(job: catalogue.CatalogueJob, sender: Any) -> None:
     if job.shard == "2/2":
         os.kill(os.getpid(), signal.SIGKILL)
     out = job.out / "part-000000-ab.parquet"
-    predict_shard(ShardJob(manifest.entries(0, 9, schema), out, "{}", schema, job.manifest.parent), find)
+    predict_shard(ShardJob(manifest.entries(0, 9, schema), out, "{}", schema, job.manifest.parent, 1.0), find)
 
 
 @pytest.mark.slow
@@ -116,6 +117,9 @@ def test_a_signal_to_the_command_alone_ends_its_process(
 
 
 def test_what_it_refuses(manifest: Path, tmp_path: Path, capsys) -> None:
+    cr, repeated = tmp_path / "cr.csv", tmp_path / "repeated.csv"
+    cr.write_bytes(b"id,uri\ra,a.jpg\r")
+    repeated.write_text("id,uri\na,a.jpg\na,b.jpg\n")
     for options, message in (
         ([tmp_path, "--manifest", manifest], "and not both"),
         ([], "expected photos to predict, or a catalogue"),
@@ -124,6 +128,32 @@ def test_what_it_refuses(manifest: Path, tmp_path: Path, capsys) -> None:
         (["--manifest", manifest, "--shard", "0/2"], "--shard is '0/2'; expected I/N"),
         (["--manifest", manifest, "--shard_size", 0], "--shard_size is 0; expected 1 or more"),
         (["--manifest", tmp_path / "none.csv"], "no such file"),
+        (["--manifest", cr], "row 0 holds a CR"),
+        (["--manifest", repeated, "--shard_size", 1], "rows 0 and 1 have one id"),
     ):
         assert run("predict", *options, "--out", tmp_path / "out") == 1
         assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_exit_status_is_1_when_no_photo_could_be_read(
+    manifest: Path, tmp_path: Path, schema: Schema, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    """Shards that another process is yet to make may still have some."""
+    out, errors = tmp_path / "out", {"gone", "text"}
+
+    def made(job: catalogue.CatalogueJob) -> tuple[int, str]:
+        entries = catalogue.open_manifest(job.manifest).entries(0, 9, schema)
+        results = [PhotoResult(one.id, (9, 9), [], "unread" if one.id in errors else "") for one in entries]
+        write_found(out / "part-000000-ab.parquet", entries, results, "{}", schema)
+        return 0, ""
+
+    monkeypatch.setattr(catalogue, "_in_a_process", made)
+    for rows, size, status in (
+        ("gone,a.jpg\ntext,b.jpg", 9, 1),
+        ("gone,a.jpg\nc,c.jpg", 9, 0),
+        ("gone,a.jpg\nb,b.jpg", 1, 0),
+    ):
+        manifest.write_text(f"id,uri\n{rows}\n")
+        assert run("predict", "--manifest", manifest, "--out", out, "--shard_size", size) == status
+        assert ("no photo could be read; the column error says why" in capsys.readouterr().out) == bool(status)

@@ -13,7 +13,6 @@ from garment_keypoints.pipeline.contract.schema import Schema
 from garment_keypoints.pipeline.engine.ledger import Ledger
 from garment_keypoints.pipeline.engine.predictor import Predictor
 from garment_keypoints.pipeline.reporting import photo_files
-from garment_keypoints.pipeline.reporting.photo_files import place_of
 from PIL import Image
 
 from tests.commands.running import run
@@ -179,10 +178,10 @@ def test_files_that_an_interrupt_left_out_are_made_the_next_time(shop: Path, mon
     assert predict(*names, "--out", "whole", "--save_crop") == 0
     write = photo_files.PhotoFiles.write
 
-    def interrupted(self, result, picture):
+    def interrupted(self, place, result, picture):
         if result.photo == "shop/b.png":
             raise KeyboardInterrupt
-        write(self, result, picture)
+        write(self, place, result, picture)
 
     with monkeypatch.context() as patched:
         patched.setattr(photo_files.PhotoFiles, "write", interrupted)
@@ -228,14 +227,6 @@ def test_photos_of_two_folders_of_one_name_have_files_each(shop: Path, monkeypat
     assert len(list(Path("out/labels").rglob("a.txt"))) == 2
 
 
-def test_no_two_names_have_one_place() -> None:
-    names = ["a/x", "../a/x", "/a/x", "_/a/x", "__/a/x", "___/a/x", "____/a/x", "a/../x", "../../a/x", "a/__/x"]
-    places = [place_of(name) for name in names]
-    assert len(set(places)) == len(names)
-    assert all(".." not in place.parts and not place.is_absolute() for place in places)
-    assert str(places[1]) == "__/a/x"
-
-
 def test_a_photo_that_is_named_twice_is_done_once(shop: Path) -> None:
     assert predict("shop/a.jpg", "shop/a.jpg", "shop", "shop/d.jpg", "--out", "shop/out") == 0
     before = [line["photo"] for line in lines("shop/out")]
@@ -265,14 +256,6 @@ def test_points_follow_the_turn_of_exif(shop: Path) -> None:
     np.testing.assert_array_equal(standing, lying)
 
 
-def test_photos_that_differ_by_suffix_alone_have_labels_each(shop: Path) -> None:
-    Image.open("shop/a.jpg").save("shop/a.png")
-    assert predict("shop", "--out", "out") == 0
-    assert sorted(file.name for file in Path("out/labels/shop").iterdir()) == [
-        *("a.jpg.txt", "a.png.txt", "b.txt", "d.txt"),
-    ]
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -288,7 +271,7 @@ def test_photos_that_differ_by_suffix_alone_have_labels_each(shop: Path) -> None
         (("shop", "--every", 0), "--every is 0"),
         (("shop", "--weights", "best"), "--weights is 'best'; expected cpu, or a folder"),
         (("shop", "--devices", "2"), "photos are predicted on one device"),
-        (("shop", "--out", "shop"), "shop exists and is no folder of predictions"),
+        (("shop", "--out", "shop"), "shop: lies in the folder of the results; choose another --out"),
     ],
 )
 def test_refused_before_anything_is_written(shop: Path, options: tuple, message: str, capsys) -> None:

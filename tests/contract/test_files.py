@@ -51,6 +51,15 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert names(tmp_path) == []
 
 
+@pytest.mark.parametrize("name", ["x" * 255, "漢" * 85, "y" * 250 + ".txt"])
+def test_a_name_may_take_all_that_a_file_system_allows(tmp_path: Path, name: str) -> None:
+    write_text(tmp_path / name, "whole")
+    assert names(tmp_path) == [name]
+    with no_file_larger_than(10), pytest.raises(OSError, match="File too large"):
+        write_text(tmp_path / name, "too much of it")
+    assert names(tmp_path) == [name]
+
+
 def test_a_foreign_partial_file_and_a_link_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "victim").write_text("mine")
     (tmp_path / "a.txt.partial").symlink_to(tmp_path / "victim")

@@ -1,5 +1,6 @@
 """Decoding as a viewer shows it, and errors that name the file."""
 
+import os
 import struct
 import subprocess
 import zlib
@@ -202,6 +203,13 @@ def test_pixels_of_32_bits_are_refused(tmp_path: Path, mode: str) -> None:
             read(file)
     Image.new("I;16", (8, 8), 257 * 100).save(file)
     assert (read_image(file).pixels == 100).all()
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    for file in (Path(os.devnull), tmp_path, tmp_path / "pipe.jpg"):
+        with pytest.raises(DataError, match=f"{file}: not a file; expected JPEG"):
+            image_size(file)
 
 
 @pytest.mark.parametrize("wrong", [{"max_megabytes": 0}, {"max_megapixels": float("inf")}, {"detail": 63}])

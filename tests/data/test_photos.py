@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from garment_keypoints.pipeline.contract.faults import UserError
-from garment_keypoints.pipeline.data.photos import find_photos, version_of
+from garment_keypoints.pipeline.data.photos import find_photos, version_of, video_of
 from PIL import Image
 
 
@@ -49,9 +49,19 @@ def test_a_list_is_relative_to_itself_and_may_name_what_is_missing(shop: Path) -
     found = list(find_photos(["shop/list.txt"]))
     assert [photo.name for photo in found] == ["shop/a.jpg", "shop/deep/b.PNG", "shop/gone.jpg"]
     assert [bool(photo.version) for photo in found] == [True, True, False]
-    (shop / "latin.txt").write_bytes("caf\xe9.jpg".encode("latin-1"))
-    with pytest.raises(UserError, match=r"latin\.txt: not a text in UTF-8"):
-        names("latin.txt")
+
+
+def test_a_list_may_name_anything(shop: Path) -> None:
+    """Names of files are bytes: one that is no text is found all the same, and what no file can be called is told."""
+    (shop / os.fsdecode(b"caf\xe9.jpg")).write_bytes(b"photo")
+    (shop / "list.txt").write_bytes(b"caf\xe9.jpg\r\nb\0.jpg\rshop\nlist.txt\nout/a.jpg\n")
+    (shop / "out").mkdir()
+    latin, nul, folder, itself, result = find_photos(["list.txt"], without=Path("out"))
+    assert latin.version
+    assert latin.path == shop.relative_to(shop) / os.fsdecode(b"caf\xe9.jpg")
+    assert nul.error == "b\0.jpg: no name of a file; mend list.txt"
+    assert (folder.name, itself.name) == ("shop", "list.txt")
+    assert result.error.startswith("out/a.jpg: lies in the folder of the results; choose another --out")
 
 
 def test_frames_of_a_video_in_rgb(shop: Path) -> None:
@@ -93,6 +103,7 @@ def test_colours_of_a_frame_are_in_their_order(shop: Path) -> None:
         ("gone/*.jpg", "nothing matches this pattern"),
         ("empty", "empty: no photo in it"),
         ("99", "camera 99: cannot be opened"),
+        ("99999999999", "camera 99999999999: cannot be opened"),
     ],
 )
 def test_what_is_no_source_is_refused(shop: Path, source: str, message: str) -> None:
@@ -106,6 +117,7 @@ def test_a_broken_video_is_told_as_a_photo_that_cannot_be_read(shop: Path) -> No
     found = list(find_photos(["shop"]))
     assert [photo.name for photo in found] == ["shop/a.jpg", "shop/b.mp4", "shop/deep/b.PNG"]
     assert found[1].path == Path("shop/b.mp4")
+    assert found[1].error.startswith("shop/b.mp4: a text, not a video")
 
 
 def test_all_sources_are_looked_at_before_the_first_photo(shop: Path) -> None:
@@ -114,11 +126,50 @@ def test_all_sources_are_looked_at_before_the_first_photo(shop: Path) -> None:
 
 
 def test_the_folder_of_the_results_is_no_source(shop: Path) -> None:
-    found = [photo.name for photo in find_photos(["."], without=Path("shop/deep"))]
-    assert found == ["shop/a.jpg"]
+    """Of a folder or pattern what lies there is left out, however it is reached; named itself it is refused."""
+    (shop / "link").symlink_to("shop")
+    for source in (".", "**/*.*", "*/*.jpg", "link/*.jpg", "link/deep/../a.jpg"):
+        found = [photo.name for photo in find_photos([source], without=Path("shop/deep"))]
+        assert {Path(name).name for name in found} - {"notes.doc"} == {"a.jpg"}
     os.rename("shop/a.jpg", "shop/deep/a.jpg")
-    with pytest.raises(UserError, match="no photo in it"):
-        find_photos(["shop"], without=Path("shop/deep"))
+    for source, message in (
+        ("shop", "no photo in it"),
+        ("shop/*/*.jpg", "nothing matches this pattern"),
+        ("shop/deep", "shop/deep: lies in the folder of the results; choose another --out"),
+        ("link/deep/a.jpg", "lies in the folder of the results"),
+    ):
+        with pytest.raises(UserError, match=message):
+            find_photos([source], without=Path("shop/deep"))
+
+
+def test_a_link_to_a_folder_is_told(shop: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (shop / "more").mkdir()
+    (shop / "more" / "link").symlink_to(shop / "shop")
+    Image.new("RGB", (8, 6)).save(shop / "more" / "c.jpg")
+    assert names("more") == ["more/c.jpg"]
+    assert caplog.messages == ["more/link: a link to a folder, which is not followed; name it as a source of its own"]
+    assert names("more/link") == ["more/link/a.jpg", "more/link/deep/b.PNG"]
+
+
+def test_a_folder_that_cannot_be_listed_is_told(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scandir = os.scandir
+
+    def refused(place: str):
+        if str(place).endswith("deep"):
+            raise PermissionError(13, "Permission denied", place)
+        return scandir(place)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    *_, last = find_photos(["shop"])
+    assert last.error.startswith("shop/deep: cannot be listed (Permission denied); see who may")
+
+
+def test_the_frames_of_a_name() -> None:
+    videos = ("a/b.mp4/000001", "b.AVI/1000000", "camera0-20260102-030405/000000")
+    assert [video_of(name) for name in videos] == ["a/b.mp4", "b.AVI", "camera0-20260102-030405"]
+    assert [video_of(name) for name in ("b.mp4", "a/b.jpg/000001", "b.mp4/01", "b.mp4/000001.jpg", "000001")] == [
+        ""
+    ] * 5
 
 
 def test_a_version_changes_with_the_file(shop: Path) -> None:

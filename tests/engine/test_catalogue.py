@@ -47,7 +47,7 @@ def shard(folder: Path, schema: Schema, entries: Sequence[Entry]) -> ShardJob:
     for entry in entries:
         if "://" not in entry.uri and "missing" not in entry.uri:
             (folder / entry.uri).write_bytes(b"photo")
-    return ShardJob(entries, folder / "out" / "part-000000-ab.parquet", "{}", schema, folder)
+    return ShardJob(entries, folder / "out" / "part-000000-ab.parquet", "{}", schema, folder, 1.0)
 
 
 def test_a_row_a_garment_and_one_of_what_has_none(tmp_path: Path, schema: Schema) -> None:
@@ -125,7 +125,7 @@ def test_photos_of_an_archive_and_of_a_store(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "photos.tar", "w") as archive:
         archive.add(tmp_path / "in.jpg", "folder/in.jpg")
     uris = [f"tar://folder/in.jpg::{tmp_path}/photos.tar", "in.jpg", (tmp_path / "in.jpg").as_uri(), "nowhere://a"]
-    with fetched(uris, tmp_path) as places:
+    with fetched(uris, tmp_path, 1.0) as places:
         assert [place.read_bytes() for place in places[:3]] == [b"inside"] * 3
         assert places[1] == tmp_path / "in.jpg"
         assert "nowhere://a: cannot be fetched (ValueError" in str(places[3])
@@ -166,7 +166,15 @@ def test_of_a_csv_only_what_is_asked_for_is_parsed(tmp_path: Path, schema: Schem
     ("content", "message"),
     [
         ("id,path\n1,a.jpg\n", "no column 'uri'"),
-        ("id,uri\n1,a.jpg\n1,b.jpg\n", "id '1' stands twice"),
+        ("id,uri\n1,a.jpg\n2,b.jpg\n1,b.jpg\n", "rows 0 and 2 have one id; ids name results"),
+        ("id,uri\n", "no row in it; expected a photo a row"),
+        (
+            "id,uri,uri\n1,a.jpg,b.jpg\n",
+            "column 'uri' stands 2 times; expected id, uri, and perhaps category, once each",
+        ),
+        ("id,uri\r1,a.jpg\r2,b.jpg\r", "row 0 holds a CR; expected a line a row, with LF or CR LF at its end"),
+        ("id,uri\n1,a.jpg\r2,b.jpg\n", "row 1 holds a CR"),
+        ('id,uri\n"1\n2",a.jpg\n', "not a CSV of id,uri from row 0 on"),
         ("id,uri\n1,\n", "row 0: id is '1', uri ''; expected both"),
         ("id,uri,category\n1,a.jpg,hat\n", "category is 'hat'; expected one of blouse"),
         ("id,uri\n1,a.jpg,3\n", "not a CSV of id,uri"),
@@ -175,9 +183,52 @@ def test_of_a_csv_only_what_is_asked_for_is_parsed(tmp_path: Path, schema: Schem
 )
 def test_faulty_manifests(tmp_path: Path, schema: Schema, content: str, message: str) -> None:
     file = tmp_path / "m.csv"
-    file.write_text(content)
+    file.write_bytes(content.encode())
     with pytest.raises(UserError, match=message):
-        open_manifest(file).entries(0, 9, schema)
+        _read_whole(file, schema)
+
+
+def _read_whole(file: Path, schema: Schema) -> list[Entry]:
+    manifest = open_manifest(file)
+    manifest.refuse_repeated_ids()
+    return manifest.entries(0, len(manifest), schema)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ([("id", []), ("uri", [])], "no row in it"),
+        ([("id", [1, 2, 1]), ("uri", ["a", "b", "c"])], "rows 0 and 2 have one id"),
+        ([("id", [["a"], ["a"]]), ("uri", ["a", "b"])], "rows 0 and 1 have one id"),
+        ([("id", ["a"]), ("uri", ["a"]), ("uri", ["b"])], "column 'uri' stands 2 times"),
+        ([("id", ["a"]), ("uri", [None])], "row 0: id is 'a', uri None; expected both"),
+    ],
+)
+def test_faulty_manifests_of_parquet(tmp_path: Path, schema: Schema, columns: list, message: str) -> None:
+    file = tmp_path / "m.parquet"
+    names, values = zip(*columns, strict=True)
+    pq.write_table(pa.Table.from_arrays([pa.array(one) for one in values], names=names), file, row_group_size=2)
+    with pytest.raises(UserError, match=message):
+        _read_whole(file, schema)
+
+
+def test_ids_and_uris_may_be_any_text(tmp_path: Path, schema: Schema) -> None:
+    (tmp_path / "m.csv").write_bytes(b"\xef\xbb\xbfid,uri\r\na\0,b\0.jpg\r\n\xe6\xbc\xa2,c.jpg\r\n")
+    assert _read_whole(tmp_path / "m.csv", schema) == [Entry("a\0", "b\0.jpg"), Entry("漢", "c.jpg")]
+    pq.write_table(pa.table({"id": ["a\nb", "a"], "uri": ["a.jpg", "b.jpg"]}), tmp_path / "m.parquet")
+    assert _read_whole(tmp_path / "m.parquet", schema)[0] == Entry("a\nb", "a.jpg")
+
+
+def test_of_a_large_file_no_more_is_fetched_than_is_allowed(tmp_path: Path) -> None:
+    uris = []
+    for size in (1_000_000, 1_000_001, 5_000_000):
+        (tmp_path / str(size)).write_bytes(bytes(size))
+        uris.append((tmp_path / str(size)).as_uri())
+    with fetched(uris, tmp_path, 1.0) as (whole, *large):
+        assert whole.stat().st_size == 1_000_000
+        message = "too large a file; expected at most 1 MB; raise max_megabytes, or leave it out"
+        assert large == [f"{uri}: {message}" for uri in uris[1:]]
+        assert sum(file.stat().st_size for file in whole.parent.iterdir()) < 3_600_000
 
 
 def test_files_that_are_no_manifest(tmp_path: Path) -> None:

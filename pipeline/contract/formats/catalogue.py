@@ -4,8 +4,7 @@ The manifest has the columns id and uri, and may have category. A uri is a path 
 fsspec opens: s3://..., tar://member.jpg::file.tar. Needs pyarrow (extra `catalogue`).
 """
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from csv import reader as csv_reader
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,12 +12,14 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from garment_keypoints.pipeline.contract.faults import UserError
 from garment_keypoints.pipeline.contract.files import write_bytes
 from garment_keypoints.pipeline.contract.garment_values import flat_cells, plain
 from garment_keypoints.pipeline.contract.garments import PhotoResult
 from garment_keypoints.pipeline.contract.outputs import PARQUET, columns, groups
 from garment_keypoints.pipeline.contract.schema import Schema
+from pandas.util import hash_array
 
 ID, URI, CATEGORY = "id", "uri", "category"
 JOB = b"garment_keypoints_job"
@@ -54,13 +55,19 @@ class Manifest:
             for number, values in enumerate(zip(columns[ID], columns[URI], category, strict=True), start=start):
                 if first <= number < last:
                     found.append(self._entry(number, values, schema))
-        counts = Counter(one.id for one in found)
-        repeated = [name for name, count in counts.items() if count > 1]
-        if repeated:
-            raise UserError(
-                f"{self.file}: id {repeated[0]!r} stands twice between rows {first} and {last}; ids name results"
-            )
         return found
+
+    def refuse_repeated_ids(self) -> None:
+        """Raise UserError when two rows, of whichever shards, have one id; some twenty bytes a row are held meanwhile."""
+        texts = (
+            np.array([str(one) for one in table[ID].to_pylist()], object) for _, table in self._tables(0, len(self))
+        )
+        hashes = np.concatenate([hash_array(one, categorize=False) for one in texts])
+        order = np.argsort(hashes, kind="stable")
+        again = np.flatnonzero(np.diff(hashes[order]) == 0)
+        if len(again):
+            first, second = sorted(order[again[0] : again[0] + 2].tolist())
+            raise UserError(f"{self.file}: rows {first} and {second} have one id; ids name results, expected one a row")
 
     @property
     def _parquet(self) -> bool:
@@ -112,6 +119,10 @@ class Manifest:
         rows, at, places = -1, 0, []
         with self.file.open("rb") as lines:
             for line in lines:
+                if b"\r" in line.rstrip(b"\r\n"):
+                    raise UserError(
+                        f"{self.file}: row {rows + 1} holds a CR; expected a line a row, with LF or CR LF at its end"
+                    )
                 if line.strip():
                     if rows >= 0 and rows % STEP == 0:
                         places.append(at)
@@ -124,9 +135,11 @@ class Manifest:
             return next(csv_reader(lines), [])
 
     def _columns(self, names: Sequence[str]) -> list[str]:
-        missing = [name for name in (ID, URI) if name not in names]
-        if missing:
-            raise UserError(f"{self.file}: no column {missing[0]!r}; expected {ID}, {URI}, and perhaps {CATEGORY}")
+        for name in (ID, URI, CATEGORY):
+            count = list(names).count(name)
+            if count > 1 or (count == 0 and name != CATEGORY):
+                fault = f"column {name!r} stands {count} times" if count else f"no column {name!r}"
+                raise UserError(f"{self.file}: {fault}; expected {ID}, {URI}, and perhaps {CATEGORY}, once each")
         return [name for name in (ID, URI, CATEGORY) if name in names]
 
     def _entry(self, number: int, values: tuple[Any, Any, Any], schema: Schema) -> Entry:
@@ -146,6 +159,8 @@ def open_manifest(file: Path) -> Manifest:
     manifest = Manifest(file)
     try:
         next(iter(manifest._tables(0, 1)), None)
+        if not len(manifest):
+            raise UserError(f"--manifest {file}: no row in it; expected a photo a row")
     except UserError:
         raise
     except Exception as error:  # a damaged file leads pyarrow to errors of many kinds
@@ -170,6 +185,11 @@ def join_found(file: Path, parts: Sequence[Path]) -> None:
     tables = [parquet.read_table(part) for part in parts]
     parquet.write_table(pa.concat_tables(tables), sink, compression="zstd")
     write_bytes(file, sink.getvalue().to_pybytes())
+
+
+def any_read(files: Iterable[Path]) -> bool:
+    """Tell whether files of results have a photo that could be read."""
+    return any(_pyarrow("parquet").read_table(file, columns=["error"])["error"].null_count for file in files)
 
 
 def count_found(file: Path) -> tuple[int, int, int]:
