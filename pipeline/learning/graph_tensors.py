@@ -38,7 +38,7 @@ def check_tensors(content: bytes) -> None:
         held = [np.frombuffer(value, kind) for field, value in fields if kind and field in VALUES]
         values = np.concatenate(held) if held else np.zeros(0)
         # One number alone may be a bound, which is infinite where there is none.
-        if np.isnan(values).any() or (len(values) > 1 and not np.isfinite(values).all()):
+        if not np.isfinite(values).all() and (len(values) > 1 or np.isnan(values).any()):
             raise UserError(f"tensor {name} is not finite; export it again from weights that are")
 
 
