@@ -182,7 +182,7 @@ def refusal(done: subprocess.CompletedProcess, *names: str) -> str:
 
 
 def content(path: Path) -> object:
-    """Return all bytes of a file or folder; of weights without their provenance, which says when they were made."""
+    """Return all bytes of a file or folder; of weights without when they were made, and how often they were saved meanwhile."""
     if path.is_dir():
         return {str(file.relative_to(path)): file.read_bytes() for file in path.rglob("*") if file.is_file()}
     if not path.exists():
@@ -191,7 +191,9 @@ def content(path: Path) -> object:
         return path.read_bytes()
     with safe_open(path, "np") as file:
         tensors = {key: (file.get_tensor(key).dtype, file.get_tensor(key).tobytes()) for key in file.keys()}  # noqa: SIM118
-        return tensors, {key: json.loads(value) for key, value in file.metadata().items() if key != "provenance"}
+        header = {key: json.loads(value) for key, value in file.metadata().items() if key != "provenance"}
+    header["config"]["train"].pop("save_every")
+    return tensors, header
 
 
 def left_over(folder: Path, before: dict[str, bytes], makes: str) -> str:
