@@ -102,7 +102,7 @@ scale: $(INSTALLED)  ## PHOTOS= (50000) small photos through Ray on this machine
 scale-training: $(INSTALLED)  ## train in one, two and four processes, and as two nodes of torchrun (about 25 minutes)
 	$(BIN)/python -m tests.scale.training --out docs/results/scale_training.json
 
-soak: $(INSTALLED)  ## ask a server of 2,000 mixed requests, 50 at once; memory and statuses go to docs/results/soak.json (10 minutes)
+soak: $(INSTALLED)  ## ask a server of 2,000 mixed requests, 50 at once; memory and statuses go to docs/results/soak.json (3 minutes)
 	$(BIN)/python -m tests.soak --out docs/results/soak.json
 
 MINUTES ?= 10

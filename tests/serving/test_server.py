@@ -189,5 +189,7 @@ def test_the_page_is_quick_while_photos_wait(serve: Callable, predictor: Waiting
         for path in (b"/", b"/about", b"/page.js"):
             assert b" 200 " in answer(running.ask(PAGE.replace(b"/", path, 1)))
         assert time.monotonic() - begun < 1
+        assert predictor.begun.acquire(timeout=10)
+        assert not predictor.begun.acquire(blocking=False)  # one at a time
         predictor.go.set()
         assert all(b" 200 " in answer(one) for one in photos)
