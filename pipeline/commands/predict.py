@@ -148,10 +148,11 @@ class _Run:
             self._complete(photo, known)
 
     def _complete(self, photo: Photo, line: dict[str, Any]) -> None:
-        place, result = self.files.place(line, photo.rate), PhotoResult.from_dict(line, self.predictor.schema)
-        if not self.files.lack(place, result):
+        place = self.files.place(line, photo.rate)
+        if not self.files.lack(place, line):
             return
         self.files.tidy(place)
+        result = PhotoResult.from_dict(line, self.predictor.schema)
         try:
             self.files.write(place, result, self.predictor.read(photo))
         except DataError as error:

@@ -27,7 +27,8 @@ def video_frames(file: Path, every: int, options: PictureOptions) -> Iterator[tu
     import cv2  # here: photos alone do without it
 
     _refuse_other_files(file)
-    capture, number = cv2.VideoCapture(str(file)), -1
+    # FFmpeg alone: other readers of OpenCV take a name for a pattern of pictures, or fall over damaged files.
+    capture, number = cv2.VideoCapture(str(file), cv2.CAP_FFMPEG), -1
     try:
         if not capture.isOpened():
             raise _fault(file, "not a video that can be decoded", f"convert it to MP4 with H.264, {DROP}")

@@ -36,12 +36,12 @@ def save_crops(picture: Picture, out: Path, result: PhotoResult) -> None:
     for number, garment in enumerate(result.garments):
         x0, y0, x1, y1 = (float(value) for value in garment.box * scale)
         crop = whole.crop((int(x0), int(y0), max(int(x0) + 1, round(x1)), max(int(y0) + 1, round(y1))))
-        save_jpeg(crop_file(out, number, garment), crop)
+        save_jpeg(crop_file(out, number, garment.category), crop)
 
 
-def crop_file(out: Path, number: int, garment: Garment) -> Path:
+def crop_file(out: Path, number: int, category: str) -> Path:
     """Return where the crop of a photo's garment goes: `out` with the garment's number and category in its name."""
-    return out.with_name(f"{out.stem}-{number}-{garment.category}.jpg")
+    return out.with_name(f"{out.stem}-{number}-{category}.jpg")
 
 
 def save_video(frames: Path, out: Path, rate: float) -> None:

@@ -76,14 +76,14 @@ class PhotoFiles:
                 save_crops(picture, self._picture(CROPS, place), result)
             write_text(self._label(place), yolo_labels(result, self.schema))
 
-    def lack(self, place: PurePosixPath, result: PhotoResult) -> bool:
-        """Tell whether files of a photo are missing that are wanted."""
+    def lack(self, place: PurePosixPath, line: dict[str, Any]) -> bool:
+        """Tell whether files of a line's photo are missing that are wanted."""
         wanted = [self._label(place)]
         if self.overlays:
             wanted.append(self._picture(OVERLAYS, place))
-        if self.crops and result.garments:
-            wanted.append(crop_file(self._picture(CROPS, place), 0, result.garments[0]))
-        return not (result.error or all(map(os.path.isfile, wanted)))
+        if self.crops and line["garments"]:
+            wanted.append(crop_file(self._picture(CROPS, place), 0, line["garments"][0]["category"]))
+        return not all(map(os.path.isfile, wanted))
 
     def tidy(self, place: PurePosixPath) -> None:
         """Remove what a killed process left half-written of a photo."""

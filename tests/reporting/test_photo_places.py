@@ -45,6 +45,15 @@ def test_photos_keep_their_names_where_they_can() -> None:
     assert [str(places.take(name)) for name in names[:-1]] == names[:-1]  # a photo is not in its own way
 
 
+def test_a_name_leaves_room_for_suffixes() -> None:
+    names = [f"s/{'漢' * 80}{i}.png" for i in range(2)] + [f"s/{'x' * 100}.{'y' * 154}"]
+    places = [Places().take(name) for name in names]
+    assert len(set(places)) == 3
+    assert {len(os.fsencode(place.name)) <= 200 for place in places} == {True}
+    assert [str(place)[:4] + place.suffix[:4] for place in places] == ["s/漢漢.png", "s/漢漢.png", "s/xx.yyy"]
+    assert str(Places().take(f"s/{'x' * 196}.jpg")) == f"s/{'x' * 196}.jpg"
+
+
 def test_a_place_from_an_earlier_run_stays() -> None:
     places = Places()
     first, second = places.take("x.jpg"), places.take("x.png")
@@ -104,7 +113,7 @@ def written(files: PhotoFiles, name: str, result: PhotoResult) -> list[Path]:
     """Return all that is written of a photo; of a frame the clip of its video as well."""
     place = files.place({"photo": name})
     picture, crops = (files._picture(kind, place) for kind in (OVERLAYS, CROPS))
-    own = [files._label(place), picture, *(crop_file(crops, i, one) for i, one in enumerate(result.garments))]
+    own = [files._label(place), picture, *(crop_file(crops, i, one.category) for i, one in enumerate(result.garments))]
     return own
 
 

@@ -75,17 +75,22 @@ class Manifest:
 
     def _tables(self, first: int, last: int) -> Iterator[tuple[int, Any]]:
         """Yield the tables that hold these rows, each with the number of its first row."""
+        try:
+            yield from self._parquet_tables(first, last) if self._parquet else self._csv_tables(first, last)
+        except UserError:
+            raise
+        except Exception as error:  # a damaged file leads pyarrow to errors of many kinds
+            raise UserError(f"--manifest {self.file}: cannot be read ({error}); expected Parquet or CSV") from None
+
+    def _parquet_tables(self, first: int, last: int) -> Iterator[tuple[int, Any]]:
         start = 0
-        if self._parquet:
-            with _pyarrow("parquet").ParquetFile(self.file) as content:
-                names = self._columns(content.schema_arrow.names)
-                for group in range(content.metadata.num_row_groups):
-                    rows = content.metadata.row_group(group).num_rows
-                    if start < last and start + rows > first:
-                        yield start, content.read_row_group(group, columns=names)
-                    start += rows
-            return
-        yield from self._csv_tables(first, last)
+        with _pyarrow("parquet").ParquetFile(self.file) as content:
+            names = self._columns(content.schema_arrow.names)
+            for group in range(content.metadata.num_row_groups):
+                rows = content.metadata.row_group(group).num_rows
+                if start < last and start + rows > first:
+                    yield start, content.read_row_group(group, columns=names)
+                start += rows
 
     def _parquet_rows(self) -> int:
         with _pyarrow("parquet").ParquetFile(self.file) as content:
@@ -157,14 +162,8 @@ def open_manifest(file: Path) -> Manifest:
     if not file.is_file():
         raise UserError(f"--manifest {file}: no such file; expected Parquet or CSV with the columns {ID}, {URI}")
     manifest = Manifest(file)
-    try:
-        next(iter(manifest._tables(0, 1)), None)
-        if not len(manifest):
-            raise UserError(f"--manifest {file}: no row in it; expected a photo a row")
-    except UserError:
-        raise
-    except Exception as error:  # a damaged file leads pyarrow to errors of many kinds
-        raise UserError(f"--manifest {file}: cannot be read ({error}); expected Parquet or CSV") from None
+    if next(iter(manifest._tables(0, 1)), None) is None:
+        raise UserError(f"--manifest {file}: no row in it; expected a photo a row")
     return manifest
 
 
