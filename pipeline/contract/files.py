@@ -20,6 +20,8 @@ WAIT_S = 5.0
 """Between two tries of what another process is at."""
 LONGEST = 220
 """Bytes of a file's name that stay in that of its partial file, which is longer; file systems take 255."""
+IDS = ".ids.txt"
+"""How the list of training images beside weights is called, behind their stem."""
 PARTIAL = re.compile(r"(.+)\.\d+-[0-9a-f]{8}\.partial")
 """What a file is called while it is written: its name, the process, a random number. A killed process leaves it."""
 
@@ -96,7 +98,7 @@ def alone(path: Path, remedy: str = "choose another one", enabled: bool = True) 
     try:
         for left in place.parent.glob("*.partial"):
             name = PARTIAL.fullmatch(left.name)
-            if name and Path(name[1]).stem == place.stem:
+            if name and (Path(name[1]).stem == place.stem or name[1] == place.stem + IDS):
                 left.unlink(missing_ok=True)
         yield
     finally:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from garment_keypoints.pipeline.contract.faults import UserError
-from garment_keypoints.pipeline.contract.files import write_text
+from garment_keypoints.pipeline.contract.files import IDS, write_text
 
 
 def training_ids(path: Path, content: dict[str, Any]) -> list[str]:
@@ -36,7 +36,7 @@ def known_ids(path: Path, content: dict[str, Any]) -> list[str] | None:
 
 
 def ids_file(path: Path) -> Path:
-    return path.with_suffix(".ids.txt")
+    return path.with_suffix(IDS)
 
 
 def write_ids(path: Path, ids: Iterable[str]) -> None:

@@ -126,7 +126,7 @@ def test_a_second_process_is_refused_until_the_first_is_gone(tmp_path: Path) -> 
 
 
 def test_what_a_killed_process_left_half_written_goes(tmp_path: Path) -> None:
-    for name in ("s.csv.12-0123abcd.partial", "s.json.12-0123abcd.partial"):
+    for name in ("s.csv.12-0123abcd.partial", "s.json.12-0123abcd.partial", "s.ids.txt.12-0123abcd.partial"):
         (tmp_path / name).write_text("half")
     for name in ("s.old.csv.12-0123abcd.partial", "s.csv.partial", "s.csv"):
         (tmp_path / name).write_text("not this one")
