@@ -15,7 +15,7 @@ from typing import Any
 from garment_keypoints.pipeline.contract.files import write_text
 from garment_keypoints.pipeline.runs.provenance import provenance
 
-from tests.faults import disturbed, inputs, together
+from tests.faults import disturbed, inputs, photos, together
 from tests.faults.playing import Case, World
 
 NOT_POSSIBLE = "not possible here"
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     made = provenance()  # the commit as it is now: the checkout may move on meanwhile
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
         world = World(Path(folder))
-        every = (case for part in (disturbed, together, inputs) for case in part.cases(world))
+        every = (case for part in (disturbed, together, inputs, photos) for case in part.cases(world))
         chosen = [case for case in every if options.only in case.name]
         if not chosen:
             print(f"no case has {options.only!r} in its name", file=sys.stderr)
