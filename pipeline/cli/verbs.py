@@ -16,7 +16,7 @@ GROUPS = {
 }
 """A verb is a function of that name, alone in a file of that name in pipeline/commands."""
 EXPERIMENTS = (
-    *("ablate", "match", "match-matrix", "report", "pseudo-label", "pseudo-points", "backgrounds"),
+    *("ablate", "match", "match-matrix", "baselines", "report", "pseudo-label", "pseudo-points", "backgrounds"),
     *("gpu-pack", "gpu-run", "gpu-measure", "gpu-feed", "gpu-collect"),
 )
 """Verbs of the laboratory, likewise in pipeline/lab/commands."""
