@@ -76,12 +76,35 @@ def _end_to_end(records: Sequence[Record]) -> str:
             refine = recorded_refine(submission.get("job", {}) | submission)
             categories = [_number(f.get("by_category", {}).get(c)) for c in names]
             rows.append([
-                record["name"], submission["test"], f["boxes"], refine, f["images"],
+                record["name"], _network_of(submission, record), submission["test"], f["boxes"], refine, f["images"],
                 _number(f.get("ne")), *categories,
                 f.get("points", MISSING), f.get("images_skipped", MISSING), f.get("fallback", MISSING),
             ])  # fmt: skip
-    head = ["run", "test", "boxes from", "refinements", "images", "NE %", *names, "points", "skipped", "whole image"]
-    return "## End to end\n\nNormalised error, variant `default`, from the submission file.\n\n" + as_table(head, rows)
+    head = [
+        "run",
+        "network",
+        "test",
+        "boxes from",
+        "refinements",
+        "images",
+        "NE %",
+        *names,
+        "points",
+        "skipped",
+        "whole image",
+    ]
+    text = (
+        "## End to end\n\nNormalised error, variant `default`, from the submission file. The network is the run's, or, with the "
+        "start of its file's hash, one that was trained elsewhere.\n\n"
+    )
+    return text + as_table(head, rows)
+
+
+def _network_of(submission: Record, record: Record) -> str:
+    """Return the step of the run that made a submission's keypoint network, or its hash; of old records neither is known."""
+    digest = submission.get("job", {}).get("keypoints", "")
+    made = {hashed: step for step, one in record["steps"].items() for hashed in one.get("outputs", {}).values()}
+    return made.get(digest, digest[:8]) if made and digest else MISSING
 
 
 DETECTOR = (
