@@ -1,7 +1,10 @@
 """The command line on a tiny dataset: the whole chain, and what it says when something is wrong."""
 
 import json
+import os
 import shutil
+import signal
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -53,6 +56,28 @@ def test_a_bar_can_be_set(drawn: Path, tmp_path: Path) -> None:
     shifted.write_text("\n".join(lines[:6]) + "\n")  # half of the rows are missing and cost 100 %
     assert run("evaluate", "--submission", shifted, "--answers", answer, "--at-most", 90) == 0
     assert run("evaluate", "--submission", shifted, "--answers", answer, "--at-most", 10) == 1
+
+
+def test_what_a_signal_to_all_processes_leads_to_is_no_fault(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    def ended(*_: object) -> None:
+        with suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Terminated.")
+
+    monkeypatch.setattr("garment_keypoints.pipeline.cli.run.dispatch", ended)
+    assert run("check") == 128 + signal.SIGTERM
+    assert capsys.readouterr().err == "interrupted; the same command goes on from here\n"
+
+
+def test_a_worker_that_was_killed_is_named_with_a_remedy(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    def killed(*_: object) -> None:
+        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed.")
+
+    monkeypatch.setattr("garment_keypoints.pipeline.cli.run.dispatch", killed)
+    assert run("check") == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: DataLoader worker (pid 7) is killed by signal: Killed. Mostly")
+    assert "fewer --workers" in error
 
 
 def test_a_fault_of_the_program_says_what_to_report(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
@@ -262,7 +287,7 @@ def test_report_writes_the_tables(trained: Path, drawn: Path, tmp_path: Path) ->
     assert run("lab", "report", *options) == 0
     text = (tmp_path / "results.md").read_text()
     ne = json.loads(out.with_suffix(".json").read_text())["figures"]["ne"]
-    assert f"| tiny | test | detector | 0 | 10 | {ne:.3f} |" in text
+    assert f"| tiny | keypoints/final | test | detector | 0 | 10 | {ne:.3f} |" in text
     assert "| tiny | val |" in text
     assert "`python -m pipeline" in text
     assert run("lab", "report", "--results", tmp_path / "none", "--out", tmp_path / "r.md") == 1

@@ -4,6 +4,7 @@ import errno
 import logging
 import os
 import shlex
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -20,6 +21,9 @@ ELSEWHERE = "choose another folder"
 REMEDIES = dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "free space, or choose another folder")
 REMEDIES |= dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST), ELSEWHERE)
 REMEDIES |= {errno.ENOENT: "check the path", errno.EISDIR: "name a file, not a folder"}
+WORKER = "DataLoader worker (pid"
+"""How torch's message begins when a process that reads pictures was killed from outside."""
+MEMORY = "Mostly the system was out of memory: give fewer --workers, and run the same command again."
 HELP = ("--help", "-h", "help")
 
 
@@ -37,14 +41,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except ranks.OtherRank:
             return 0
         except KeyboardInterrupt:
-            print("interrupted; the same command goes on from here", file=sys.stderr)
-            return 128 + received() if received() else 130
+            return _interrupted(received())
         except OSError as error:
             print(f"error: {_with_remedy(error)}", file=sys.stderr)
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             return 2 if isinstance(error, UsageError) else 1
-        except Exception:
+        except Exception as error:
+            if (
+                received()
+            ):  # a signal to all of a command's processes ends its workers too, and their end raises something else
+                return _interrupted(received())
+            if str(error).startswith(WORKER):
+                print(f"error: {error} {MEMORY}", file=sys.stderr)
+                return 1
             traceback.print_exc()
             print(
                 f"this is a fault of the program; please report it with the lines above, the command "
@@ -52,6 +62,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 file=sys.stderr,
             )
     return 1
+
+
+def _interrupted(number: int) -> int:
+    print("interrupted; the same command goes on from here", file=sys.stderr)
+    return 128 + (number or signal.SIGINT)
 
 
 def dispatch(words: list[str]) -> object:

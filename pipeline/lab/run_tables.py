@@ -102,7 +102,8 @@ def _end_to_end(records: Sequence[Record]) -> str:
 
 def _network_of(submission: Record, record: Record) -> str:
     """Return the step of the run that made a submission's keypoint network, or its hash; of old records neither is known."""
-    digest = submission.get("job", {}).get("keypoints", "")
+    job = submission.get("job", {})
+    digest = job.get("points", job).get("keypoints", "")  # records before the format of today have it at the top
     made = {hashed: step for step, one in record["steps"].items() for hashed in one.get("outputs", {}).values()}
     return made.get(digest, digest[:8]) if made and digest else MISSING
 
