@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -12,10 +12,14 @@ from typing import Any
 import torch
 from garment_keypoints.pipeline.contract.faults import UserError
 from garment_keypoints.pipeline.contract.formats.yaml_files import read_yaml
+from garment_keypoints.pipeline.contract.schema_values import (
+    check_keys,
+    read_mapping,
+    read_names,
+    read_pair,
+    read_sigmas,
+)
 
-REQUIRED, OPTIONAL = ("name", "keypoints", "categories"), ("reference", "pairs")
-RESERVED = ("", "image_id", "image_category")
-"""Names that a keypoint or category cannot have: nothing, and the CSV's own columns."""
 SIDES = {"left": "right", "right": "left"}
 
 
@@ -26,7 +30,7 @@ class Schema:
     `keypoints` are in the order of the CSV's columns (K of them), `members` holds the keypoint indices of each category.
     `normalisers` are the reference stems in order of preference, or the two keypoints of each category that has a pair.
     `pairs` are the keypoints (left, right) that a mirror swaps; None derives them from the names. Left and right are the
-    picture's.
+    picture's. `sigmas` are those of OKS, one a keypoint, where somebody measured them.
     """
 
     name: str
@@ -34,6 +38,7 @@ class Schema:
     members: dict[str, tuple[int, ...]]
     normalisers: tuple[str, ...] | dict[str, tuple[str, str]] = ()
     pairs: tuple[tuple[str, str], ...] | None = None
+    sigmas: tuple[float, ...] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if not self.members:
@@ -94,7 +99,7 @@ class Schema:
     def to_dict(self) -> dict[str, Any]:
         """Return plain lists and strings, as in the YAML file; `from_dict` reads them back.
 
-        Weights are compared with it: what it says of a schema must not change.
+        Weights are compared with it: what it says of a schema must not change. Sigmas, which scoring alone reads, are left out.
         """
         declared = isinstance(self.normalisers, dict)
         data = {
@@ -108,13 +113,13 @@ class Schema:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "Schema":
         """Make a schema of what `to_dict` or a YAML file gives; raises UserError for anything else."""
-        _check_keys(data)
+        check_keys(data)
         name = data["name"]
-        keypoints = _names(data["keypoints"], f"schema {name}: `keypoints`")
-        categories = _mapping(data["categories"], f"schema {name}: `categories`")
+        keypoints = read_names(data["keypoints"], f"schema {name}: `keypoints`")
+        categories = read_mapping(data["categories"], f"schema {name}: `categories`")
         members = {}
         for category, listed in categories.items():
-            names = _names(listed, f"schema {name}: `categories`, {category}")
+            names = read_names(listed, f"schema {name}: `categories`, {category}")
             unknown = [one for one in names if one not in keypoints]
             if unknown or not names:
                 what = (
@@ -127,14 +132,17 @@ class Schema:
         reference, pairs = data.get("reference", ()), data.get("pairs")
         where = f"schema {name}: `reference`"
         if isinstance(reference, dict):
-            normalisers = {c: _pair(p, f"{where}, {c}") for c, p in _mapping(reference, where).items()}
+            normalisers = {c: read_pair(p, f"{where}, {c}") for c, p in read_mapping(reference, where).items()}
         else:
-            normalisers = _names(reference, where)
+            normalisers = read_names(reference, where)
         if pairs is not None:
             if not isinstance(pairs, list):
                 raise UserError(f"schema {name}: `pairs` is {pairs!r}; expected a list of pairs [left, right]")
-            pairs = tuple(_pair(pair, f"schema {name}: `pairs`") for pair in pairs)
-        return cls(name, keypoints, members, normalisers, pairs)
+            pairs = tuple(read_pair(pair, f"schema {name}: `pairs`") for pair in pairs)
+        sigmas = data.get("sigmas")
+        if sigmas is not None:
+            sigmas = read_sigmas(sigmas, keypoints, f"schema {name}: `sigmas`")
+        return cls(name, keypoints, members, normalisers, pairs, sigmas)
 
 
 def load_schema(name_or_path: str | Path = "fashionai") -> Schema:
@@ -215,43 +223,3 @@ def _declared_reference(schema: Schema, pairs: dict[str, tuple[str, str]]) -> di
 
 def _stem(name: str) -> str:
     return "_".join(part for part in name.split("_") if part not in SIDES)
-
-
-def _check_keys(data: Any) -> None:
-    if not isinstance(data, dict):
-        raise UserError(f"schema is {data!r}; expected a mapping with {', '.join(REQUIRED)}; see docs/schemas.md")
-    missing, unknown = sorted(set(REQUIRED) - set(data)), sorted(map(str, set(data) - {*REQUIRED, *OPTIONAL}))
-    if missing:
-        raise UserError(f"schema lacks {missing}; see docs/schemas.md")
-    if unknown:
-        raise UserError(f"schema {data['name']}: unknown keys {unknown}; expected {', '.join(REQUIRED + OPTIONAL)}")
-    _names([data["name"]], "schema: `name`")
-
-
-def _names(value: Any, where: str) -> tuple[str, ...]:
-    if not isinstance(value, list | tuple):
-        raise UserError(f"{where} is {value!r}; expected a list of names")
-    for one in value:
-        if not isinstance(one, str):
-            raise UserError(f"{where} has {one!r}; expected names (put quotes around numbers, yes and no)")
-        if not one.isprintable() or one != one.strip() or one in RESERVED:
-            raise UserError(
-                f"{where} has {one!r}; expected printable names, and none of {', '.join(map(repr, RESERVED))}"
-            )
-        if value.count(one) > 1:
-            raise UserError(f"{where} has {one!r} more than once; every name stands once")
-    return tuple(value)
-
-
-def _pair(value: Any, where: str) -> tuple[str, str]:
-    names = _names(value, where)
-    if len(names) != 2:
-        raise UserError(f"{where} has {list(names)}; expected two different names")
-    return names[0], names[1]
-
-
-def _mapping(value: Any, where: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise UserError(f"{where} is {value!r}; expected a mapping with the categories as keys")
-    _names(list(value), where)
-    return value
