@@ -103,7 +103,7 @@ def test_tables_have_the_categories_of_the_records() -> None:
 
     text = tables([record("one", {"bag": 1.0, "hat": 2.0}), record("two", {"hat": 4.0, "sock": 5.0})])
     assert "| NE % | bag | hat | sock | points |" in text
-    assert "| two | t | truth | 0 | 2 | 3.000 | - | 4.000 | 5.000 |" in text
+    assert "| two | - | t | truth | 0 | 2 | 3.000 | - | 4.000 | 5.000 |" in text
 
 
 def test_colours_follow_the_pairs(tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ from garment_keypoints.pipeline.lab.commands.backgrounds import largest_free, pl
 from garment_keypoints.pipeline.learning.start import load_start
 from PIL import Image
 
-from tests.commands.running import TINY, run
+from tests.commands.running import run
+from tests.lab.running import TINY
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ from garment_keypoints.pipeline.lab.commands.pseudo_label import _boxed
 from garment_keypoints.pipeline.learning.training_ids import training_ids
 from garment_keypoints.pipeline.learning.weights import read_checkpoint
 
-from tests.commands.running import TINY, run
+from tests.commands.running import run
+from tests.lab.running import TINY
 
 BLOUSE, OUTWEAR, DRESS, TROUSERS, SKIRT = range(5)
 

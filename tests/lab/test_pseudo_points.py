@@ -14,9 +14,10 @@ from garment_keypoints.pipeline.contract.formats.pseudo_points import read_pseud
 from garment_keypoints.pipeline.contract.records import BoxedImage
 from garment_keypoints.pipeline.contract.schema import Schema
 
-from tests.commands.running import TINY, run
+from tests.commands.running import run
 from tests.configs import keypoints_config
 from tests.keypoints.test_data import boxes_of
+from tests.lab.running import TINY
 
 CPU = ["--workers", 0, "--accelerator", "cpu"]
 
