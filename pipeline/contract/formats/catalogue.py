@@ -19,7 +19,6 @@ from garment_keypoints.pipeline.contract.garment_values import flat_cells, plain
 from garment_keypoints.pipeline.contract.garments import PhotoResult
 from garment_keypoints.pipeline.contract.outputs import PARQUET, columns, groups
 from garment_keypoints.pipeline.contract.schema import Schema
-from pandas.util import hash_array
 
 ID, URI, CATEGORY = "id", "uri", "category"
 JOB = b"garment_keypoints_job"
@@ -59,6 +58,10 @@ class Manifest:
 
     def refuse_repeated_ids(self) -> None:
         """Raise UserError when two rows, of whichever shards, have one id; some twenty bytes a row are held meanwhile."""
+        from pandas.util import (
+            hash_array,
+        )  # here, since predicting photos does without pandas, which takes half a second
+
         texts = (
             np.array([str(one) for one in table[ID].to_pylist()], object) for _, table in self._tables(0, len(self))
         )
