@@ -155,6 +155,7 @@ def test_a_collapsed_run_does_not_stop_the_others_and_is_not_tried_again(
         assert ablate(file, drawn, folder) == 0
     assert column(folder, "state") == ["collapsed", "done"]
     assert column(folder, "message") == ["all alike", ""]
+    assert all(column(folder, "commit"))
     assert "- no_flip, seed 0: collapsed: all alike" in (folder / "mine.md").read_text()
     assert json.loads((folder / "studies" / "mine" / "no_flip-seed0.json").read_text())["message"] == "all alike"
     assert ablate(file, drawn, folder) == 0

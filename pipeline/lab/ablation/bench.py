@@ -239,7 +239,8 @@ def outcome_of(bench: Bench, run: Run) -> Outcome:
     noted = bench.notes / f"{run.name}.json"
     if noted.exists():
         content = read_of(noted, settings)
-        return Outcome(content["state"], message=content["message"])
+        made = {name: content["provenance"][name] for name in ("machine", "commit", "command")}
+        return Outcome(content["state"], message=content["message"], **made)
     return bench.known.outcomes.get((run.row.name, run.seed), Outcome(PENDING))
 
 

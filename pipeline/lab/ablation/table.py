@@ -108,9 +108,9 @@ def _values(line: Line) -> dict[str, Any]:
         "measured_on": line.costs and line.costs.machine,
         "training_s": seconds and round(seconds.value, 1),
         "resumed": sum(one.resumed for one in line.done),
-        "hardware": _several(one.machine for one in line.done),
-        "commit": _several(one.commit for one in line.done),
-        "command": _several(one.command for one in line.done),
+        "hardware": _several(one.machine for one in line.outcomes),
+        "commit": _several(one.commit for one in line.outcomes),
+        "command": _several(one.command for one in line.outcomes),
         "inputs": _several(one.inputs for one in line.done),
         "message": _several(one.message for one in line.outcomes),
     }
