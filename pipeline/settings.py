@@ -31,7 +31,7 @@ class Settings:
     schema: str = "fashionai"
     """Packaged schema, or a YAML file of your own."""
     layout: str = "fashionai"
-    """How the data lie on disk: fashionai, or MODULE:OBJECT, a layout of your own (docs/schemas.md)."""
+    """How the data lie on disk: fashionai, coco, deepfashion2, or MODULE:OBJECT of your own (docs/schemas.md)."""
     pictures: PictureOptions = field(default_factory=PictureOptions)
     """What a picture may cost, and how large it is decoded."""
 

@@ -25,7 +25,7 @@ def check(
         test: folder with test.csv and Images/
         answers: answer CSV of the test folder
         schema: packaged schema, or a YAML file of your own
-        layout: how the data lie on disk, fashionai, or MODULE:OBJECT of your own
+        layout: how the data lie on disk: fashionai, coco, deepfashion2, or MODULE:OBJECT
     """
     if not data and test is None and answers is None:
         raise UserError("nothing to check; name --data, --test or --answers")

@@ -72,7 +72,7 @@ def errors(
         worst: so many of the worst images are shown
         before: an earlier submission of the same images, to stand beside this one in errors.md
         schema: packaged schema, or a YAML file of your own
-        layout: how the data lie on disk, fashionai, or MODULE:OBJECT of your own
+        layout: how the data lie on disk: fashionai, coco, deepfashion2, or MODULE:OBJECT
     """
     if worst < 0:
         raise UserError(f"--worst is {worst}; expected 0 or more")

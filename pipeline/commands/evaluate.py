@@ -36,7 +36,7 @@ def evaluate(
         json: write the figures there as well
         at_most: exit with 1 when NE is above so many percent
         schema: packaged schema, or a YAML file of your own
-        layout: how the data lie on disk, fashionai, or MODULE:OBJECT of your own
+        layout: how the data lie on disk: fashionai, coco, deepfashion2, or MODULE:OBJECT
         visible: (COCO) count visible keypoints alone; without it occluded ones as well
     """
     if answers.suffix == ".json" and layout == "fashionai":  # a layout of one's own may have answers of that name

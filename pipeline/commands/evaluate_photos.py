@@ -56,7 +56,7 @@ def evaluate_photos(
         threshold: least score of a find, of what is told by category
         json: write the figures there as well
         schema: packaged schema, or a YAML file of your own
-        layout: how the answers lie on disk, fashionai, or MODULE:OBJECT of your own
+        layout: how the answers lie on disk: fashionai, coco, deepfashion2, or MODULE:OBJECT
     """
     given = [file for file in (labels, garments, answers) if file is not None]
     if len(given) != 1:

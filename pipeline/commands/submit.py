@@ -67,7 +67,7 @@ def submit(
         most_fallback: warn when the whole image stands in for a box that was not found in a larger share of them
         limit: rehearse on so many images (0: all)
         schema: packaged schema, or a YAML file of your own
-        layout: how the data lie on disk, fashionai, or MODULE:OBJECT of your own
+        layout: how the data lie on disk: fashionai, coco, deepfashion2, or MODULE:OBJECT
     """
     shards = out.with_suffix(".parts")
     results = Results(out, shards, (".csv", ".png"))

@@ -16,7 +16,7 @@ from garment_keypoints.pipeline.contract.files import write_text
 from garment_keypoints.pipeline.runs.provenance import provenance
 
 from tests.faults import disturbed, inputs, photos, together
-from tests.faults.playing import Case, World
+from tests.faults.playing import PHOTOS, Case, World
 
 NOT_POSSIBLE = "not possible here"
 
@@ -24,11 +24,12 @@ NOT_POSSIBLE = "not possible here"
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="", help="just the cases whose name contains this text")
+    parser.add_argument("--photos", type=int, default=PHOTOS, help="files of the case of many photos; at least 200")
     parser.add_argument("--out", type=Path, help="write the table there as well, such as docs/faults.md")
     options = parser.parse_args(arguments)
     made = provenance()  # the commit as it is now: the checkout may move on meanwhile
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
-        world = World(Path(folder))
+        world = World(Path(folder), options.photos)
         every = (case for part in (disturbed, together, inputs, photos) for case in part.cases(world))
         chosen = [case for case in every if options.only in case.name]
         if not chosen:

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from tests.faults.playing import Case, World, ended, newest, start, written
 
-PHOTOS = 200
 HOSTILE = 5
 """Every so-many-th is one of HOW."""
 HOW = ("text", "cut", "pipe", "folder", "long")
@@ -21,7 +20,7 @@ LINES = "found/predictions.jsonl"
 
 
 def cases(world: World) -> Iterator[Case]:
-    yield Case("predict: a fifth hostile, photos that go, change and grow, five signals",
+    yield Case(f"predict: {world.photos} files, a fifth hostile, photos that go, change and grow, five signals",
                "exits 143 130 -9 143 -9; again: exit 0, each photo once", partial(changing, world))  # fmt: skip
 
 
@@ -37,16 +36,16 @@ def changing(world: World) -> str:
         if not written(process, folder, LINES, before):
             return f"ended before it was disturbed: {ended(process).stderr[-200:]}"
         _change(folder / "photos", number)
-        time.sleep(world.random.uniform(0, 0.3))
+        time.sleep(world.random.uniform(0, 0.0015 * world.photos))
         process.send_signal(sent)
         codes.append(ended(process).returncode)
-    done = ended(start(command))
+    done = ended(start(command), seconds=world.photos)
     lines = [json.loads(line) for line in (folder / LINES).read_bytes().splitlines()]
     seen = [os.path.relpath(line["photo"], folder / "photos") for line in lines]
     # One that went was done before, or has no line: nobody named it any more.
     once = len(set(seen)) == len(seen) and {*names} - {"0003.jpg"} <= {*seen} <= {*names}
     bad = sum("error" in line for line in lines)
-    right = once and bad == PHOTOS // HOSTILE // len(HOW) * 3
+    right = once and bad == world.photos // HOSTILE // len(HOW) * 3
     said = "each photo once" if right else f"{len(lines)} lines of {len(set(seen))} photos, {bad} errors"
     return f"exits {' '.join(map(str, codes))}; again: exit {done.returncode}, {said}"
 
@@ -55,7 +54,7 @@ def _lay(world: World, folder: Path) -> list[str]:
     """Lay the photos; return the names of those that `predict` sees: a folder called like a photo is none."""
     folder.mkdir()
     whole = sorted((world.folder / "drawn").rglob("*.jpg"))
-    names = [f"{i:04d}.jpg" for i in range(PHOTOS)]
+    names = [f"{i:04d}.jpg" for i in range(world.photos)]
     for i, name in enumerate(names):
         how = HOW[i // HOSTILE % len(HOW)] if i % HOSTILE == 0 else ""
         file = folder / name
@@ -78,6 +77,6 @@ def _lay(world: World, folder: Path) -> list[str]:
 def _change(folder: Path, number: int) -> None:
     """Remove a photo, replace one, and let one grow, all of them anywhere among the others."""
     (folder / "0003.jpg").unlink(missing_ok=True)
-    shutil.copy(folder / "0001.jpg", folder / f"{17 + 40 * number % PHOTOS:04d}.jpg")
+    shutil.copy(folder / "0001.jpg", folder / f"{17 + 40 * number:04d}.jpg")
     with (folder / "0199.jpg").open("ab") as file:
         file.write(b"more")

@@ -19,6 +19,8 @@ from safetensors import safe_open
 from tests.commands.running import TINY
 
 ROOT = Path(__file__).parent.parent.parent
+PHOTOS = 200
+"""Files of the case of many photos."""
 TIMEOUT_S = 120
 COPIES = 10
 """Copies of each drawn picture, so that a step lasts some seconds, in which it can be disturbed."""
@@ -50,8 +52,8 @@ class Step:
 class World:
     """A folder with data, the undisturbed run in base/ and its steps."""
 
-    def __init__(self, folder: Path, seed: int = 0) -> None:
-        self.folder, self.random, self.count = folder, random.Random(seed), 0
+    def __init__(self, folder: Path, photos: int = PHOTOS, seed: int = 0) -> None:
+        self.folder, self.photos, self.random, self.count = folder, photos, random.Random(seed), 0
         draw_dataset(folder / "drawn", train=20, test=10, seed=1, size=128)
         self.train, self.test = folder / "train", folder / "test"
         _copies(folder / "drawn" / "train", "Annotations/train.csv", self.train)
@@ -141,9 +143,9 @@ def start(command: Sequence[object], largest_file: int = 0, background: bool = F
     )  # fmt: skip
 
 
-def ended(process: subprocess.Popen) -> subprocess.CompletedProcess:
+def ended(process: subprocess.Popen, seconds: float = 0) -> subprocess.CompletedProcess:
     try:
-        output, error = process.communicate(timeout=TIMEOUT_S)
+        output, error = process.communicate(timeout=max(seconds, TIMEOUT_S))
     except subprocess.TimeoutExpired:
         process.kill()
         output, error = process.communicate()

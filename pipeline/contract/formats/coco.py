@@ -43,21 +43,34 @@ def read_coco_truth(file: Path, schema: Schema) -> CocoTruth:
     `area` is that of the box and `num_keypoints` that of the annotated keypoints where the file does not say. Raises
     DataError, which names file, annotation, value and remedy.
     """
+    faults: list[Fault] = []
+    truth = read_coco(file, faults)
+    for one in truth.annotations:
+        problems = [*_wrong_keypoints(one, schema, (0, HIDDEN, VISIBLE)), *_wrong_box(one)]
+        faults += [Fault(_place(file, one), problem, remedy, value=value) for problem, value, remedy in problems]
+    if faults:
+        raise DataError(faults)
+    return CocoTruth(truth.images, truth.categories, [_completed(one) for one in truth.annotations])
+
+
+def read_coco(file: Path, faults: list[Fault]) -> CocoTruth:
+    """Read a COCO file as it is: ids are unique and known, the rest of its records is not looked at.
+
+    Annotations of unknown images or categories become faults and are left out. Raises DataError for what is no COCO file.
+    """
     content = _loaded(file)
     if not isinstance(content, dict) or any(not isinstance(content.get(name), list) for name in SECTIONS):
         _refuse(file, "not a COCO file", f"expected an object with the lists {', '.join(SECTIONS)}")
-    faults: list[Fault] = []
-    images, categories = (_with_ids(content[name], name, file, faults) for name in ("images", "categories"))
-    truth = CocoTruth(images, categories, [])
-    known = {"image_id": truth.image_ids, "category_id": truth.category_ids}
-    annotations = _with_ids(content["annotations"], "annotations", file, faults)
+    images, categories, annotations = (
+        _with_ids(content[name], name, file, faults) for name in ("images", "categories", "annotations")
+    )
+    known = {"image_id": {one["id"] for one in images}, "category_id": {one["id"] for one in categories}}
+    kept = []
     for one in annotations:
-        place = f"{file}, annotation {one['id']}"
-        problems = [*_unknown(one, known), *_wrong_keypoints(one, schema, (0, HIDDEN, VISIBLE)), *_wrong_box(one)]
-        faults += [Fault(place, problem, remedy, value=value) for problem, value, remedy in problems]
-    if faults:
-        raise DataError(faults)
-    return CocoTruth(images, categories, [_completed(one) for one in annotations])
+        problems = list(_unknown(one, known))
+        faults += [Fault(_place(file, one), problem, remedy, value=value) for problem, value, remedy in problems]
+        kept += [] if problems else [one]
+    return CocoTruth(images, categories, kept)
 
 
 def read_coco_results(file: Path, schema: Schema) -> list[CocoRecord]:
@@ -97,6 +110,10 @@ def _loaded(file: Path) -> Any:
 
 def _refuse(file: Path, problem: str, remedy: str) -> None:
     raise DataError([Fault(str(file), problem, remedy)])
+
+
+def _place(file: Path, one: CocoRecord) -> str:
+    return f"{file}, annotation {one['id']}"
 
 
 def _with_ids(records: Sequence[Any], section: str, file: Path, faults: list[Fault]) -> list[CocoRecord]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from garment_keypoints.pipeline.contract.faults import Fault, UserError
-from garment_keypoints.pipeline.contract.formats import fashionai
+from garment_keypoints.pipeline.contract.formats import coco_layout, deepfashion2, fashionai
 from garment_keypoints.pipeline.contract.formats.outside import load_layout
 from garment_keypoints.pipeline.contract.records import Annotation, ImageRow
 from garment_keypoints.pipeline.contract.schema import Schema
@@ -29,7 +29,7 @@ class Layout(Protocol):
         """Return the true points of a test folder's rows."""
 
 
-LAYOUTS: dict[str, Layout] = {"fashionai": fashionai}
+LAYOUTS: dict[str, Layout] = {"fashionai": fashionai, "coco": coco_layout, "deepfashion2": deepfashion2}
 
 
 def find_layout(name: str) -> Layout:

@@ -49,7 +49,7 @@ def baselines(
         out: JSON file of the figures
         margin: true boxes are the extents of the points, grown on each side by this fraction
         schema: packaged schema, or a YAML file of your own
-        layout: how the data lie on disk, fashionai, or MODULE:OBJECT of your own
+        layout: how the data lie on disk: fashionai, coco, deepfashion2, or MODULE:OBJECT
     """
     refuse_foreign(out, lambda file: holds(file, "provenance", "baselines"), "what it wrote", "choose another --out")
     loaded, reader = load_schema(schema), find_layout(layout)

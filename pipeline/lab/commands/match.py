@@ -87,7 +87,7 @@ def match(
         jitter: true boxes whose sides move by up to this fraction are compared as well
         limit: rehearse on so many images of the test folder (0: all)
         schema: packaged schema, or a YAML file of your own
-        layout: how the data lie on disk, fashionai, or MODULE:OBJECT of your own
+        layout: how the data lie on disk: fashionai, coco, deepfashion2, or MODULE:OBJECT
     """
     if len({test is None, answers is None, detector is None}) > 1:
         raise UserError("--test, --answers and --detector belong together: the detector's boxes of a test folder")
