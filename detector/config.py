@@ -85,7 +85,7 @@ class DetectorConfig:
     margin: float = 0.05
     """The target box is the extent of the annotated points, grown on each side by this fraction of its width and height."""
     partial_labels: bool = True
-    """Other garments may be in the picture without a label: only the annotated category's negatives count."""
+    """Other garments may be in the picture without a label: only the annotated categories' negatives count."""
     fallback_score: float = 0.1
     """Below this score of the best box the whole image is used instead."""
 

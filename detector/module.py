@@ -23,10 +23,10 @@ class DetectorModule(pl.LightningModule):
         self.network = GarmentNetwork(config, len(schema.categories))
 
     def training_step(self, batch: ImageBatch, batch_idx: int) -> Tensor:
-        extents = self.data.extents[batch.index.cpu()].float().to(batch.images.device)
-        inputs, boxes = training_inputs(batch, extents, self.config)
+        extents, category = (one.to(batch.images.device) for one in self.data.garments(batch.index.cpu()))
+        inputs, boxes = training_inputs(batch, extents.float(), category, self.config)
         weight = share(torch.tensor(float(len(batch)), device=self.device))
-        losses = {name: value * weight for name, value in self.network.losses(inputs, boxes, batch.category).items()}
+        losses = {name: value * weight for name, value in self.network.losses(inputs, boxes, category).items()}
         loss = sum(losses.values())
         self.log("loss", loss, prog_bar=True, batch_size=len(batch), sync_dist=True)
         self.log_dict({name: value.detach() for name, value in losses.items()}, batch_size=len(batch), sync_dist=True)

@@ -107,8 +107,9 @@ def look_at_detector(rows: Sequence[Annotation], schema: Schema, settings: Setti
     config = settings.detector
     data = DetectorData(rows, schema, config, settings.pictures)
     batch = _first_draws(data.train_dataset(), config.train.seed, count)
-    inputs, boxes = training_inputs(batch, data.extents[batch.index], config)
-    return inputs_sheet(inputs, boxes, [rows[i].category for i in batch.index.tolist()])
+    extents, category = data.garments(batch.index)
+    inputs, boxes = training_inputs(batch, extents, category, config)
+    return inputs_sheet(inputs, boxes, category, schema)
 
 
 def look_at_boxes(

@@ -33,11 +33,13 @@ class GarmentNetwork(nn.Module):
         return self.model.backbone.body
 
     def losses(self, inputs: Tensor, boxes: Tensor, category: Tensor) -> dict[str, Tensor]:
-        """Return the named losses of one annotated box (B, 4) and its category (B,) an image; NO_GARMENT: it holds none."""
-        there = (category != NO_GARMENT).long().tolist()
+        """Return the named losses of the annotated boxes (B, G, 4) and their categories (B, G) of each image, or of one box each
+        (B, 4) and (B,); NO_GARMENT is none.
+        """
+        boxes, category = boxes.reshape(len(boxes), -1, 4), category.reshape(len(category), -1)
         targets = [
-            {"boxes": box[None][:count].float(), "labels": label[None][:count] + self.offset}
-            for box, label, count in zip(boxes, category, there, strict=True)
+            {"boxes": of_one[there].float(), "labels": labels[there] + self.offset}
+            for of_one, labels, there in zip(boxes, category, category != NO_GARMENT, strict=True)
         ]
         return self.model(list(inputs), targets)
 

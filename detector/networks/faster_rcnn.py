@@ -59,7 +59,8 @@ class _PartialRoIHeads(RoIHeads):
         proposals, _, labels, regression_targets = self.select_training_samples(proposals, targets)
         pooled = self.box_head(self.box_roi_pool(features, proposals, image_shapes))
         logits, deltas = self.box_predictor(pooled)
-        known = torch.cat([annotated(t["labels"]).expand(len(part)) for t, part in zip(targets, labels, strict=True)])
+        counts = torch.tensor([len(part) for part in labels], device=logits.device)
+        known = annotated([t["labels"] for t in targets]).repeat_interleave(counts, 0)
         classification = partial_cross_entropy(logits, torch.cat(labels), known)
         _, regression = fastrcnn_loss(logits, deltas, labels, regression_targets)
         return [], {"loss_classifier": classification, "loss_box_reg": regression}

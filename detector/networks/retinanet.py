@@ -44,5 +44,5 @@ class _CategoryHead(RetinaNetClassificationHead):
     partial = True
 
     def compute_loss(self, targets: list, head_outputs: dict[str, Tensor], matched_idxs: list[Tensor]) -> Tensor:
-        labels = torch.cat([annotated(t["labels"]) for t in targets])
+        labels = annotated([t["labels"] for t in targets])
         return focal_loss(head_outputs["cls_logits"].float(), torch.stack(matched_idxs), labels, self.partial)

@@ -24,13 +24,14 @@ from PIL import Image
 from torch import Tensor
 
 
-def inputs_sheet(inputs: Tensor, boxes: Tensor, captions: Sequence[str]) -> Image.Image:
-    """Draw detector inputs (B, 3, h, w) of 0..255 with their target boxes (B, 4)."""
+def inputs_sheet(inputs: Tensor, boxes: Tensor, category: Tensor, schema: Schema) -> Image.Image:
+    """Draw detector inputs (B, 3, h, w) of 0..255 with their target boxes (B, G, 4) of `category` (B, G), -1 none."""
     tiles = []
-    for one, box, caption in zip(inputs, boxes, captions, strict=True):
+    for one, of_one, labels in zip(inputs, boxes, category, strict=True):
         picture = as_picture(one)
-        draw_box(picture, box.tolist(), TRUE_BOX)
-        tiles.append((picture, [caption]))
+        for box in of_one[labels >= 0]:
+            draw_box(picture, box.tolist(), TRUE_BOX)
+        tiles.append((picture, [", ".join(schema.categories[k] for k in labels[labels >= 0].tolist())]))
     return contact_sheet(tiles, columns=6)
 
 

@@ -140,4 +140,6 @@ def test_a_damaged_run_file_is_named(
     (folder / file).write_text(content)
     verb = "boxes" if file.startswith("detector") else "train-keypoints"
     assert run(verb, *TINY, "--data", drawn / "train", "--run", folder) == 1
-    assert f"error: {folder / file}: damaged" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {folder / file}: ")
+    assert "damaged" in error

@@ -119,10 +119,10 @@ def test_training_targets_follow_the_picture(drawn: Path, schema: Schema) -> Non
         picture[:, y0:y1, x0:x1] = 255
     inputs, targets = training_inputs(
         ImageBatch(marked, whole.sizes_wh, whole.category, whole.index, whole.uniform, whole.reduced),
-        data.extents[whole.index],
+        *data.garments(whole.index),
         config,
     )
-    for one, target in zip(inputs, targets, strict=True):
+    for one, target in zip(inputs, targets[:, 0], strict=True):
         lit = (one[0] > 190).nonzero()
         low, high = lit.amin(0).flip(0), lit.amax(0).flip(0) + 1
         assert (torch.cat([low, high]) - target).abs().max() < 1.6
@@ -147,8 +147,8 @@ def test_training_targets_by_hand(draw: str) -> None:
     one = batch([(128, 64)], [0])
     one.images[:, :, 10:50, 20:60] = 255
     one.uniform[0, :4] = torch.tensor(numbers)
-    inputs, targets = training_inputs(one, torch.tensor([[20.0, 10, 60, 50]]), config)
-    torch.testing.assert_close(targets, torch.tensor([expected]).float(), rtol=0, atol=1e-3)
+    inputs, targets = training_inputs(one, torch.tensor([[[20.0, 10, 60, 50]]]), torch.tensor([[0]]), config)
+    torch.testing.assert_close(targets[0], torch.tensor([expected]).float(), rtol=0, atol=1e-3)
     lit = (inputs[0, 0] > 190).nonzero()
     assert [*lit.amin(0).flip(0).tolist(), *(lit.amax(0).flip(0) + 1).tolist()] == expected
 

@@ -126,4 +126,4 @@ def test_a_pair_is_published_for_so_many_refinements(trained: Path, drawn: Path,
     manifest = tmp_path / "pair" / MANIFEST
     manifest.write_text(manifest.read_text().replace('"refine": 1', '"refine": 9'))
     assert run("submit", *options, "--out", tmp_path / "odd.csv") == 1
-    assert "refine is 9; expected 0 to 2" in capsys.readouterr().err
+    assert "refine is 9; expected a whole number of 0 to 2" in capsys.readouterr().err

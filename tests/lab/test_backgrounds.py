@@ -137,7 +137,7 @@ def test_an_empty_picture_is_augmented_as_the_others_are(drawn: Path, schema: Sc
     index, whole = torch.tensor([1]), torch.tensor([1])
     batch = ImageBatch(picture, torch.tensor([[64, 64]]), torch.tensor([NO_GARMENT]), index, uniform, reduced=whole)
     moved, plain = (
-        training_inputs(one, data.extents[1:], config)[0]
+        training_inputs(one, *data.garments(index), config)[0]
         for one in (batch, replace(batch, uniform=torch.full((1, 32), 0.5)))
     )
     assert not torch.equal(moved, plain)
