@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 import pytest
+from garment_keypoints.pipeline.cli.arguments import word_of
 from garment_keypoints.pipeline.cli.verbs import LABORATORY, VERBS
 
 ROOT = Path(__file__).parents[1]
@@ -65,7 +66,7 @@ def options(path: str) -> set[str]:
 def leaves(of: Any, prefix: str = "") -> Iterator[str]:
     for field, hint in get_type_hints(of).items():
         if not is_dataclass(hint):
-            yield f"{prefix}{field}"
+            yield f"{prefix}{word_of(field)}"
         else:
             yield from leaves(hint, f"{prefix}{field}." if prefix or is_dataclass(of) else "")
 

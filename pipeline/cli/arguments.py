@@ -54,7 +54,9 @@ class Verb:
     def options(self) -> dict[str, Any]:
         """The type of each option, by its dotted name."""
         named = self.hints.items()
-        return dict(pair for name, hint in named for pair in (_leaves(hint) if is_dataclass(hint) else [(name, hint)]))
+        return dict(
+            pair for name, hint in named for pair in (_leaves(hint) if is_dataclass(hint) else [(word_of(name), hint)])
+        )
 
 
 def call(name: str, path: str, words: Sequence[str], laboratory: bool = False) -> Any:
@@ -67,8 +69,14 @@ def call(name: str, path: str, words: Sequence[str], laboratory: bool = False) -
         if is_dataclass(hint):
             options[name] = hint(**{field.name: options.pop(field.name) for field in fields(hint)})
     parameters = inspect.signature(verb.function).parameters.items()
+    options = {name: options[word_of(name)] for name, _ in parameters}
     positional = [options.pop(name) for name, one in parameters if one.kind is one.POSITIONAL_ONLY]
     return verb.function(*positional, **options)
+
+
+def word_of(parameter: str) -> str:
+    """Return the option of a parameter; one that would be a word of Python ends in _, such as from_."""
+    return parameter.removesuffix("_")
 
 
 def parse_words(verb: Verb, words: Sequence[str]) -> dict[str, Any]:
@@ -103,8 +111,9 @@ def build_parser(verb: Verb) -> ArgumentParser:
             parser.add_argument(name, type=get_args(hint)[0], help=lines[name], **many)
             usage.append(f"{name.upper()} ...")
         else:
-            parser.add_argument(f"--{name}", help=lines[name], **_option(parameter, hint))
-            usage += [f"--{name} {name.upper()}"] if parameter.default is parameter.empty else []
+            word = word_of(name)
+            parser.add_argument(f"--{word}", help=lines[name], **_option(parameter, hint))
+            usage += [f"--{word} {word.upper()}"] if parameter.default is parameter.empty else []
     parser.usage = " ".join([*usage, "[options]"])
     return parser
 

@@ -10,7 +10,7 @@ from garment_keypoints.pipeline.cli.usage import UsageError, guess, program
 
 GROUPS = {
     "use": ("predict", "serve", "catalogue", "export"),
-    "train": ("sample", "check", "look", "describe", "train-detector", "boxes", "train-keypoints"),
+    "train": ("sample", "convert", "check", "look", "describe", "train-detector", "boxes", "train-keypoints"),
     "evaluate": (*("submit", "evaluate", "evaluate-val", "evaluate-photos", "errors", "benchmark", "calibrate"),),
     "publish": ("publish", "card"),
 }

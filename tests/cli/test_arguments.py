@@ -47,7 +47,7 @@ def test_help_explains_every_option(verb: str, capsys: pytest.CaptureFixture) ->
             parameter = inspect.signature(function).parameters[name]
             named = parameter.kind is not inspect.Parameter.POSITIONAL_ONLY
             word = f" {name.upper()} ..."
-            assert (f"--{name} " if named else word) in text
+            assert (f"--{arguments.word_of(name)} " if named else word) in text
             assert " ".join(line.split()) in text
     for group in GROUPS.keys() & described.keys():
         assert all(line in text for line in GROUPS[group])

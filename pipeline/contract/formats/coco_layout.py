@@ -5,6 +5,7 @@ the names that the file's categories list, or by their order where there are as 
 to have a label; crowds and what is marked `ignore` are left out.
 """
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from garment_keypoints.pipeline.contract.faults import DataError, Fault
+from garment_keypoints.pipeline.contract.files import write_text
 from garment_keypoints.pipeline.contract.formats.coco import CocoRecord, CocoTruth, read_coco
 from garment_keypoints.pipeline.contract.formats.csv_files import wrong_id
 from garment_keypoints.pipeline.contract.formats.labelled import to_predict, to_train
@@ -50,6 +52,34 @@ def read_answers(file: Path, schema: Schema) -> list[Annotation]:
     if faults:
         raise DataError(faults)
     return rows
+
+
+def write_annotations(folder: Path, rows: Sequence[Annotation], sizes_wh: np.ndarray, schema: Schema) -> None:
+    """Write FOLDER/annotations.json; boxes are the extents of the points, and categories list their own keypoints by name."""
+    ids: dict[str, int] = {}
+    images, annotations = [], []
+    for number, (row, size_wh) in enumerate(zip(rows, sizes_wh.tolist(), strict=True), 1):
+        if row.image_id not in ids:
+            ids[row.image_id] = len(ids) + 1
+            images.append(
+                {"id": ids[row.image_id], "file_name": row.image_id, "width": size_wh[0], "height": size_wh[1]}
+            )
+        own = list(schema.members[row.category])
+        seen = row.xy[row.present]
+        low, size = seen.min(0), np.ptp(seen, 0)
+        marks = row.visibility[own, None] + 1
+        triplets = np.concatenate([np.where(marks > 0, row.xy[own], 0), marks], 1)
+        annotations.append({
+            "id": number, "image_id": ids[row.image_id], "category_id": schema.category_index(row.category) + 1,
+            "keypoints": triplets.ravel().tolist(), "num_keypoints": int((marks > 0).sum()), "iscrowd": 0,
+            "bbox": [*low.tolist(), *size.tolist()], "area": float(size.prod()),
+        })  # fmt: skip
+    categories = [
+        {"id": n, "name": name, "keypoints": [schema.keypoints[k] for k in members], "skeleton": []}
+        for n, (name, members) in enumerate(schema.members.items(), 1)
+    ]
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    write_text(Path(folder) / ANNOTATIONS, json.dumps(content) + "\n")
 
 
 def _of_folder(root: Path, schema: Schema, faults: list[Fault]) -> Iterator[Annotation]:

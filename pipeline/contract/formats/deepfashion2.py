@@ -4,6 +4,7 @@ A file of `annos` holds a picture's garments as item1, item2, ..., each with the
 image/NAME.jpg, an instance the item's number from 0. Every garment has a label; some have no landmarks.
 """
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from garment_keypoints.pipeline.contract.faults import DataError, Fault, UserError
-from garment_keypoints.pipeline.contract.files import json_object
+from garment_keypoints.pipeline.contract.files import json_object, write_text
 from garment_keypoints.pipeline.contract.formats.labelled import to_predict, to_train
 from garment_keypoints.pipeline.contract.records import ABSENT, Annotation, ImageRow
 from garment_keypoints.pipeline.contract.schema import Schema
@@ -50,6 +51,35 @@ def read_answers(file: Path, schema: Schema) -> list[Annotation]:
     return rows
 
 
+def write_annotations(folder: Path, rows: Sequence[Annotation], sizes_wh: np.ndarray, schema: Schema) -> None:
+    """Write FOLDER/annos, a file a picture; what the other layouts do not know (style, occlusion, shapes) is left out."""
+    check_schema(schema)
+    pictures: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        own = list(schema.members[row.category])
+        low, high = row.xy[row.present].min(0), row.xy[row.present].max(0)
+        marks = row.visibility[own, None] + 1
+        content = {
+            "category_id": schema.category_index(row.category) + 1,
+            "category_name": row.category.replace("_", " "),
+            "bounding_box": [*low.tolist(), *high.tolist()],
+            "landmarks": np.concatenate([np.where(marks > 0, row.xy[own], 0), marks], 1).ravel().tolist(),
+        }
+        pictures.setdefault(Path(row.image_id).stem, {})[f"item{row.instance + 1}"] = content
+    for stem, items in pictures.items():
+        write_text(Path(folder) / ANNOS / f"{stem}.json", json.dumps(items) + "\n")
+
+
+def check_schema(schema: Schema) -> None:
+    """Raise UserError unless the schema has the data set's landmarks, by number."""
+    sizes = [len(members) for members in schema.members.values()]
+    if len(sizes) != CATEGORIES or sum(sizes) != LANDMARKS or len(schema.keypoints) != LANDMARKS:
+        raise UserError(
+            f"layout deepfashion2 has {LANDMARKS} landmarks, schema {schema.name} has {len(schema.keypoints)}; "
+            "give --schema deepfashion2, or a corrected copy of it"
+        )
+
+
 def _of_folder(root: Path, schema: Schema, faults: list[Fault]) -> Iterator[Annotation]:
     return _rows(_files(root / ANNOS, faults), root, schema, faults)
 
@@ -65,10 +95,7 @@ def _files(folder: Path, faults: list[Fault]) -> list[Path]:
 
 def _rows(files: Iterable[Path], root: Path, schema: Schema, faults: list[Fault]) -> Iterator[Annotation]:
     """Yield the garments whose items are right, and add what is wrong with the others to the faults."""
-    sizes = [len(members) for members in schema.members.values()]
-    if len(sizes) != CATEGORIES or sum(sizes) != LANDMARKS or len(schema.keypoints) != LANDMARKS:
-        raise UserError(f"--layout deepfashion2 has {LANDMARKS} landmarks, schema {schema.name} has {len(schema.keypoints)}; "
-                        "give --schema deepfashion2, or a corrected copy of it")  # fmt: skip
+    check_schema(schema)
     for file in track(list(files), "reading annotations"):
         content = json_object(file)
         items = {int(found[1]): one for name, one in (content or {}).items() if (found := ITEM.fullmatch(name))}

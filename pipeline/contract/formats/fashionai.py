@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from garment_keypoints.pipeline.contract.faults import DataError, Fault
+from garment_keypoints.pipeline.contract.files import write_text
 from garment_keypoints.pipeline.contract.formats.csv_files import (
     INSTANCE,
     duplicates,
@@ -61,6 +62,17 @@ def read_answers(file: Path, schema: Schema, root: Path | None = None) -> list[A
     if faults:
         raise DataError(faults)
     return rows
+
+
+def write_annotations(folder: Path, rows: Sequence[Annotation], sizes_wh: np.ndarray, schema: Schema) -> None:
+    """Write FOLDER/Annotations/annotations.csv; coordinates are rounded to whole pixels, which is all that the form takes."""
+    several = any(row.instance for row in rows)
+    lines = [",".join(columns(schema, several))]
+    for row in rows:
+        points = np.concatenate([np.rint(row.xy).astype(int), row.visibility[:, None]], 1)
+        cells = ["_".join(map(str, point)) if point[2] != ABSENT else ABSENT_CELL for point in points.tolist()]
+        lines.append(",".join([row.image_id, row.category, *([str(row.instance)] if several else []), *cells]))
+    write_text(Path(folder) / "Annotations" / "annotations.csv", "\n".join(lines) + "\n")
 
 
 def read_test(folder: Path, schema: Schema, faults: list[Fault] | None = None) -> list[ImageRow]:

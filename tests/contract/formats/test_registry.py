@@ -57,5 +57,5 @@ def test_a_layout_is_added_by_one_line(tmp_path: Path, schema: Schema, monkeypat
 
 
 def test_a_layout_that_does_not_exist() -> None:
-    with pytest.raises(ValueError, match="layout is 'coco'; expected one of fashionai"):
-        find_layout("coco")
+    with pytest.raises(ValueError, match="layout is 'voc'; expected one of fashionai, coco, deepfashion2"):
+        find_layout("voc")
