@@ -5,7 +5,7 @@
 # RUN=    run folder, may lie anywhere
 # NAME=   keypoint network of the run (final)       VAL=1     leave fold 0 out and score on it (network val)
 # REFINE= 1: make submit averages with a further crop around the points of the first (more exact, twice the time of stage 2)
-# LAYOUT= MODULE:OBJECT of your own, for DATA= and TEST= of another form (docs/schemas.md); training is done anew when a file
+# LAYOUT= coco, deepfashion2 or MODULE:OBJECT, for DATA= and TEST= of another form (docs/schemas.md); training is done anew when a file
 #         directly in DATA= has changed, pictures aside
 # SCHEMA= categories and points of your own (YAML)  START=    pair of networks to start from: cpu (the shipped one), or a folder
 # ABLATION= file of what make ablate-* compares     SEEDS=    so many seeds a row;  ONLY=I/N share I of N of its runs, or ROW,ROW
