@@ -16,20 +16,30 @@ from garment_keypoints.pipeline.contract.files import alone, file_hash
 from garment_keypoints.pipeline.lab.ablation import costs
 from garment_keypoints.pipeline.lab.ablation.bench import KeypointsBench
 
-from tests.commands.running import TINY, run
+from tests.commands.running import run
+from tests.lab.running import TINY
 
 FLIP = {"keypoints.augment.flip": 0}
 
 
+@pytest.fixture(scope="module")
+def small(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder after train-detector and boxes, with the smallest backbone."""
+    folder = tmp_path_factory.mktemp("small")
+    for verb in ("train-detector", "boxes"):
+        assert run(verb, *TINY, "--data", drawn / "train", "--run", folder) == 0
+    return folder
+
+
 @pytest.fixture
-def folder(trained: Path, tmp_path: Path) -> Path:
+def folder(small: Path, tmp_path: Path) -> Path:
     """A run folder with the detectors and boxes of the base, and no ablation."""
-    return Path(shutil.copytree(trained, tmp_path / "run"))
+    return Path(shutil.copytree(small, tmp_path / "run"))
 
 
 @pytest.fixture(scope="module")
-def base_made(trained: Path, drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = Path(shutil.copytree(trained, tmp_path_factory.mktemp("base") / "run"))
+def base_made(small: Path, drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = Path(shutil.copytree(small, tmp_path_factory.mktemp("base") / "run"))
     assert ablate(ablation(folder, {"name": "base"}), drawn, folder) == 0
     return folder
 
@@ -179,9 +189,10 @@ def test_a_failed_run_does_not_stop_the_others_and_is_tried_again(
 def test_faults_of_all_rows_come_before_anything_runs(
     drawn: Path, folder: Path, capsys: pytest.CaptureFixture, trainings: list[str]
 ) -> None:
+    without = {"keypoints.network.backbone": "resnet18", "keypoints.network.backbone_weights": "package"}
     rows = [
         {"name": "good"},
-        {"name": "unbuilt", "set": {"keypoints.network.backbone": "resnet18"}},  # has no packaged weights
+        {"name": "unbuilt", "set": without},  # has no packaged weights
         {"name": "spread", "set": {"keypoints.train.devices": 2}},
     ]
     file = ablation(folder, *rows)
