@@ -84,7 +84,7 @@ demo: $(INSTALLED)  ## find the garments in six photos and six drawn pictures, w
 	$(PIPELINE) predict docs/photos data/demo/test/Images --out runs/demo
 	@echo "look at runs/demo/overlays; your own: $(PIPELINE) predict FOLDER --out OUT"
 
-test: $(INSTALLED)  ## run the fast tests (about 10 minutes on 2 slow cores)
+test: $(INSTALLED)  ## run the fast tests (about 8 minutes on 2 slow cores)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not scale" -n auto --maxprocesses 4 --dist worksteal
 
 test-slow: $(INSTALLED)  ## run the long tests
