@@ -69,7 +69,7 @@ def _lay(world: World, folder: Path) -> list[str]:
         if how == "cut":
             os.truncate(file, 500)
         if how == "long":
-            names[i] = f"{i:04d}{'x' * 247}.jpg"
+            names[i] = f"{i:04d}".ljust(251, "x") + ".jpg"
             file.rename(folder / names[i])
     return [name for name in names if not (folder / name).is_dir()]
 
