@@ -28,7 +28,7 @@ from garment_keypoints.pipeline.settings import Settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tests.fuzz import networks, photos
+from tests.fuzz import datasets, networks, photos
 from tests.fuzz.mutations import bytes_like, text_like
 
 ROOT = Path(__file__).parents[2]
@@ -207,7 +207,7 @@ def readers(folder: Path) -> dict[str, Reader]:
         ),
     }
     found = {name: Reader(file, text_like(seeds) | noise, read) for name, (file, seeds, read) in texts.items()}
-    for part in (networks, photos):
+    for part in (datasets, networks, photos):
         found |= {name: Reader(*one) for name, one in part.files(folder, SCHEMA, noise).items()}
     for name, content in _pictures().items():
         found[name] = Reader(f"x.{name.lower()}", bytes_like([content]), _picture)

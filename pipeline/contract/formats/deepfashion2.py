@@ -6,7 +6,7 @@ image/NAME.jpg, an instance the item's number from 0. Every garment has a label;
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from rich.progress import track
 ANNOS, PICTURES = "annos", "image"
 ITEM = re.compile(r"item([1-9][0-9]{0,4})")
 CATEGORIES, LANDMARKS = 13, 294
+MANY = 1000
+"""Files from which on a bar shows how far reading them is."""
 
 
 def read_annotations(roots: Sequence[Path], schema: Schema, faults: list[Fault] | None = None) -> list[Annotation]:
@@ -93,10 +95,10 @@ def _files(folder: Path, faults: list[Fault]) -> list[Path]:
     return files
 
 
-def _rows(files: Iterable[Path], root: Path, schema: Schema, faults: list[Fault]) -> Iterator[Annotation]:
+def _rows(files: Sequence[Path], root: Path, schema: Schema, faults: list[Fault]) -> Iterator[Annotation]:
     """Yield the garments whose items are right, and add what is wrong with the others to the faults."""
     check_schema(schema)
-    for file in track(list(files), "reading annotations"):
+    for file in track(files, "reading annotations", disable=len(files) < MANY):
         content = json_object(file)
         items = {int(found[1]): one for name, one in (content or {}).items() if (found := ITEM.fullmatch(name))}
         if not items and (content is None or "pair_id" not in content):
