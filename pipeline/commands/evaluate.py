@@ -39,7 +39,7 @@ def evaluate(
         layout: how the data lie on disk: fashionai, coco, deepfashion2, or MODULE:OBJECT
         visible: (COCO) count visible keypoints alone; without it occluded ones as well
     """
-    if answers.suffix == ".json" and layout == "fashionai":  # a layout of one's own may have answers of that name
+    if submission.suffix == ".json":  # answers are not asked: those of a layout of one's own may be JSON as well
         return _evaluate_coco(
             submission,
             answers,
@@ -50,7 +50,7 @@ def evaluate(
         )
     if visible:
         raise UserError(
-            f"--visible goes with COCO files, and --answers is {answers}; of CSV files NE counts visible points alone"
+            f"--visible goes with COCO results, and --submission is {submission}; of CSV files NE counts visible points alone"
         )
     if at_most is not None and not 0 <= at_most < math.inf:
         raise UserError(f"--at_most is {at_most}; expected percent, 0 or more")
@@ -74,7 +74,7 @@ def _evaluate_coco(
 
     given = [name for name, is_given in others.items() if is_given]
     if given:
-        raise UserError(f"{given[0]} is of NE, and {answers} is a COCO file, of which AP is the score; leave it out")
+        raise UserError(f"{given[0]} is of NE, and {submission} holds COCO results, whose score is AP; leave it out")
     if out is not None:
         refuse_foreign(out, lambda file: holds(file, "keypoints", "visible"), WROTE, "choose another --json")
     loaded = load_schema(schema)

@@ -16,7 +16,7 @@ from garment_keypoints.pipeline.contract.faults import DataError, Fault
 from garment_keypoints.pipeline.contract.files import write_text
 from garment_keypoints.pipeline.contract.formats.coco import CocoRecord, CocoTruth, read_coco
 from garment_keypoints.pipeline.contract.formats.csv_files import wrong_id
-from garment_keypoints.pipeline.contract.formats.labelled import to_predict, to_train
+from garment_keypoints.pipeline.contract.formats.labelled import rows_to_predict, rows_to_train
 from garment_keypoints.pipeline.contract.records import ABSENT, Annotation, ImageRow
 from garment_keypoints.pipeline.contract.schema import Schema
 
@@ -27,20 +27,12 @@ PICTURES = ("", "images", "Images", "image")
 
 def read_annotations(roots: Sequence[Path], schema: Schema, faults: list[Fault] | None = None) -> list[Annotation]:
     """Read the garments with points of all folders; those without points are left out and counted in a message."""
-    raised, faults = faults is None, [] if faults is None else faults
-    rows = to_train((row for root in roots for row in _of_folder(Path(root), schema, faults)), faults)
-    if raised and faults:
-        raise DataError(faults)
-    return rows
+    return rows_to_train(_of_folder, roots, schema, faults)
 
 
 def read_test(folder: Path, schema: Schema, faults: list[Fault] | None = None) -> list[ImageRow]:
     """Return a row for each annotation; its picture is not looked for, and its points, if there are any, are not used."""
-    raised, faults = faults is None, [] if faults is None else faults
-    rows = list(_of_folder(Path(folder), schema, faults))
-    if raised and faults:
-        raise DataError(faults)
-    return to_predict(rows)
+    return rows_to_predict(_of_folder, folder, schema, faults)
 
 
 def read_answers(file: Path, schema: Schema) -> list[Annotation]:
